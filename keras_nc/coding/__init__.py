@@ -1,0 +1,9 @@
+"""Bytes to codes and back: exact, in integers, with NumPy and Numba only."""
+
+from keras_nc.coding.bits import join_codes
+from keras_nc.coding.bits import split_codes
+from keras_nc.coding.codebook import Codebook
+from keras_nc.coding.special import END_ID
+from keras_nc.coding.special import NUM_SPECIAL
+from keras_nc.coding.special import PAD_ID
+from keras_nc.coding.special import START_ID

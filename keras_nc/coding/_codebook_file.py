@@ -1,0 +1,196 @@
+"""The codebook file and what a codebook must fulfil.
+
+A codebook file is an `.npz` archive (a zip of `.npy` arrays) without pickled
+objects. Format version 1 has these fields and no others:
+
+    format_version    int64, shape (): 1
+    window_bits       int64, shape (): W, 9 to 16
+    max_window_bytes  int64, shape (): 1 to 255
+    allocation        str, shape (): "arithmetic" or "tunstall"
+    parse             str, shape (): "greedy"
+    lengths           uint8, shape (2^W,): bytes of the window of each id,
+                      0 for an id that stands for no window
+    bytes             uint8, shape (sum(lengths),): all windows in the order
+                      of their ids
+    fingerprint       str, shape (): SHA-256 in hexadecimal
+
+The fingerprint is taken over the ASCII line
+
+    keras_nc codebook <format_version> <window_bits> <max_window_bytes>
+    <allocation> <parse>
+
+(one line, single spaces, ended by a newline), then the bytes of `lengths`,
+then `bytes`. The fields are what decodes: a codebook is never rebuilt from
+its entropy model.
+
+Every codebook fulfils: ids 0 to 2 have no window; windows are in
+lexicographic order, and so unique; all 256 single bytes are windows; a window
+without its last byte is a window; no window is longer than
+`max_window_bytes`.
+"""
+
+import contextlib
+import hashlib
+import io
+import itertools
+import os
+import secrets
+import zipfile
+
+import numpy as np
+
+from keras_nc.coding.special import NUM_SPECIAL
+
+FORMAT_VERSION = 1
+MIN_WINDOW_BITS = 9
+MAX_WINDOW_BITS = 16
+ALLOCATIONS = ("arithmetic", "tunstall")
+PARSES = ("greedy",)
+
+_INTEGER_FIELDS = ("format_version", "window_bits", "max_window_bytes")
+_TEXT_FIELDS = ("allocation", "parse", "fingerprint")
+_ARRAY_FIELDS = ("lengths", "bytes")
+
+
+def fingerprint(fields):
+    """Takes the SHA-256 of a codebook's fields, in hexadecimal."""
+    names = ("window_bits", "max_window_bytes", "allocation", "parse")
+    values = [FORMAT_VERSION, *(fields[name] for name in names)]
+    line = " ".join(["keras_nc codebook", *map(str, values)]) + "\n"
+    digest = hashlib.sha256(line.encode("ascii"))
+    digest.update(fields["lengths"].tobytes())
+    digest.update(fields["bytes"].tobytes())
+    return digest.hexdigest()
+
+
+def check(fields):
+    """Raises ValueError if the fields are no codebook."""
+    fault = _find_fault(fields)
+    if fault:
+        raise ValueError(
+            "A codebook is a prefix-closed set of windows in lexicographic "
+            f"order that holds every single byte. Received: {fault}. Build "
+            "it with `Codebook.build`."
+        )
+
+
+def _find_fault(fields):
+    W = fields["window_bits"]
+    longest = fields["max_window_bytes"]
+    lengths, content = fields["lengths"], fields["bytes"]
+    if not MIN_WINDOW_BITS <= W <= MAX_WINDOW_BITS:
+        return f"window_bits={W}"
+    if not 1 <= longest <= 255:
+        return f"max_window_bytes={longest}"
+    if fields["allocation"] not in ALLOCATIONS:
+        return f"allocation={fields['allocation']!r}"
+    if fields["parse"] not in PARSES:
+        return f"parse={fields['parse']!r}"
+    for name, array in (("lengths", lengths), ("bytes", content)):
+        if array.dtype != np.uint8 or array.ndim != 1:
+            return f"{name} with dtype={array.dtype}, shape={array.shape}"
+    if lengths.size != 1 << W:
+        return f"{lengths.size} lengths for window_bits={W}"
+    if content.size != lengths.sum(dtype=np.int64):
+        return f"{content.size} bytes for {lengths.sum(dtype=np.int64)}"
+    if lengths[:NUM_SPECIAL].any():
+        return "special ids that stand for windows"
+    if lengths.max() > longest:
+        return f"a window of {lengths.max()} bytes, more than {longest}"
+    windows = split_windows(lengths, content)
+    known = set(windows)
+    if any(a >= b for a, b in itertools.pairwise(windows)):
+        return "windows out of order"
+    if any(bytes([b]) not in known for b in range(256)):
+        return "not all 256 single bytes"
+    if any(len(w) > 1 and w[:-1] not in known for w in windows):
+        return "a window whose prefix is no window"
+    return None
+
+
+def split_windows(lengths, content):
+    """Gives the windows as a list of bytes, in the order of their ids."""
+    joined = content.tobytes()
+    windows = []
+    end = 0
+    for length in lengths[lengths > 0].tolist():
+        windows.append(joined[end : end + length])
+        end += length
+    return windows
+
+
+def write(path, fields):
+    """Writes a codebook file whole or not at all."""
+    path = os.fspath(path)
+    arrays = dict(
+        fields,
+        format_version=FORMAT_VERSION,
+        fingerprint=fingerprint(fields),
+    )
+    for name in _INTEGER_FIELDS:
+        arrays[name] = np.int64(arrays[name])
+    # In the same folder, so that replacing is one step.
+    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def read(path):
+    """Reads and checks a codebook file; gives its fields."""
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        fields = _parse(data)
+        fault = None
+    except _FaultError as error:
+        fault = str(error)
+    except Exception as error:  # whatever a damaged archive makes fail
+        fault = f"no archive of arrays ({type(error).__name__}: {error})"
+    fault = fault or _find_fault(fields)
+    if not fault and fields.pop("fingerprint") != fingerprint(fields):
+        fault = "content that does not match its fingerprint"
+    if fault:
+        raise ValueError(
+            "A codebook file must hold one whole codebook of format version "
+            f"{FORMAT_VERSION}. Received: {os.fspath(path)!r} with {fault}. "
+            "Save it again with `Codebook.save`, or fetch it again."
+        )
+    return fields
+
+
+class _FaultError(Exception):
+    pass
+
+
+def _parse(data):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        damaged = archive.testzip()
+        if damaged:
+            raise _FaultError(f"damaged field {damaged!r}")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        fields = {name: archive[name] for name in archive.files}
+    if "format_version" in fields and fields["format_version"].shape == ():
+        version = fields["format_version"].item()
+        if version != FORMAT_VERSION:
+            raise _FaultError(f"format_version={version!r}")
+    expected = {*_INTEGER_FIELDS, *_TEXT_FIELDS, *_ARRAY_FIELDS}
+    if set(fields) != expected:
+        raise _FaultError(f"fields {sorted(fields)}")
+    for names, kind in ((_INTEGER_FIELDS, "i"), (_TEXT_FIELDS, "U")):
+        for name in names:
+            array = fields[name]
+            if array.shape != () or array.dtype.kind != kind:
+                raise _FaultError(
+                    f"{name} with dtype={array.dtype}, shape={array.shape}"
+                )
+            fields[name] = array.item()
+    del fields["format_version"]
+    return fields

@@ -1,0 +1,150 @@
+"""Codes of W bits to tokens of N bits and back.
+
+With N = W the code is the id. With N < W a code is cut into W / N pieces,
+most significant piece first, and id = 3 + piece.
+"""
+
+import numpy as np
+
+from keras_nc.coding.special import NUM_SPECIAL
+
+
+def split_codes(codes, window_bits, token_bits):
+    """Cuts window codes into token ids.
+
+    Args:
+        codes: window codes, integers of shape (windows,).
+        window_bits: W, bits per code, 1 to 64.
+        token_bits: N, bits per token, 1 to 16; it must divide W.
+
+    Returns:
+        Token ids, int32 of shape (windows * W / N,).
+
+    Raises:
+        ValueError: if N does not divide W, or a code is out of range.
+
+    Example:
+    >>> split_codes([0xABCD], window_bits=16, token_bits=8).tolist()
+    [174, 208]
+    >>> [0xAB + 3, 0xCD + 3]
+    [174, 208]
+    """
+    pieces = _pieces_per_window(window_bits, token_bits)
+    codes = _integers(codes, "codes")
+    first = NUM_SPECIAL if pieces == 1 else 0
+    _check_range(codes, first, 1 << window_bits, "Code", "window_bits")
+    if pieces == 1:
+        return codes.astype(np.int32)
+    shifts = np.arange(pieces - 1, -1, -1, dtype=np.uint64)
+    shifts *= np.uint64(token_bits)
+    ids = codes.astype(np.uint64)[:, None] >> shifts
+    ids &= np.uint64((1 << token_bits) - 1)
+    return ids.astype(np.int32).reshape(-1) + np.int32(NUM_SPECIAL)
+
+
+def join_codes(ids, window_bits, token_bits, skip_special=False):
+    """Puts token ids together into window codes; undoes `split_codes`.
+
+    Args:
+        ids: token ids, integers of shape (T,).
+        window_bits: W, bits per code, 1 to 64.
+        token_bits: N, bits per token, 1 to 16; it must divide W.
+        skip_special: whether special ids between windows are dropped. Inside
+            a window they are refused always.
+
+    Returns:
+        Window codes of shape (windows,), in the smallest of uint16, uint32
+        and uint64 that holds W bits.
+
+    Raises:
+        ValueError: if an id is out of range or special (unless skipped), or
+            a window is incomplete.
+
+    Example:
+    >>> ids = split_codes([0xABCD, 0x0123], window_bits=16, token_bits=4)
+    >>> [hex(code) for code in join_codes(ids, 16, 4)]
+    ['0xabcd', '0x123']
+    """
+    pieces = _pieces_per_window(window_bits, token_bits)
+    ids = _integers(ids, "ids")
+    stop = (1 << token_bits) + (NUM_SPECIAL if pieces > 1 else 0)
+    _check_range(ids, 0, stop, "Id", "token_bits")
+    special = ids < NUM_SPECIAL
+    if special.any():
+        at = int(np.argmax(special))
+        if not skip_special:
+            raise ValueError(
+                "Special ids (0 to 2) stand for no bits. Received: id "
+                f"{ids[at]} at position {at}. Remove it, or pass "
+                "`skip_special=True`."
+            )
+        # How many pieces come before each special id: whole windows only.
+        before = np.arange(special.sum())
+        positions = np.flatnonzero(special)
+        inside = (positions - before) % pieces != 0
+        if inside.any():
+            at = int(positions[np.argmax(inside)])
+            raise ValueError(
+                f"A window is {pieces} ids in a row. Received: special id "
+                f"{ids[at]} inside a window, at position {at}. Drop the "
+                "incomplete window first."
+            )
+        ids = ids[~special]
+    if ids.size % pieces:
+        raise ValueError(
+            f"A window is {pieces} ids in a row. Received: {ids.size} ids, "
+            f"so the last window has only {ids.size % pieces}. Drop the "
+            "incomplete window first."
+        )
+    dtype = np.dtype(f"uint{max(16, 1 << (window_bits - 1).bit_length())}")
+    if pieces == 1:
+        return ids.astype(dtype)
+    # Below 2^17, so no sign is lost; two's complement would survive anyway.
+    parts = ids.astype(np.uint64).reshape(-1, pieces) - np.uint64(NUM_SPECIAL)
+    codes = np.zeros(len(parts), np.uint64)
+    for column in range(pieces):
+        codes <<= np.uint64(token_bits)
+        codes |= parts[:, column]
+    return codes.astype(dtype)
+
+
+def _pieces_per_window(window_bits, token_bits):
+    if (
+        not 1 <= window_bits <= 64
+        or not 1 <= token_bits <= 16
+        or window_bits % token_bits
+    ):
+        raise ValueError(
+            "window_bits must be from 1 to 64, token_bits from 1 to 16, and "
+            "token_bits must divide window_bits. Received: "
+            f"window_bits={window_bits}, token_bits={token_bits}. Choose, "
+            "for example, 16 and 8."
+        )
+    return window_bits // token_bits
+
+
+def _integers(values, name):
+    array = np.asarray(values)
+    if array.size == 0 and not isinstance(values, np.ndarray):
+        array = array.astype(np.int64)  # [] is float64
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise ValueError(
+            f"`{name}` must be integers along one axis. Received: "
+            f"dtype={array.dtype}, shape={array.shape}. Cast or flatten "
+            "them first."
+        )
+    return array
+
+
+def _check_range(values, start, stop, name, setting):
+    if values.size == 0:
+        return
+    # Python integers: uint64 values have no signed counterpart.
+    if start <= int(values.min()) and int(values.max()) < stop:
+        return
+    bad = (values < start) | (values > stop - 1)
+    at = int(np.argmax(bad))
+    raise ValueError(
+        f"{name}s must be from {start} to {stop - 1}. Received: {values[at]} "
+        f"at position {at}. Check `{setting}`."
+    )

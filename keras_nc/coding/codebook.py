@@ -1,0 +1,447 @@
+"""All equal-info windows of a model, compiled into one table.
+
+An equal-info window's code depends on the window's own bytes alone, so for up
+to 16 bits all windows are a fixed table: the codebook. Encoding walks it,
+decoding looks up, and neither needs the model that made it.
+"""
+
+import threading
+
+import numpy as np
+
+from keras_nc.coding import _codebook_file
+from keras_nc.coding._build import build_windows
+from keras_nc.coding._build import check_rounds
+from keras_nc.coding._build import check_window_bits
+from keras_nc.coding._ids import as_ids
+from keras_nc.coding._ids import refuse_id
+from keras_nc.coding._text import as_byte_array
+from keras_nc.coding._text import join_documents
+from keras_nc.coding._trie import Trie
+from keras_nc.coding._trie import window_starts
+from keras_nc.coding.special import NUM_SPECIAL
+
+
+class Codebook:
+    """A fixed table of windows, byte strings with a code of W bits each.
+
+    Codes are ids: 0, 1 and 2 are special, `[3, 2^W)` stand for windows in
+    lexicographic order. A codebook is immutable, safe to share among threads,
+    and equal to another if their fingerprints are. Make one with
+    `Codebook.build` or `Codebook.load`.
+
+    Args:
+        windows: dict from ids to windows (bytes); ids in lexicographic order
+            of the windows, every single byte included, and every window's
+            prefixes too.
+        window_bits: W, bits per code, 9 to 16.
+        max_window_bytes: bytes that a window has at most, 1 to 255.
+        allocation: how codes were given to windows, `"arithmetic"` or
+            `"tunstall"`.
+        parse: how text is cut into windows; `"greedy"` takes the longest
+            window that the text begins with.
+
+    Raises:
+        ValueError: if the windows are no codebook.
+
+    Example:
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"in the beginning was the word")
+    >>> codebook = Codebook.build(model, window_bits=12)
+    >>> ids = codebook.encode(b"the end")
+    >>> [codebook.token_bytes(i) for i in ids]
+    [b'th', b'e ', b'en', b'd']
+    >>> assert codebook.decode(ids) == b"the end"
+    """
+
+    def __init__(
+        self,
+        windows,
+        *,
+        window_bits,
+        max_window_bytes,
+        allocation,
+        parse="greedy",
+    ):
+        check_window_bits(window_bits)
+        V = 1 << window_bits
+        lengths = np.zeros(V, np.uint8)
+        for i, window in windows.items():
+            if not 0 <= i < V or not 1 <= len(window) <= 255:
+                raise ValueError(
+                    f"Ids must be from 0 to {V - 1} and windows have 1 to "
+                    f"255 bytes. Received: id {i} with {len(window)} bytes. "
+                    "Build the windows with `Codebook.build`."
+                )
+            lengths[i] = len(window)
+        content = b"".join(windows[i] for i in sorted(windows))
+        fields = {
+            "window_bits": int(window_bits),
+            "max_window_bytes": int(max_window_bytes),
+            "allocation": allocation,
+            "parse": parse,
+            "lengths": lengths,
+            "bytes": np.frombuffer(content, np.uint8),
+        }
+        _codebook_file.check(fields)
+        self._set_fields(fields)
+
+    def _set_fields(self, fields):
+        for name in ("lengths", "bytes"):
+            fields[name].setflags(write=False)
+        self._fields = fields
+        self._fingerprint = _codebook_file.fingerprint(fields)
+        self._token_lengths = fields["lengths"].astype(np.int32)
+        self._token_lengths.setflags(write=False)
+        self._starts = window_starts(fields["lengths"])
+        self._lazy_trie = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def _from_fields(cls, fields):
+        codebook = cls.__new__(cls)
+        codebook._set_fields(fields)
+        return codebook
+
+    def __reduce__(self):
+        # Canonical content only: tables are made again where they are used.
+        return Codebook._from_fields, (dict(self._fields),)
+
+    @classmethod
+    def build(
+        cls,
+        model,
+        text=None,
+        *,
+        window_bits,
+        allocation="arithmetic",
+        rounds=0,
+        max_window_bytes=64,
+    ):
+        """Compiles the windows of an entropy model.
+
+        What follows a window boundary is not what follows a random byte. A
+        round therefore encodes the text, lets the model refit itself to the
+        window starts that occurred, and builds again.
+
+        Args:
+            model: an `EntropyModel`; with rounds it must have `refit`.
+            text: bytes, or a sequence of documents (bytes); for rounds only.
+            window_bits: W, bits per code, 9 to 16.
+            allocation: `"arithmetic"` shares the codes of every window among
+                its next bytes; `"tunstall"` takes the most probable windows.
+            rounds: how many times to refit; n-gram counts converge in two.
+            max_window_bytes: bytes that a window has at most, 1 to 255.
+
+        Returns:
+            A `Codebook`.
+
+        Raises:
+            ValueError: if an argument is out of range, rounds lack text or a
+                model with `refit`, or the model gives no distribution.
+
+        Example:
+        >>> from keras_nc.entropy_models import NGramModel
+        >>> text = b"a rose is a rose is a rose. " * 20
+        >>> codebook = Codebook.build(
+        ...     NGramModel.from_text(text),
+        ...     text,
+        ...     window_bits=9,
+        ...     allocation="tunstall",
+        ...     rounds=1,
+        ... )
+        >>> assert codebook.decode(codebook.encode(text)) == text
+        """
+        if rounds:
+            text = check_rounds(model, text, rounds)
+        codebook = None
+        for _ in range(rounds + 1):
+            if codebook is not None:
+                model = model.refit(text, codebook._starts_in(text))
+            windows = build_windows(
+                model,
+                window_bits=window_bits,
+                allocation=allocation,
+                max_window_bytes=max_window_bytes,
+            )
+            codebook = cls(
+                windows,
+                window_bits=window_bits,
+                max_window_bytes=max_window_bytes,
+                allocation=allocation,
+            )
+        return codebook
+
+    def _starts_in(self, documents):
+        """Where windows start in the documents joined, int64."""
+        ids, _ = self.encode_batch(documents)
+        ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
+        return np.concatenate([[0], ends[:-1]])
+
+    def encode(self, data):
+        """Cuts bytes into windows.
+
+        Args:
+            data: bytes-like object of L bytes; any bytes whatever.
+
+        Returns:
+            Ids of the windows, uint16 of shape (T,), T <= L.
+
+        Raises:
+            TypeError: if `data` is not bytes-like; a str must be encoded
+                first.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=9)
+        >>> codebook.encode(b"ab").tolist()
+        [197, 199]
+        """
+        array = as_byte_array(data)
+        offsets = np.array([0, array.size], np.int64)
+        return self._trie.encode(array, offsets)[0]
+
+    def encode_batch(self, documents):
+        """Cuts each document into windows; none crosses a boundary.
+
+        Args:
+            documents: sequence of bytes-like objects.
+
+        Returns:
+            Ids of all windows, uint16 of shape (T,), and offsets, int64 of
+            shape (documents + 1,): document i has the ids
+            `[offsets[i], offsets[i + 1])`.
+
+        Raises:
+            TypeError: if a document is not bytes-like.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=9)
+        >>> ids, offsets = codebook.encode_batch([b"ab", b"", b"c"])
+        >>> ids.tolist(), offsets.tolist()
+        ([197, 199, 201], [0, 2, 2, 3])
+        """
+        if isinstance(documents, (str, bytes, bytearray, memoryview)):
+            raise TypeError(
+                "`documents` must be a sequence of bytes-like objects. "
+                f"Received: {type(documents).__name__}. Put it in a list, or "
+                "use `encode`."
+            )
+        return self._trie.encode(*join_documents(documents))
+
+    def decode(self, ids, skip_special=False):
+        """Gives the bytes that ids stand for.
+
+        Args:
+            ids: integers of any type and shape (T,).
+            skip_special: whether special ids are dropped, not refused.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: if an id is out of range, special (unless skipped) or
+                stands for no window.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=9)
+        >>> codebook.decode([1, 197, 199, 2], skip_special=True)
+        b'ab'
+        """
+        ids = as_ids(ids, self.window_bits)
+        kept = ids
+        if skip_special:
+            special = ids < NUM_SPECIAL
+            if special.any():
+                kept = ids[~special]
+        text, lacking = self._trie.decode(kept)
+        if lacking >= 0:
+            if kept is not ids:
+                lacking = int(np.flatnonzero(~special)[lacking])
+            refuse_id(int(ids[lacking]), self.window_bits, lacking)
+        return text
+
+    def token_bytes(self, token_id):
+        """Gives the window of one id.
+
+        Args:
+            token_id: an integer.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: if the id is out of range, special, or stands for no
+                window.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=9)
+        >>> codebook.token_bytes(197)
+        b'a'
+        """
+        i = int(token_id)
+        if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
+            refuse_id(i, self.window_bits)
+        start = self._starts[i]
+        end = start + self._token_lengths[i]
+        return self._fields["bytes"][start:end].tobytes()
+
+    def prefix_range(self, prefix):
+        r"""Gives the ids of all windows that begin with some bytes.
+
+        Ids that stand for no window count with the window before them.
+
+        Args:
+            prefix: bytes-like object.
+
+        Returns:
+            `(low, high)`, the half-open interval of ids: all for no bytes,
+            `(0, 0)` for bytes that no window begins with.
+
+        Raises:
+            TypeError: if `prefix` is not bytes-like.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=10)
+        >>> low, high = codebook.prefix_range(b"a")
+        >>> [codebook.token_bytes(i) for i in range(low, high)]
+        [b'a', b'a\x00', b'a\x01', b'a\x02']
+        """
+        prefix = as_byte_array(prefix)
+        if prefix.size == 0:
+            return NUM_SPECIAL, 1 << self.window_bits
+        low = self._trie.find(prefix)
+        return (low, int(self._trie.stops[low])) if low >= 0 else (0, 0)
+
+    def remainder_length(self, data):
+        r"""Counts the bytes at the end that a continuation may cut otherwise.
+
+        Every window but the last stays as it is whatever follows. The last
+        one may grow if a longer window begins with it.
+
+        Args:
+            data: bytes-like object.
+
+        Returns:
+            Bytes of the last window of `data` if it may grow, else 0.
+
+        Raises:
+            TypeError: if `data` is not bytes-like.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=10)
+        >>> codebook.remainder_length(b"aaa")
+        1
+        >>> codebook.remainder_length(b"aaa\0")
+        0
+        """
+        ids = self.encode(data)
+        if not ids.size or not self._trie.extends[ids[-1]]:
+            return 0
+        return int(self._token_lengths[ids[-1]])
+
+    def save(self, path):
+        """Writes the codebook to a file, whole or not at all.
+
+        Args:
+            path: where to; by habit it ends with `.npz`.
+
+        Raises:
+            OSError: if the file cannot be written.
+
+        Example:
+        >>> import os, tempfile
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> codebook = Codebook.build(UnigramModel([1] * 256), window_bits=9)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "codebook.npz")
+        ...     codebook.save(path)
+        ...     assert Codebook.load(path) == codebook
+        """
+        _codebook_file.write(path, self._fields)
+
+    @classmethod
+    def load(cls, path):
+        """Reads a codebook from a file and checks all of it.
+
+        Args:
+            path: a file written by `save`.
+
+        Returns:
+            A `Codebook`.
+
+        Raises:
+            ValueError: if the file is damaged, foreign, or of another format
+                version.
+            OSError: if the file cannot be read.
+
+        Example: see `save`.
+        """
+        return cls._from_fields(_codebook_file.read(path))
+
+    @property
+    def window_bits(self):
+        """W, bits per code."""
+        return self._fields["window_bits"]
+
+    @property
+    def max_window_bytes(self):
+        """Bytes that a window has at most."""
+        return self._fields["max_window_bytes"]
+
+    @property
+    def allocation(self):
+        """How codes were given to windows, `"arithmetic"` or `"tunstall"`."""
+        return self._fields["allocation"]
+
+    @property
+    def parse(self):
+        """How text is cut into windows, `"greedy"`."""
+        return self._fields["parse"]
+
+    @property
+    def fingerprint(self):
+        """SHA-256 over the canonical content, in hexadecimal."""
+        return self._fingerprint
+
+    @property
+    def token_lengths(self):
+        """Bytes of each id's window, int32 of shape (2^W,), 0 for none."""
+        return self._token_lengths
+
+    @property
+    def _trie(self):
+        if self._lazy_trie is None:
+            with self._lock:
+                if self._lazy_trie is None:
+                    fields = self._fields
+                    self._lazy_trie = Trie(fields["lengths"], fields["bytes"])
+        return self._lazy_trie
+
+    def __eq__(self, other):
+        if not isinstance(other, Codebook):
+            return NotImplemented
+        return self.fingerprint == other.fingerprint
+
+    def __hash__(self):
+        return hash(self.fingerprint)
+
+    def __repr__(self):
+        return (
+            f"Codebook(window_bits={self.window_bits}, "
+            f"allocation={self.allocation!r}, parse={self.parse!r}, "
+            f"max_window_bytes={self.max_window_bytes}, "
+            f"windows={np.count_nonzero(self._token_lengths)}, "
+            f"fingerprint={self.fingerprint[:12]!r})"
+        )

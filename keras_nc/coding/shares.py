@@ -1,0 +1,117 @@
+"""Probabilities to integer shares of codes.
+
+This is the only place where floats become integers. Everything after it is
+exact, so an encoder and a decoder that start from the same frequencies agree
+on every code.
+"""
+
+import numpy as np
+
+FREQUENCY_BITS = 24
+# f * k must stay below 2^63, and f may exceed 2^24 a little, because rows
+# need to sum to one only within SUM_TOLERANCE.
+MAX_CODES = 1 << 38
+SUM_TOLERANCE = 1e-3
+
+
+def frequencies(probabilities):
+    """Turns probabilities of the next byte into integer frequencies.
+
+    Args:
+        probabilities: floats of shape (n, 256), one distribution a row.
+
+    Returns:
+        `floor(p * 2^24)`, computed in float64: int64 of shape (n, 256).
+
+    Raises:
+        ValueError: if a row is no distribution over 256 bytes.
+
+    Example:
+    >>> import numpy as np
+    >>> frequencies(np.full((1, 256), 1 / 256))[0, :3].tolist()
+    [65536, 65536, 65536]
+    """
+    p = np.asarray(probabilities)
+    if p.ndim != 2 or p.shape[1] != 256 or p.dtype.kind != "f":
+        _refuse(f"shape={p.shape}, dtype={p.dtype}")
+    p = p.astype(np.float64, copy=False)
+    sums = p.sum(axis=1)
+    # NaN fails every comparison, so ask for what is right, not for what is
+    # wrong; an infinity makes the sum infinite or NaN.
+    bad = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE) | ~(p >= 0).all(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        _refuse(
+            f"row {row} with smallest value {p[row].min()}, "
+            f"largest value {p[row].max()} and sum {sums[row]}"
+        )
+    return np.floor(p * (1 << FREQUENCY_BITS)).astype(np.int64)
+
+
+def _refuse(received):
+    raise ValueError(
+        "Probabilities must have shape (n, 256) and a floating dtype, and "
+        "each row must be finite, non-negative and sum to 1 within "
+        f"{SUM_TOLERANCE}. Received: {received}. Apply a softmax over 256 "
+        "bytes in float64, without masking."
+    )
+
+
+def allocate(frequencies, codes):
+    """Shares codes among bytes in proportion to their frequencies.
+
+    With `k` codes and `F` the sum of the frequencies, byte `b` gets
+    `f_b * k // F` codes; the codes left over go to the largest remainders,
+    ties to the smaller byte. A byte whose frequency is zero gets none.
+
+    Args:
+        frequencies: int64 of shape (n, 256), each row with a positive sum.
+        codes: how many codes each row shares, `k`: int64 of shape (n,).
+
+    Returns:
+        The codes of each byte, int64 of shape (n, 256); row i sums to
+        `codes[i]`.
+
+    Raises:
+        ValueError: if shapes or ranges do not fit, or a row is all zeros.
+
+    Example:
+    >>> import numpy as np
+    >>> f = np.zeros((1, 256), np.int64)
+    >>> f[0, :3] = 2, 1, 1
+    >>> allocate(f, [5])[0, :4].tolist()
+    [3, 1, 1, 0]
+    """
+    f = np.asarray(frequencies, np.int64)
+    k = np.asarray(codes, np.int64)
+    if f.ndim != 2 or f.shape[1] != 256 or k.shape != f.shape[:1]:
+        raise ValueError(
+            "Frequencies must have shape (n, 256) and codes shape (n,). "
+            f"Received: frequencies of shape {f.shape}, codes of shape "
+            f"{k.shape}. Pass one number of codes for each row."
+        )
+    if f.size == 0:
+        return f.copy()
+    F = f.sum(axis=1, keepdims=True)
+    if f.min() < 0 or F.min() <= 0 or F.max() >> (FREQUENCY_BITS + 1):
+        raise ValueError(
+            "Frequencies must be non-negative, and the sum of a row must be "
+            f"positive and below 2^{FREQUENCY_BITS + 1}. Received: values "
+            f"from {f.min()} to {f.max()}, sums from {F.min()} to {F.max()}. "
+            "Make them with `frequencies`."
+        )
+    if k.min() < 0 or k.max() >= MAX_CODES:
+        raise ValueError(
+            f"Codes to share must be from 0 to {MAX_CODES - 1}. Received: "
+            f"values from {k.min()} to {k.max()}. Use fewer window bits."
+        )
+    shares, remainders = np.divmod(f * k[:, None], F)
+    left = k - shares.sum(axis=1)
+    # Unique keys that sort as (remainder, smaller byte first), ascending.
+    keys = remainders * 256 + np.arange(255, -1, -1)
+    ranked = np.sort(keys, axis=1)
+    # With nothing left over the threshold is above every key.
+    place = np.minimum(256 - left, 255)
+    threshold = ranked[np.arange(len(ranked)), place]
+    threshold = np.where(left > 0, threshold, np.iinfo(np.int64).max)
+    return shares + (keys >= threshold[:, None])

@@ -1,0 +1,169 @@
+"""Counts of substrings, smoothed: an entropy model without training."""
+
+import numpy as np
+
+from keras_nc.coding._text import as_documents
+from keras_nc.coding._text import join_documents
+from keras_nc.entropy_models._counts import CountTrie
+
+# No codebook has longer windows.
+_MAX_WINDOW_BYTES = 255
+
+
+class NGramModel:
+    """Substring counts with interpolated Witten-Bell smoothing.
+
+    With `n(s)` occurrences of a context s that is followed by `T(s)` distinct
+    bytes,
+
+        p(b | s) = (n(sb) + T(s) * p(b | s[1:])) / (n(s) + T(s)),
+
+    down to the uniform distribution 1/256. After `refit`, the counts of what
+    follows s where s begins at a window start are mixed on top in the same
+    way. Counts are integers, and the floating-point operations on a row
+    are the same ones in the same order whatever else is asked for, so a
+    codebook of this model is the same whatever the batch, thread or machine.
+
+    Make one with `NGramModel.from_text`.
+
+    See "Managing Gigabytes" (Witten, Moffat, Bell) and "The zero-frequency
+    problem" (Witten, Bell), method C.
+
+    Args:
+        counts: `CountTrie` of strings anywhere in the text.
+        start_counts: `CountTrie` of strings at window starts.
+        start_min_count: what `refit` counts window starts with, see
+            `from_text`.
+
+    Example:
+    >>> model = NGramModel.from_text(b"abracadabra")
+    >>> row = model.probabilities([b"ab"])[0]
+    >>> bytes([row.argmax()])
+    b'r'
+    """
+
+    def __init__(self, counts, start_counts, start_min_count):
+        self._counts = counts
+        self._start_counts = start_counts
+        self._start_min_count = start_min_count
+
+    @classmethod
+    def from_text(cls, text, *, order=6, min_count=None, start_min_count=None):
+        """Counts the substrings of a text.
+
+        Args:
+            text: bytes, or a sequence of documents (bytes); no substring
+                crosses from one into the next.
+            order: bytes of the longest context, 0 to 255.
+            min_count: occurrences that a context needs to be kept, from 1.
+                The default is one in 2^23 bytes of text, and at least 2.
+            start_min_count: the same for contexts at window starts. The
+                default is one in 2^18 windows, and at least 2.
+
+        Returns:
+            An `NGramModel`.
+
+        Raises:
+            ValueError: if there is no text, or a setting is out of range.
+
+        Example:
+        >>> model = NGramModel.from_text([b"one", b"two"], order=2)
+        >>> model.probabilities([b"", b"o"]).shape
+        (2, 256)
+        """
+        least = [n for n in (min_count, start_min_count) if n is not None]
+        if not 0 <= order <= _MAX_WINDOW_BYTES or min(least, default=1) < 1:
+            raise ValueError(
+                f"`order` must be from 0 to {_MAX_WINDOW_BYTES}, `min_count` "
+                f"and `start_min_count` at least 1. Received: order={order}, "
+                f"min_count={min_count}, start_min_count={start_min_count}. "
+                "The defaults suit most text."
+            )
+        joined, offsets = join_documents(as_documents(text))
+        if not joined.size:
+            raise ValueError(
+                "An n-gram model needs text to count. Received: no bytes. "
+                "Pass some text that is like what will be encoded."
+            )
+        if min_count is None:
+            min_count = max(2, joined.size >> 23)
+        counts = CountTrie.count(joined, offsets, None, order, min_count)
+        return cls(counts, CountTrie.empty(), start_min_count)
+
+    def refit(self, text, starts):
+        """Mixes in what follows the window starts of a text.
+
+        Args:
+            text: bytes, or a sequence of documents (bytes).
+            starts: offsets of the window starts in the documents joined,
+                int64 of shape (windows,), ascending.
+
+        Returns:
+            A new `NGramModel`; statistics of earlier window starts are gone.
+
+        Raises:
+            ValueError: if `starts` are no ascending offsets into the text.
+
+        Example:
+        >>> import numpy as np
+        >>> model = NGramModel.from_text(b"abab")
+        >>> refitted = model.refit(b"abab", np.array([0, 2]))
+        >>> row = model.probabilities([b""])[0]
+        >>> new_row = refitted.probabilities([b""])[0]
+        >>> bool(new_row[ord("a")] > row[ord("a")])
+        True
+        """
+        joined, offsets = join_documents(as_documents(text))
+        starts = np.asarray(starts)
+        if (
+            starts.dtype.kind not in "iu"
+            or starts.ndim != 1
+            or not starts.size
+            or starts[0] < 0
+            or starts[-1] >= joined.size
+            or (starts[1:] <= starts[:-1]).any()
+        ):
+            raise ValueError(
+                "`starts` must be ascending offsets into the text. Received: "
+                f"dtype={starts.dtype}, shape={starts.shape} for "
+                f"{joined.size} bytes of text. Pass the offsets of windows "
+                "in the same text."
+            )
+        min_count = self._start_min_count
+        if min_count is None:
+            min_count = max(2, starts.size >> 18)
+        start_counts = CountTrie.count(
+            joined,
+            offsets,
+            starts.astype(np.int64),
+            _MAX_WINDOW_BYTES,
+            min_count,
+        )
+        return NGramModel(self._counts, start_counts, self._start_min_count)
+
+    def probabilities(self, prefixes):
+        """Gives the distribution of the byte after each prefix.
+
+        Args:
+            prefixes: sequence of n prefixes (bytes).
+
+        Returns:
+            float64 of shape (n, 256); rows sum to 1.
+
+        Example:
+        >>> model = NGramModel.from_text(b"abracadabra")
+        >>> round(float(model.probabilities([b""]).sum()), 9)
+        1.0
+        """
+        from keras_nc.entropy_models import _count_kernels
+
+        joined, offsets = join_documents(list(prefixes))
+        rows = np.empty((len(prefixes), 256))
+        _count_kernels.probabilities(
+            self._counts.arrays,
+            self._start_counts.arrays,
+            joined,
+            offsets,
+            rows,
+        )
+        return rows

@@ -1,0 +1,80 @@
+"""Byte frequencies that do not depend on what came before."""
+
+import numpy as np
+
+from keras_nc.coding._text import as_documents
+from keras_nc.coding._text import join_documents
+
+
+class UnigramModel:
+    """The same distribution of the next byte after every prefix.
+
+    This is the model of StaticAC in "Training LLMs over Neurally Compressed
+    Text", section 3.3.
+
+    Args:
+        counts: 256 non-negative integers, not all zero. A byte of count zero
+            gets probability zero.
+
+    Raises:
+        ValueError: if `counts` is anything else.
+
+    Example:
+    >>> model = UnigramModel([1] * 256)
+    >>> float(model.probabilities([b"", b"abc"])[1, 0])
+    0.00390625
+    """
+
+    def __init__(self, counts):
+        counts = np.array(counts)
+        if (
+            counts.shape != (256,)
+            or counts.dtype.kind not in "iu"
+            or counts.min() < 0
+            or counts.max() == 0
+        ):
+            raise ValueError(
+                "`counts` must be 256 non-negative integers, not all zero. "
+                f"Received: shape={counts.shape}, dtype={counts.dtype}. "
+                "Count the bytes with `UnigramModel.from_text`."
+            )
+        self._counts = counts.astype(np.int64)
+        self._row = self._counts / self._counts.sum()
+
+    @classmethod
+    def from_text(cls, text):
+        """Counts the bytes of a text; every byte counts one more.
+
+        Args:
+            text: bytes, or a sequence of documents (bytes).
+
+        Returns:
+            A `UnigramModel`.
+
+        Example:
+        >>> model = UnigramModel.from_text(b"abab")
+        >>> float(model.probabilities([b""])[0, ord("a")])  # 3 / 260
+        0.011538461538461539
+        """
+        joined, _ = join_documents(as_documents(text))
+        return cls(np.bincount(joined, minlength=256) + 1)
+
+    @property
+    def counts(self):
+        """The counts of the 256 bytes, int64 of shape (256,)."""
+        return self._counts.copy()
+
+    def probabilities(self, prefixes):
+        """Gives the distribution of the byte after each prefix.
+
+        Args:
+            prefixes: sequence of n prefixes (bytes).
+
+        Returns:
+            float64 of shape (n, 256), all rows the same.
+
+        Example:
+        >>> UnigramModel([1] * 256).probabilities([b"", b"a"]).shape
+        (2, 256)
+        """
+        return np.tile(self._row, (len(prefixes), 1))
