@@ -1,5 +1,6 @@
 """Entropy models: p(next byte | bytes since the window's start)."""
 
+from keras_nc.entropy_models.byte_lm import ByteLMModel
 from keras_nc.entropy_models.ngram import NGramModel
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.unigram import UnigramModel

@@ -1,0 +1,89 @@
+"""M1 as an entropy model."""
+
+import numpy as np
+
+from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding import PAD_ID
+from keras_nc.coding import START_ID
+
+
+class ByteLMModel:
+    """p(next byte | bytes since the window's start) of a byte-level LM.
+
+    The model sees the start id and then the window's bytes, so it is reset at
+    every window. It runs in float32 and in few fixed shapes. A float model is
+    not batch-invariant all the same: its probabilities move by about 1e-6 with
+    shapes, machines and backends, so a codebook is kept, never built again to
+    decode. It has no `refit`: codebooks with `rounds` need counts.
+
+    Args:
+        causal_lm: A `keras_nc.models.ByteCausalLM`.
+        batch_size: int. Prefixes per call of the model.
+
+    Example:
+    >>> from keras_nc.models import ByteBackbone, ByteCausalLM
+    >>> backbone = ByteBackbone(
+    ...     num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
+    ... )
+    >>> model = ByteLMModel(ByteCausalLM(backbone))
+    >>> model.probabilities([b"", b"ab"]).shape
+    (2, 256)
+    """
+
+    def __init__(self, causal_lm, batch_size=256):
+        if batch_size < 1:
+            raise ValueError(
+                "`batch_size` must be positive. "
+                f"Received: batch_size={batch_size}"
+            )
+        self.batch_size = batch_size
+        self._backbone = in_float32(causal_lm.backbone)
+        table = self._backbone.token_embedding.get_weights()[0]
+        self._byte_rows = table[NUM_SPECIAL : NUM_SPECIAL + 256]
+
+    def probabilities(self, prefixes):
+        """Probabilities of the next byte.
+
+        Args:
+            prefixes: A sequence of bytes: windows so far.
+
+        Returns:
+            A float64 array of shape `(len(prefixes), 256)`; rows sum to 1.
+        """
+        # Prefixes of similar lengths share a call, padded to a power of two.
+        lengths = np.array([len(prefix) for prefix in prefixes], dtype=int)
+        result = np.empty((len(prefixes), 256))
+        order = np.argsort(lengths, kind="stable")
+        for first in range(0, len(order), self.batch_size):
+            rows = order[first : first + self.batch_size]
+            result[rows] = self._batch([prefixes[row] for row in rows])
+        return result
+
+    def _batch(self, prefixes):
+        """Probabilities for up to `batch_size` prefixes."""
+        longest = 1 + max(len(prefix) for prefix in prefixes)
+        shape = (self.batch_size, max(8, 1 << (longest - 1).bit_length()))
+        token_ids = np.full(shape, PAD_ID, dtype="int32")
+        token_ids[:, 0] = START_ID
+        for row, prefix in zip(token_ids, prefixes, strict=False):
+            ids = np.frombuffer(prefix, dtype="uint8").astype("int32")
+            row[1 : 1 + len(prefix)] = ids + NUM_SPECIAL
+        padding_mask = (token_ids != PAD_ID).astype("int32")
+        hidden = self._backbone.predict_on_batch(
+            {"token_ids": token_ids, "padding_mask": padding_mask}
+        )
+        last = [len(prefix) for prefix in prefixes]
+        hidden = np.asarray(hidden)[np.arange(len(prefixes)), last]
+        logits = hidden.astype("float64") @ self._byte_rows.T
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def in_float32(backbone):
+    """The backbone itself, or a float32 copy if it computes in less."""
+    if backbone.token_embedding.compute_dtype == "float32":
+        return backbone
+    config = {**backbone.get_config(), "dtype": "float32"}
+    copy = type(backbone).from_config(config)
+    copy.set_weights(backbone.get_weights())
+    return copy

@@ -1,0 +1,175 @@
+"""Causal self-attention with relative biases or rotary positions."""
+
+import keras
+import keras_hub
+from keras import ops
+
+from keras_nc.layers.relative_bias import RelativeBias
+
+POSITIONS = ("relative_bias", "rope")
+#: Added to the scores of hidden keys; finite, so that no gradient is NaN.
+HIDDEN = -1e9
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class CausalSelfAttention(keras.layers.Layer):
+    """Multi-head self-attention in which no query sees a later key.
+
+    Letters: `B` batch, `T` queries, `S` keys, `D` model width, `H` heads, `K`
+    head width. Padding is on the right, where the causal mask hides it from
+    every real token, so no padding mask is needed.
+
+    Args:
+        num_heads: int. `H`.
+        head_dim: int. `K`.
+        position: `"relative_bias"` (the paper's: a learned bias per head and
+            distance bucket) or `"rope"` (rotary embeddings).
+        num_buckets: int. See `RelativeBias`.
+        max_distance: int. See `RelativeBias`.
+        **kwargs: See `keras.layers.Layer`.
+
+    Call arguments:
+        x: A tensor of shape `(B, T, D)`.
+        cache: `None`, or a pair `(keys, values)` of shape `(B, S, H, K)` each,
+            that holds the positions seen so far.
+        cache_update_index: Position of the first query (int or scalar tensor).
+
+    Returns:
+        A tensor of shape `(B, T, D)`; with a cache, the pair
+        `(output, (keys, values))` with the new positions written in.
+
+    Example:
+    >>> import numpy as np
+    >>> attention = CausalSelfAttention(num_heads=2, head_dim=4)
+    >>> tuple(attention(np.ones((1, 3, 8))).shape)
+    (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        head_dim,
+        position="relative_bias",
+        num_buckets=32,
+        max_distance=128,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if position not in POSITIONS:
+            raise ValueError(
+                f"`position` must be one of {POSITIONS}. "
+                f"Received: position={position!r}"
+            )
+        if position == "rope" and head_dim % 2:
+            raise ValueError(
+                "Rotary positions rotate pairs: `head_dim` must be even. "
+                f"Received: head_dim={head_dim}"
+            )
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.position = position
+        self.num_buckets = num_buckets
+        self.max_distance = max_distance
+
+    def build(self, input_shape):
+        """Create the four projections and the positions."""
+        hidden_dim = input_shape[-1]
+        projected_shape = (None, None, self.num_heads, self.head_dim)
+
+        def project(equation, output_shape, name, build_shape):
+            layer = keras.layers.EinsumDense(
+                equation,
+                output_shape=output_shape,
+                kernel_initializer=keras.initializers.VarianceScaling(
+                    1.0, mode="fan_in"
+                ),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            layer.build(build_shape)
+            return layer
+
+        heads = (None, self.num_heads, self.head_dim)
+        into = "btd,dhk->bthk"
+        self.query = project(into, heads, "query", input_shape)
+        self.key = project(into, heads, "key", input_shape)
+        self.value = project(into, heads, "value", input_shape)
+        self.output_projection = project(
+            "bthk,hkd->btd",
+            (None, hidden_dim),
+            "output_projection",
+            projected_shape,
+        )
+        if self.position == "relative_bias":
+            self.relative_bias = RelativeBias(
+                self.num_heads,
+                self.num_buckets,
+                self.max_distance,
+                dtype=self.dtype_policy,
+                name="relative_bias",
+            )
+            self.relative_bias.build()
+        else:
+            self.rotary = keras_hub.layers.RotaryEmbedding(
+                dtype=self.dtype_policy, name="rotary"
+            )
+            self.rotary.build(projected_shape)
+        self.built = True
+
+    def call(self, x, cache=None, cache_update_index=0):
+        """Attend from every position of `x` to the positions before it."""
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        if self.position == "rope":
+            query = self.rotary(query, start_index=cache_update_index)
+            key = self.rotary(key, start_index=cache_update_index)
+        start_index = None
+        if cache is not None:
+            start_index = cache_update_index
+            index = [0, start_index, 0, 0]
+            key = ops.slice_update(cache[0], index, key)
+            value = ops.slice_update(cache[1], index, value)
+        attended = ops.dot_product_attention(
+            query,
+            key,
+            value,
+            bias=self._score_bias(
+                ops.shape(query)[1], ops.shape(key)[1], start_index
+            ),
+        )
+        output = self.output_projection(attended)
+        return output if cache is None else (output, (key, value))
+
+    def _score_bias(self, query_length, key_length, start_index):
+        """Positions and causality, to be added to the scores: `(1, H, T, S)`.
+
+        Every query sees at least the first key.
+        """
+        queries = ops.arange(query_length, dtype="int32")
+        if start_index is not None:
+            queries = queries + ops.cast(start_index, "int32")
+        keys = ops.arange(key_length, dtype="int32")
+        visible = queries[:, None] >= keys[None, :]  # (T, S)
+        if self.position == "relative_bias":
+            same = start_index is None
+            bias = self.relative_bias(queries, None if same else keys)
+        else:
+            bias = ops.zeros((1, 1, 1), dtype=self.compute_dtype)
+        hidden = ops.cast(HIDDEN, self.compute_dtype)
+        return ops.where(visible[None], bias, hidden)[None]
+
+    def compute_output_spec(self, x, cache=None, cache_update_index=0):
+        """Shape and dtype of the output, and of the cache if there is one."""
+        output = keras.KerasTensor(x.shape, self.compute_dtype)
+        return output if cache is None else (output, cache)
+
+    def get_config(self):
+        """Constructor arguments."""
+        config = super().get_config()
+        config.update(
+            num_heads=self.num_heads,
+            head_dim=self.head_dim,
+            position=self.position,
+            num_buckets=self.num_buckets,
+            max_distance=self.max_distance,
+        )
+        return config

@@ -1,0 +1,106 @@
+"""One block of the decoder."""
+
+import keras
+
+from keras_nc.layers.causal_self_attention import CausalSelfAttention
+from keras_nc.layers.gated_mlp import GatedMLP
+
+
+def rms_norm(dtype, name):
+    """RMSNorm without bias, as in T5."""
+    return keras.layers.RMSNormalization(epsilon=1e-6, dtype=dtype, name=name)
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class DecoderBlock(keras.layers.Layer):
+    """Pre-norm attention and pre-norm gated MLP, each with a residual.
+
+    Args:
+        num_heads: int. Attention heads, `H`.
+        head_dim: int. Width of a head, `K`.
+        intermediate_dim: int. Width of the MLP.
+        position: `"relative_bias"` or `"rope"`; see `CausalSelfAttention`.
+        num_buckets: int. See `RelativeBias`.
+        max_distance: int. See `RelativeBias`.
+        **kwargs: See `keras.layers.Layer`.
+
+    Call arguments:
+        x: A tensor of shape `(B, T, D)`.
+        cache: See `CausalSelfAttention`.
+        cache_update_index: See `CausalSelfAttention`.
+
+    Returns:
+        A tensor of shape `(B, T, D)`, with a cache as in
+        `CausalSelfAttention`.
+
+    Example:
+    >>> import numpy as np
+    >>> block = DecoderBlock(num_heads=2, head_dim=4, intermediate_dim=16)
+    >>> tuple(block(np.ones((1, 3, 8))).shape)
+    (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        head_dim,
+        intermediate_dim,
+        position="relative_bias",
+        num_buckets=32,
+        max_distance=128,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.intermediate_dim = intermediate_dim
+        self.attention_norm = rms_norm(self.dtype_policy, "attention_norm")
+        self.attention = CausalSelfAttention(
+            num_heads,
+            head_dim,
+            position,
+            num_buckets,
+            max_distance,
+            dtype=self.dtype_policy,
+            name="attention",
+        )
+        self.mlp_norm = rms_norm(self.dtype_policy, "mlp_norm")
+        self.mlp = GatedMLP(
+            intermediate_dim, dtype=self.dtype_policy, name="mlp"
+        )
+
+    def build(self, input_shape):
+        """Build the four parts."""
+        for part in self.attention_norm, self.attention, self.mlp_norm:
+            part.build(input_shape)
+        self.mlp.build(input_shape)
+        self.built = True
+
+    def call(self, x, cache=None, cache_update_index=0):
+        """Apply the block."""
+        attended = self.attention(
+            self.attention_norm(x),
+            cache=cache,
+            cache_update_index=cache_update_index,
+        )
+        if cache is not None:
+            attended, cache = attended
+        x = x + attended
+        x = x + self.mlp(self.mlp_norm(x))
+        return x if cache is None else (x, cache)
+
+    def compute_output_spec(self, x, cache=None, cache_update_index=0):
+        """Shape and dtype of the output, and of the cache if there is one."""
+        output = keras.KerasTensor(x.shape, self.compute_dtype)
+        return output if cache is None else (output, cache)
+
+    def get_config(self):
+        """Constructor arguments."""
+        config = super().get_config()
+        config.update(
+            num_heads=self.attention.num_heads,
+            head_dim=self.attention.head_dim,
+            intermediate_dim=self.intermediate_dim,
+            position=self.attention.position,
+            num_buckets=self.attention.num_buckets,
+            max_distance=self.attention.max_distance,
+        )
+        return config

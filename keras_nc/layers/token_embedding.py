@@ -1,0 +1,88 @@
+"""Token embeddings, tied to the output logits."""
+
+import keras
+from keras import ops
+
+#: Embedding tables have a multiple of this many rows, so that they shard.
+ROW_MULTIPLE = 128
+#: Logit of a row that is no id; finite, so that no gradient is NaN.
+MASKED_LOGIT = -1e30
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class TokenEmbedding(keras.layers.ReversibleEmbedding):
+    """Embeddings that also give the logits of the next token.
+
+    The table is padded to a multiple of 128 rows; the logits of the rows that
+    are no ids are masked. Rows have variance `1 / D`: inputs are scaled to unit
+    variance, and logits of a normalised vector have unit variance too.
+
+    Args:
+        vocabulary_size: int. Number of ids, `V`.
+        hidden_dim: int. Model width, `D`.
+        **kwargs: See `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Ids of shape `(B, T)`, or, with `reverse=True`, hidden states
+            of shape `(B, T, D)`.
+        reverse: bool. Whether to compute logits.
+
+    Returns:
+        Embeddings of shape `(B, T, D)`, or float32 logits of shape
+        `(B, T, rows)`, where `rows` is `V` rounded up to a multiple of 128.
+
+    Example:
+    >>> import numpy as np
+    >>> embedding = TokenEmbedding(vocabulary_size=259, hidden_dim=8)
+    >>> hidden = embedding(np.array([[1, 70, 2]]))
+    >>> tuple(embedding(hidden, reverse=True).shape)
+    (1, 3, 384)
+    """
+
+    def __init__(self, vocabulary_size, hidden_dim, **kwargs):
+        rows = -(-vocabulary_size // ROW_MULTIPLE) * ROW_MULTIPLE
+        super().__init__(
+            rows,
+            hidden_dim,
+            embeddings_initializer=keras.initializers.RandomNormal(
+                stddev=hidden_dim**-0.5
+            ),
+            **kwargs,
+        )
+        self.vocabulary_size = vocabulary_size
+
+    def call(self, inputs, reverse=False):
+        """Embed ids, or give the logits of hidden states."""
+        outputs = super().call(inputs, reverse=reverse)
+        if not reverse:
+            return outputs * self.output_dim**0.5
+        # Sums of exponentials need float32 whatever the policy computes in.
+        logits = ops.cast(outputs, "float32")
+        is_id = ops.arange(self.input_dim) < self.vocabulary_size
+        return ops.where(is_id, logits, MASKED_LOGIT)
+
+    def compute_output_spec(self, inputs, reverse=False):
+        """Shape and dtype of the embeddings or logits."""
+        spec = super().compute_output_spec(inputs, reverse=reverse)
+        return keras.KerasTensor(spec.shape, "float32") if reverse else spec
+
+    def get_config(self):
+        """Constructor arguments."""
+        config = super().get_config()
+        for name in (
+            "input_dim",
+            "output_dim",
+            "embeddings_initializer",
+            "embeddings_regularizer",
+            "embeddings_constraint",
+            "activity_regularizer",
+            "mask_zero",
+            "tie_weights",
+            "reverse_dtype",
+            "logit_soft_cap",
+        ):
+            config.pop(name, None)
+        config.update(
+            vocabulary_size=self.vocabulary_size, hidden_dim=self.output_dim
+        )
+        return config

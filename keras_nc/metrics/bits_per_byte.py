@@ -1,0 +1,147 @@
+"""Bits per byte, the measure that compares models over any tokens."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_nc.metrics.token_nats import token_nats
+
+#: The low counter carries into the high one here, far below where float32 and
+#: int32 stop counting exactly.
+CARRY = 2**20
+
+
+class _ExactSum:
+    """A sum of non-negative numbers that float32 alone would lose.
+
+    Kept as `high * CARRY + low + fraction` in two int32 variables and a float32
+    one: exact for whole numbers below 2^51, on every backend.
+    """
+
+    def __init__(self, metric, name):
+        def counter(part, dtype):
+            return metric.add_variable(
+                shape=(), initializer="zeros", dtype=dtype, name=name + part
+            )
+
+        self.high = counter("_high", "int32")
+        self.low = counter("_low", "int32")
+        self.fraction = counter("_fraction", "float32")
+
+    def add(self, rows):
+        """Add float32 partial sums, each below 2^24, of shape `(B,)`."""
+        whole = ops.floor(rows)
+        fraction = self.fraction + ops.sum(rows - whole)
+        carried = ops.floor(fraction)
+        self.fraction.assign(fraction - carried)
+        whole = ops.cast(whole, "int32")
+        # Carried before summing, so that int32 holds the sum of a batch.
+        low = self.low + ops.cast(carried, "int32") + ops.sum(whole % CARRY)
+        high = self.high + ops.sum(whole // CARRY)
+        self.high.assign(high + low // CARRY)
+        self.low.assign(low % CARRY)
+
+    def value(self):
+        """The sum, rounded to float32."""
+        low = ops.cast(self.low, "float32") + self.fraction
+        return ops.cast(self.high, "float32") * float(CARRY) + low
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class BitsPerByte(keras.metrics.Metric):
+    """Nats of all scored tokens / (ln 2 * the bytes that they stand for).
+
+    Sums nats and bytes apart, so that no mean of ratios enters. Pass it to
+    `compile(weighted_metrics=...)`, where padding weighs nothing.
+
+    Args:
+        token_lengths: Bytes of every id, an integer sequence of length `V`
+            (`tokenizer.token_lengths`); special ids have 0.
+        bytes_per_token: float. For tokens that stand for no whole bytes (split
+            windows): bytes / tokens of the data that is scored
+            (`shards.bytes_per_token`). Give this or `token_lengths`.
+        name: str. Name of the metric.
+        dtype: See `keras.metrics.Metric`.
+
+    Raises:
+        ValueError: If not exactly one of the two is given, or one is negative.
+
+    Example:
+    >>> import numpy as np
+    >>> metric = BitsPerByte(token_lengths=[0, 0, 0, 1, 3])
+    >>> metric.update_state(np.array([[3, 4]]), np.log([[4.0, 16.0]]))
+    >>> round(float(metric.result()), 4)  # (2 + 4) bits / (1 + 3) bytes
+    1.5
+    """
+
+    def __init__(
+        self,
+        token_lengths=None,
+        bytes_per_token=None,
+        name="bits_per_byte",
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if (token_lengths is None) == (bytes_per_token is None):
+            raise ValueError(
+                "Pass either `token_lengths` or `bytes_per_token`. Received: "
+                f"token_lengths={token_lengths}, "
+                f"bytes_per_token={bytes_per_token}"
+            )
+        if token_lengths is not None:
+            token_lengths = np.asarray(token_lengths, dtype="int32")
+            if token_lengths.ndim != 1 or token_lengths.min(initial=0) < 0:
+                raise ValueError(
+                    "`token_lengths` must be a list of non-negative integers, "
+                    f"one per id. Received: shape={token_lengths.shape}, "
+                    f"minimum={token_lengths.min(initial=0)}"
+                )
+        elif not bytes_per_token > 0:
+            raise ValueError(
+                "`bytes_per_token` must be positive. "
+                f"Received: bytes_per_token={bytes_per_token}"
+            )
+        self.token_lengths = token_lengths
+        self.bytes_per_token = bytes_per_token
+        self._nats = _ExactSum(self, "nats")
+        # Bytes, or tokens where every token counts the same bytes.
+        self._counted = _ExactSum(self, "counted")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch.
+
+        Args:
+            y_true: Target ids of shape `(B, T)`.
+            y_pred: Nats of shape `(B, T)`, or logits of shape `(B, T, V)`.
+            sample_weight: `None`, or weights that broadcast to `(B, T)`.
+        """
+        y_true = ops.convert_to_tensor(y_true)
+        nats = token_nats(y_true, ops.convert_to_tensor(y_pred))
+        if self.token_lengths is None:
+            counted = ops.ones_like(nats)
+        else:
+            lengths = ops.convert_to_tensor(self.token_lengths)
+            counted = ops.take(lengths, ops.cast(y_true, "int32"))
+            counted = ops.cast(counted, "float32")
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, "float32")
+            nats, counted = nats * weight, counted * weight
+        self._nats.add(ops.sum(nats, axis=-1))
+        self._counted.add(ops.sum(counted, axis=-1))
+
+    def result(self):
+        """Bits per byte so far; 0 before any byte was counted."""
+        counted = self._counted.value() * float(self.bytes_per_token or 1)
+        return ops.divide_no_nan(self._nats.value(), counted * math.log(2))
+
+    def get_config(self):
+        """Constructor arguments."""
+        config = super().get_config()
+        lengths = self.token_lengths
+        config.update(
+            token_lengths=None if lengths is None else lengths.tolist(),
+            bytes_per_token=self.bytes_per_token,
+        )
+        return config

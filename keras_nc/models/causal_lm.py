@@ -1,0 +1,170 @@
+"""The causal language model that M1 and M2 share."""
+
+import keras
+import keras_hub
+
+from keras_nc.metrics import BitsPerByte
+from keras_nc.metrics import TokenNats
+from keras_nc.metrics.token_nats import token_nats
+from keras_nc.models.generation import GeneratesBytes
+from keras_nc.models.training import TrainsOnText
+
+
+class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
+    """A language model over tokens that stand for bytes.
+
+    Called on token ids it returns logits. Called with `"target_ids"` among its
+    inputs, as it is inside `fit` and `evaluate`, it returns the nats of those
+    targets: loss and metrics consume nats, so that logits of all tokens need
+    never exist at once.
+
+    Args:
+        backbone: A `DecoderBackbone`.
+        preprocessor: A `keras_hub.models.CausalLMPreprocessor` or `None`.
+        **kwargs: See `keras_hub.models.CausalLM`.
+
+    Call arguments:
+        inputs: A dict with `"token_ids"` and `"padding_mask"`, and perhaps
+            `"target_ids"`, int tensors of shape `(B, T)`.
+
+    Returns:
+        Float32 logits of shape `(B, T, V)`, or nats of shape `(B, T)`.
+    """
+
+    def __init__(self, backbone, preprocessor=None, **kwargs):
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        check_vocabulary(backbone, preprocessor)
+
+        # === Functional model ===
+        inputs = backbone.input
+        outputs = backbone.token_embedding(backbone(inputs), reverse=True)
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+    def compile(
+        self,
+        optimizer="auto",
+        loss="auto",
+        *,
+        weighted_metrics="auto",
+        **kwargs,
+    ):
+        """Configure training and generation.
+
+        Args:
+            optimizer: `"auto"` for AdamW with a constant rate of 1e-3, or as
+                in `keras.Model.compile`.
+            loss: `"auto"` for `TokenNats`, or a loss that takes nats as its
+                predictions.
+            weighted_metrics: `"auto"` for `BitsPerByte` if every token of the
+                preprocessor's tokenizer stands for whole bytes, else none; or
+                as in `keras.Model.compile`.
+            **kwargs: See `keras_hub.models.CausalLM.compile`.
+        """
+        if optimizer == "auto":
+            optimizer = keras.optimizers.AdamW(1e-3)
+        if loss == "auto":
+            loss = TokenNats()
+        if weighted_metrics == "auto":
+            tokenizer = getattr(self.preprocessor, "tokenizer", None)
+            lengths = getattr(tokenizer, "token_lengths", None)
+            weighted_metrics = (
+                [] if lengths is None else [BitsPerByte(token_lengths=lengths)]
+            )
+        super().compile(
+            optimizer, loss, weighted_metrics=weighted_metrics, **kwargs
+        )
+
+    def get_compile_config(self):
+        """What `compile` was called with, the sampler included."""
+        config = super().get_compile_config()
+        if config:
+            config["sampler"] = keras_hub.samplers.serialize(self.sampler)
+        return config
+
+    def compile_from_config(self, config):
+        """Compile a loaded model as the saved one was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    # === Logits and nats ===
+
+    def call(self, inputs, training=None, mask=None):
+        """Logits, or nats if the inputs hold targets."""
+        inputs = dict(inputs)
+        target_ids = inputs.pop("target_ids", None)
+        hidden = self.backbone(inputs, training=training)
+        if target_ids is None:
+            return self.backbone.token_embedding(hidden, reverse=True)
+        return self.nats(hidden, target_ids)
+
+    def nats(self, hidden, target_ids):
+        """Negative log-likelihoods of targets.
+
+        Args:
+            hidden: Hidden states of shape `(B, T, D)`.
+            target_ids: An int tensor of shape `(B, T)`.
+
+        Returns:
+            A float32 tensor of shape `(B, T)`, in nats.
+        """
+        logits = self.backbone.token_embedding(hidden, reverse=True)
+        return token_nats(target_ids, logits)
+
+    def score(
+        self,
+        token_ids,
+        padding_mask=None,
+        scoring_mode="logits",
+        layer_intercept_fn=None,
+        target_ids=None,
+    ):
+        """Score token ids, optionally with a look at every block's output.
+
+        Args:
+            token_ids: An int tensor of shape `(B, T)`.
+            padding_mask: Not needed: padding is on the right.
+            scoring_mode: `"logits"` or `"loss"`.
+            layer_intercept_fn: `None`, or a function of hidden states
+                `(B, T, D)` and a block's index (-1 for the embeddings) that
+                returns the hidden states to go on with.
+            target_ids: An int tensor of shape `(B, T)`, for `"loss"`.
+
+        Returns:
+            Logits of shape `(B, T, V)`, or nats of shape `(B, T)`.
+
+        Raises:
+            ValueError: If the mode is unknown or targets are missing.
+        """
+        if scoring_mode not in ("logits", "loss"):
+            raise ValueError(
+                "`scoring_mode` must be 'logits' or 'loss'. "
+                f"Received: scoring_mode={scoring_mode!r}"
+            )
+        if scoring_mode == "loss" and target_ids is None:
+            raise ValueError("`scoring_mode='loss'` needs `target_ids`.")
+        intercept = layer_intercept_fn or (lambda x, index: x)
+        x = intercept(self.backbone.token_embedding(token_ids), -1)
+        for i, block in enumerate(self.backbone.transformer_layers):
+            x = intercept(block(x), i)
+        hidden = self.backbone.layer_norm(x)
+        if scoring_mode == "loss":
+            return self.nats(hidden, target_ids)
+        return self.backbone.token_embedding(hidden, reverse=True)
+
+
+def check_vocabulary(backbone, preprocessor):
+    """Raise a ValueError if the tokenizer has ids that the backbone lacks."""
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if tokenizer is None:
+        return
+    size = tokenizer.vocabulary_size()
+    if size is not None and size > backbone.vocabulary_size:
+        raise ValueError(
+            "The backbone's vocabulary must hold every id of the tokenizer. "
+            f"Received: backbone.vocabulary_size={backbone.vocabulary_size}, "
+            f"tokenizer.vocabulary_size()={size}. Create the backbone with "
+            f"vocabulary_size={size}."
+        )

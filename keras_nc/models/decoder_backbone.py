@@ -1,0 +1,192 @@
+"""The decoder body that M1 and M2 share."""
+
+import keras
+import keras_hub
+
+from keras_nc.layers import DecoderBlock
+from keras_nc.layers import TokenEmbedding
+from keras_nc.layers.decoder_block import rms_norm
+from keras_nc.models.sizes import size_config
+
+
+class DecoderBackbone(keras_hub.models.Backbone):
+    """A decoder-only Transformer: ids in, hidden states out.
+
+    Pre-norm RMSNorm, relative attention biases per layer (or rotary
+    positions), gated ReLU MLPs, and an embedding table that is tied to the
+    logits (arXiv 2404.03626, section 3.1). Padding belongs on the right, where
+    causal attention hides it.
+
+    Args:
+        vocabulary_size: int. Number of ids, `V`.
+        num_layers: int. Number of blocks.
+        num_heads: int. Attention heads, `H`.
+        hidden_dim: int. Model width, `D`.
+        intermediate_dim: int. Width of the MLPs.
+        head_dim: int, or `None` for `hidden_dim // num_heads`.
+        position: `"relative_bias"` or `"rope"`.
+        num_buckets: int. Distance buckets of the relative biases.
+        max_distance: int. Distance from which one bucket serves all.
+        dtype: A dtype policy, such as `"float32"` or `"mixed_bfloat16"`.
+        **kwargs: See `keras_hub.models.Backbone`.
+
+    Call arguments:
+        inputs: A dict with `"token_ids"` and `"padding_mask"`, int tensors of
+            shape `(B, T)`.
+
+    Returns:
+        Hidden states of shape `(B, T, D)`.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers,
+        num_heads,
+        hidden_dim,
+        intermediate_dim,
+        head_dim=None,
+        position="relative_bias",
+        num_buckets=32,
+        max_distance=128,
+        dtype=None,
+        **kwargs,
+    ):
+        check_sizes(
+            vocabulary_size=vocabulary_size,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            hidden_dim=hidden_dim,
+            intermediate_dim=intermediate_dim,
+        )
+        if head_dim is None:
+            if hidden_dim % num_heads:
+                raise ValueError(
+                    "`hidden_dim` must be a multiple of `num_heads`, or pass "
+                    f"`head_dim`. Received: hidden_dim={hidden_dim}, "
+                    f"num_heads={num_heads}"
+                )
+            head_dim = hidden_dim // num_heads
+
+        # === Layers ===
+        self.token_embedding = TokenEmbedding(
+            vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding"
+        )
+        self.transformer_layers = [
+            DecoderBlock(
+                num_heads,
+                head_dim,
+                intermediate_dim,
+                position,
+                num_buckets,
+                max_distance,
+                dtype=dtype,
+                name=f"block_{i}",
+            )
+            for i in range(num_layers)
+        ]
+        self.layer_norm = rms_norm(dtype, "layer_norm")
+
+        # === Functional model ===
+        inputs = {
+            "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+            "padding_mask": keras.Input(
+                (None,), dtype="int32", name="padding_mask"
+            ),
+        }
+        x = self.token_embedding(inputs["token_ids"])
+        for block in self.transformer_layers:
+            x = block(x)
+        outputs = self.layer_norm(x)
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.vocabulary_size = vocabulary_size
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.intermediate_dim = intermediate_dim
+        self.head_dim = head_dim
+        self.position = position
+        self.num_buckets = num_buckets
+        self.max_distance = max_distance
+
+    @classmethod
+    def from_size(cls, size, vocabulary_size, **kwargs):
+        """Create an untrained backbone of one of the paper's sizes.
+
+        Args:
+            size: str. `"3m"`, `"25m"`, `"113m"`, `"403m"` or `"2b"`.
+            vocabulary_size: int. Number of ids, `V`.
+            **kwargs: Constructor arguments, which win over the size's.
+
+        Returns:
+            A backbone.
+
+        Raises:
+            ValueError: If there is no such size.
+        """
+        return cls(vocabulary_size, **{**size_config(size), **kwargs})
+
+    def empty_cache(self, batch_size, length):
+        """Keys and values of no positions yet, one pair per block.
+
+        Args:
+            batch_size: int. `B`.
+            length: int. Positions that the cache can hold, `S`.
+
+        Returns:
+            A list of pairs of zeros of shape `(B, S, H, head_dim)`.
+        """
+        shape = (batch_size, length, self.num_heads, self.head_dim)
+        dtype = self.transformer_layers[0].compute_dtype
+        return [
+            (keras.ops.zeros(shape, dtype), keras.ops.zeros(shape, dtype))
+            for _ in self.transformer_layers
+        ]
+
+    def call_with_cache(self, token_ids, cache, cache_update_index):
+        """Hidden states of new positions, given a cache of the ones before.
+
+        Args:
+            token_ids: An int tensor of shape `(B, T)`.
+            cache: What `empty_cache` or an earlier call returned.
+            cache_update_index: Position of the first of the `T` ids.
+
+        Returns:
+            A pair of hidden states `(B, T, D)` and the updated cache.
+        """
+        x = self.token_embedding(token_ids)
+        updated = []
+        for block, pair in zip(self.transformer_layers, cache, strict=True):
+            x, pair = block(
+                x, cache=pair, cache_update_index=cache_update_index
+            )
+            updated.append(pair)
+        return self.layer_norm(x), updated
+
+    def get_config(self):
+        """Constructor arguments."""
+        config = super().get_config()
+        config.update(
+            vocabulary_size=self.vocabulary_size,
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            hidden_dim=self.hidden_dim,
+            intermediate_dim=self.intermediate_dim,
+            head_dim=self.head_dim,
+            position=self.position,
+            num_buckets=self.num_buckets,
+            max_distance=self.max_distance,
+        )
+        return config
+
+
+def check_sizes(**sizes):
+    """Raise a ValueError unless all sizes are positive integers."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"`{name}` must be a positive integer. "
+                f"Received: {name}={value!r}"
+            )

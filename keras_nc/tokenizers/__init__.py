@@ -1,0 +1,12 @@
+"""Text to ids and back, as Keras preprocessing layers."""
+
+from keras_nc.tokenizers.byte import ByteScheme
+from keras_nc.tokenizers.byte import ByteTokenizer
+from keras_nc.tokenizers.equal_info import EqualInfoScheme
+from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
+from keras_nc.tokenizers.scheme import Prompt
+from keras_nc.tokenizers.scheme import Scheme
+from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.sentencepiece import SentencePieceScheme
+from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer

@@ -1,0 +1,95 @@
+"""Bytes as tokens: id = 3 + byte."""
+
+import hashlib
+
+import keras
+import numpy as np
+
+from keras_nc.coding import NUM_SPECIAL
+from keras_nc.tokenizers.scheme import Scheme
+from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import check_ids
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+from keras_nc.tokenizers.tokenizer import register_scheme
+
+
+@register_scheme
+class ByteScheme(Scheme):
+    """One token per byte: the tokens of M1, and the paper's first baseline."""
+
+    name = "bytes"
+    # keras-hub presets need an asset; its content is checked, too.
+    file_assets = ["byte_scheme.txt"]
+    _asset = "id = 3 + byte; 0 pad, 1 start, 2 end\n"
+
+    @property
+    def vocabulary_size(self):
+        """256 bytes and the special ids."""
+        return NUM_SPECIAL + 256
+
+    @property
+    def fingerprint(self):
+        """Hex digest of the rule."""
+        return hashlib.sha256(self._asset.encode()).hexdigest()
+
+    @property
+    def layout(self):
+        """Every id but the special ones is a code."""
+        return TokenLayout.one_token(self.token_lengths > 0)
+
+    @property
+    def token_lengths(self):
+        """One byte per id."""
+        lengths = np.ones(self.vocabulary_size, dtype="int32")
+        lengths[:NUM_SPECIAL] = 0
+        return lengths
+
+    def encode_batch(self, documents):
+        """Bytes, each + 3."""
+        lengths = [len(document) for document in documents]
+        ids = np.frombuffer(b"".join(documents), dtype="uint8")
+        offsets = np.cumsum([0, *lengths], dtype="int64")
+        return ids.astype("int32") + NUM_SPECIAL, offsets
+
+    def decode(self, ids):
+        """Ids, each - 3."""
+        check_ids(ids, self.vocabulary_size)
+        return (ids - NUM_SPECIAL).astype("uint8").tobytes()
+
+    def save_assets(self, directory):
+        """Write the rule."""
+        path = f"{directory}/{self.file_assets[0]}"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self._asset)
+
+    def load_assets(self, directory):
+        """Check that the rule is this one."""
+        path = f"{directory}/{self.file_assets[0]}"
+        with open(path, encoding="utf-8") as file:
+            if file.read() != self._asset:
+                raise ValueError(
+                    f"{path} must hold the rule {self._asset!r}. Load the "
+                    "preset with the version of keras_nc that saved it."
+                )
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class ByteTokenizer(SchemeTokenizer):
+    """Tokenizer of bytes: id = 3 + byte.
+
+    Args:
+        sequence_length: int, or `None` for ragged output.
+        **kwargs: See `SchemeTokenizer`.
+
+    Example:
+    >>> tokenizer = ByteTokenizer()
+    >>> tokenizer("hi").tolist()
+    [107, 108]
+    >>> tokenizer.detokenize([107, 108])
+    b'hi'
+    """
+
+    def __init__(self, sequence_length=None, scheme=None, **kwargs):
+        super().__init__(
+            scheme or ByteScheme(), sequence_length=sequence_length, **kwargs
+        )

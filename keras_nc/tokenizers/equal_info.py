@@ -1,0 +1,204 @@
+"""Equal-info windows as tokens."""
+
+import os
+
+import keras
+
+from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding import Codebook
+from keras_nc.coding import join_codes
+from keras_nc.coding import split_codes
+from keras_nc.tokenizers.scheme import Prompt
+from keras_nc.tokenizers.scheme import Scheme
+from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+from keras_nc.tokenizers.tokenizer import register_scheme
+
+
+@register_scheme
+class EqualInfoScheme(Scheme):
+    """Windows of a codebook, each written in one or more tokens.
+
+    Args:
+        codebook: A `keras_nc.coding.Codebook`; `None` until assets are loaded.
+        token_bits: int. Bits of a token, `N`, which divides `window_bits`.
+            Defaults to `window_bits`: one token per window, whose id is the
+            window's code.
+        window_bits: int. Only without a codebook: what it will have.
+        codebook_fingerprint: str. Only without a codebook: what it will have.
+
+    Raises:
+        ValueError: If the token bits do not divide the window bits.
+    """
+
+    name = "equal_info"
+    file_assets = ["codebook.npz"]
+
+    def __init__(
+        self,
+        codebook=None,
+        token_bits=None,
+        window_bits=None,
+        codebook_fingerprint=None,
+    ):
+        if codebook is not None and not isinstance(codebook, Codebook):
+            raise TypeError(
+                "`codebook` must be a `keras_nc.coding.Codebook`. Received: "
+                f"{type(codebook).__name__}. Load a file with "
+                "`Codebook.load(path)`."
+            )
+        if codebook is None and window_bits is None:
+            raise ValueError(
+                "Pass a `codebook`. Received: codebook=None, window_bits=None"
+            )
+        self._codebook = codebook
+        self.window_bits = codebook.window_bits if codebook else window_bits
+        self.token_bits = token_bits or self.window_bits
+        self._expected = codebook_fingerprint
+        if self.window_bits % self.token_bits or self.token_bits < 1:
+            raise ValueError(
+                "`token_bits` must divide the codebook's window bits. "
+                f"Received: token_bits={self.token_bits}, "
+                f"window_bits={self.window_bits}"
+            )
+
+    @property
+    def codebook(self):
+        """The codebook; an error if it is not loaded yet."""
+        return self.require(self._codebook, "codebook")
+
+    @property
+    def vocabulary_size(self):
+        """2^W for one-token windows, else 3 + 2^N."""
+        if self.token_bits == self.window_bits:
+            return 2**self.window_bits
+        return NUM_SPECIAL + 2**self.token_bits
+
+    @property
+    def fingerprint(self):
+        """The codebook's fingerprint and the token bits."""
+        return f"{self.codebook.fingerprint}-{self.token_bits}"
+
+    @property
+    def layout(self):
+        """Codes are the codebook's windows."""
+        return TokenLayout(
+            self.codebook.token_lengths > 0, self.window_bits, self.token_bits
+        )
+
+    @property
+    def token_lengths(self):
+        """Bytes of every window, `None` for split windows."""
+        if self._codebook is None or self.token_bits != self.window_bits:
+            return None
+        return self.codebook.token_lengths
+
+    def encode_batch(self, documents):
+        """A trie walk, then a cut into tokens."""
+        codes, offsets = self.codebook.encode_batch(documents)
+        per_window = self.window_bits // self.token_bits
+        ids = split_codes(codes, self.window_bits, self.token_bits)
+        return ids, offsets * per_window
+
+    def decode(self, ids):
+        """A look-up per window."""
+        codes = join_codes(ids, self.window_bits, self.token_bits)
+        return self.codebook.decode(codes)
+
+    def token_bytes(self, token_id):
+        """Bytes of a window's id; an error for split windows."""
+        if self.token_bits != self.window_bits:
+            raise ValueError(
+                "A token of a split window stands for no bytes of its own. "
+                f"Received: token_bits={self.token_bits}, "
+                f"window_bits={self.window_bits}"
+            )
+        return self.codebook.token_bytes(token_id)
+
+    def split_prompt(self, prompt):
+        """Commit all windows but a last one that could still grow."""
+        committed = len(prompt) - self.codebook.remainder_length(prompt)
+        ids, _ = self.encode_batch([prompt[:committed]])
+        if committed == len(prompt):
+            return Prompt(ids.astype("int32"), 0, self.layout.num_codes)
+        remainder = prompt[committed:]
+        low, high = self.codebook.prefix_range(remainder)
+        return Prompt(ids.astype("int32"), low, high, remainder)
+
+    def get_config(self):
+        """Bits and the codebook's fingerprint; the codebook is an asset."""
+        fingerprint = self._expected
+        if self._codebook is not None:
+            fingerprint = self._codebook.fingerprint
+        return {
+            "name": self.name,
+            "token_bits": self.token_bits,
+            "window_bits": self.window_bits,
+            "codebook_fingerprint": fingerprint,
+        }
+
+    def save_assets(self, directory):
+        """Write the codebook."""
+        self.codebook.save(os.path.join(directory, self.file_assets[0]))
+
+    def load_assets(self, directory):
+        """Read the codebook and check that it is the expected one."""
+        path = os.path.join(directory, self.file_assets[0])
+        codebook = Codebook.load(path)
+        expected = self.get_config()["codebook_fingerprint"]
+        if expected not in (None, codebook.fingerprint):
+            raise ValueError(
+                f"{path} must be the codebook that the configuration names, "
+                f"with fingerprint {expected}. Received: a codebook with "
+                f"fingerprint {codebook.fingerprint}. Restore the file that "
+                "was saved with the configuration."
+            )
+        if codebook.window_bits != self.window_bits:
+            raise ValueError(
+                f"{path} must be a codebook of {self.window_bits} window bits. "
+                f"Received: {codebook.window_bits}"
+            )
+        self._codebook = codebook
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class EqualInfoTokenizer(SchemeTokenizer):
+    """Tokenizer of equal-info windows, by a compiled codebook.
+
+    Any bytes are encoded and decoded exactly, on every backend, inside and
+    outside tf.data (arXiv 2404.03626, section 3.3; the integer rule is ours).
+
+    Args:
+        codebook: A `keras_nc.coding.Codebook`.
+        token_bits: int. Bits of a token, which divide the codebook's window
+            bits. Defaults to one token per window.
+        sequence_length: int, or `None` for ragged output.
+        **kwargs: See `SchemeTokenizer`.
+
+    Example:
+    >>> from keras_nc.coding import Codebook
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"to be or not to be")
+    >>> tokenizer = EqualInfoTokenizer(Codebook.build(model, window_bits=12))
+    >>> tokenizer.detokenize(tokenizer("to be"))
+    b'to be'
+    """
+
+    def __init__(
+        self,
+        codebook=None,
+        token_bits=None,
+        sequence_length=None,
+        scheme=None,
+        **kwargs,
+    ):
+        super().__init__(
+            scheme or EqualInfoScheme(codebook, token_bits),
+            sequence_length=sequence_length,
+            **kwargs,
+        )
+
+    @property
+    def codebook(self):
+        """The `keras_nc.coding.Codebook`."""
+        return self.scheme.codebook

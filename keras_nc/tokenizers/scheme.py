@@ -1,0 +1,162 @@
+"""What a tokenization scheme must tell, whatever layer carries it."""
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from keras_nc.coding import NUM_SPECIAL
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenLayout:
+    """Which codes exist and how a code is written in tokens.
+
+    With one token per window the code is the id. With more, the code's
+    `window_bits` bits are cut into pieces of `token_bits`, most significant
+    first, and an id is 3 + the piece.
+
+    Attributes:
+        is_code: A bool array over all codes: whether one stands for bytes.
+        window_bits: int. Bits of a code, `W`.
+        token_bits: int. Bits of a token, `N`.
+    """
+
+    is_code: np.ndarray
+    window_bits: int
+    token_bits: int
+
+    @property
+    def num_codes(self):
+        """Codes lie in `[0, num_codes)`."""
+        return len(self.is_code)
+
+    @property
+    def tokens_per_window(self):
+        """Tokens that a window is written in."""
+        return self.window_bits // self.token_bits
+
+    @classmethod
+    def one_token(cls, is_code):
+        """The layout of a vocabulary in which every id stands alone."""
+        return cls(np.asarray(is_code, dtype=bool), 1, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A prompt cut where continuations may still change its tokens.
+
+    Attributes:
+        ids: An int32 array: the ids that every continuation keeps.
+        low: int. With `high`, the codes of the windows that begin with the
+            bytes that are not committed yet: the next code lies in
+            `[low, high)`.
+        high: int. See `low`.
+        remainder: bytes. The bytes that are not committed yet.
+    """
+
+    ids: np.ndarray
+    low: int
+    high: int
+    remainder: bytes = b""
+
+
+class Scheme(abc.ABC):
+    """A tokenization: bytes to ids and back, exactly.
+
+    A plain object, so that a tokenizer layer can hold it without its becoming a
+    part of the Keras model.
+
+    Attributes:
+        name: str. Name of the scheme in configurations.
+        file_assets: A list of the file names that `save_assets` writes.
+    """
+
+    name = None
+    file_assets = []
+
+    @property
+    @abc.abstractmethod
+    def vocabulary_size(self):
+        """Number of ids, `V`, special ids included."""
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self):
+        """Hex digest: equal for schemes that give the same ids."""
+
+    @property
+    @abc.abstractmethod
+    def layout(self):
+        """The `TokenLayout`."""
+
+    @property
+    def token_lengths(self):
+        """Bytes of every id, int32 `(V,)`, or `None` if ids have no own."""
+        return None
+
+    @abc.abstractmethod
+    def encode_batch(self, documents):
+        """Encode documents one by one.
+
+        Args:
+            documents: A list of bytes.
+
+        Returns:
+            A pair: the ids of all documents, an integer array, and their
+            offsets, an int64 array of `len(documents) + 1`.
+        """
+
+    @abc.abstractmethod
+    def decode(self, ids):
+        """Bytes of an integer array of ids without special ids."""
+
+    def token_bytes(self, token_id):
+        """Bytes of one id."""
+        return self.decode(np.array([token_id]))
+
+    def split_prompt(self, prompt):
+        """Cut a prompt where continuations may still change its tokens.
+
+        Args:
+            prompt: bytes.
+
+        Returns:
+            A `Prompt`.
+        """
+        ids, _ = self.encode_batch([prompt])
+        return Prompt(ids.astype("int32"), 0, self.layout.num_codes)
+
+    def get_config(self):
+        """What a configuration file holds; assets hold the rest."""
+        return {"name": self.name}
+
+    @abc.abstractmethod
+    def save_assets(self, directory):
+        """Write the files named in `file_assets`."""
+
+    @abc.abstractmethod
+    def load_assets(self, directory):
+        """Read the files named in `file_assets`."""
+
+    def require(self, asset, what):
+        """Return an asset, or raise a ValueError if it is not loaded yet."""
+        if asset is None:
+            raise ValueError(
+                f"This {type(self).__name__} has no {what} yet. Pass one to "
+                "the constructor, load a preset, or call "
+                "`load_assets(directory)`."
+            )
+        return asset
+
+
+def check_ids(ids, vocabulary_size):
+    """Raise a ValueError unless all ids stand for bytes."""
+    outside = (ids < NUM_SPECIAL) | (ids >= vocabulary_size)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise ValueError(
+            f"Ids that stand for bytes lie in [{NUM_SPECIAL}, "
+            f"{vocabulary_size}). Received: id {int(ids[at])} at position "
+            f"{at}. Pass `skip_special=True` to drop pad, start and end ids."
+        )

@@ -1,0 +1,274 @@
+"""The Keras layer that carries a tokenization scheme."""
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_nc.coding import END_ID
+from keras_nc.coding import PAD_ID
+from keras_nc.coding import START_ID
+from keras_nc.tokenizers.text import to_documents
+
+_SCHEMES = {}
+
+
+def register_scheme(cls):
+    """Make a scheme known by its name in configurations."""
+    _SCHEMES[cls.name] = cls
+    return cls
+
+
+def scheme_from_config(config):
+    """Create the scheme that a configuration describes, without its assets."""
+    config = dict(config)
+    name = config.pop("name", None)
+    if name not in _SCHEMES:
+        raise ValueError(
+            f"`scheme` must name one of {sorted(_SCHEMES)}. Received: {name!r}"
+        )
+    return _SCHEMES[name](**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
+    """Text to ids and back, exactly, eagerly and inside tf.data.
+
+    Eager calls run in NumPy and need no TensorFlow; inside a tf.data pipeline
+    the same code runs behind a `tf.numpy_function`, so that both paths give the
+    same ids. Ids 0, 1 and 2 are pad, start and end; they are never the result
+    of encoding.
+
+    Args:
+        scheme: A `Scheme`, or its configuration.
+        sequence_length: int. Pad with 0 or cut to this many ids; `None` for
+            ragged output.
+        **kwargs: See `keras_hub.tokenizers.Tokenizer`.
+
+    Call arguments:
+        inputs: `str` or `bytes`, a list or array of them, or a string tensor.
+            NumPy's fixed-width strings have lost trailing NULs when they get
+            here; lists have not.
+
+    Returns:
+        Int32 ids: an array of shape `(T,)` for one text, a list of such arrays
+        for several, an array `(B, sequence_length)` if that is set. In tf.data:
+        tensors, ragged without `sequence_length`.
+    """
+
+    def __init__(self, scheme, sequence_length=None, **kwargs):
+        kwargs.setdefault("dtype", "int32")
+        super().__init__(**kwargs)
+        if isinstance(scheme, dict):
+            scheme = scheme_from_config(scheme)
+        if sequence_length is not None and sequence_length < 1:
+            raise ValueError(
+                "`sequence_length` must be positive or `None`. "
+                f"Received: sequence_length={sequence_length}"
+            )
+        self.scheme = scheme
+        self.sequence_length = sequence_length
+        self.file_assets = list(scheme.file_assets)
+        self.pad_token_id = PAD_ID
+        self.start_token_id = START_ID
+        self.end_token_id = END_ID
+
+    # === What the scheme tells ===
+
+    @property
+    def scheme_name(self):
+        """Name of the scheme."""
+        return self.scheme.name
+
+    @property
+    def fingerprint(self):
+        """Hex digest: equal for tokenizers that give the same ids."""
+        return self.scheme.fingerprint
+
+    @property
+    def layout(self):
+        """The scheme's `TokenLayout`."""
+        return self.scheme.layout
+
+    @property
+    def token_lengths(self):
+        """Bytes of every id, int32 `(V,)`, or `None` if ids have no own."""
+        return self.scheme.token_lengths
+
+    @property
+    def special_token_ids(self):
+        """Pad, start and end."""
+        return [PAD_ID, START_ID, END_ID]
+
+    def vocabulary_size(self):
+        """Number of ids, `V`, special ids included."""
+        return self.scheme.vocabulary_size
+
+    def id_to_token(self, id):
+        """Bytes of an id; an error for special ids."""
+        return self.scheme.token_bytes(id)
+
+    # === Encoding ===
+
+    def encode_batch(self, documents):
+        """Encode documents one by one.
+
+        Args:
+            documents: A list of bytes.
+
+        Returns:
+            A pair: the ids of all documents, an integer array, and their
+            offsets, an int64 array of `len(documents) + 1`.
+        """
+        return self.scheme.encode_batch(documents)
+
+    def split_prompt(self, prompt):
+        """Cut a prompt where continuations may still change its tokens."""
+        return self.scheme.split_prompt(prompt)
+
+    def call(self, inputs, *args, training=None, **kwargs):
+        """Tokenize; keras-hub's own `call` would lose bytes."""
+        return self.tokenize(inputs, *args, **kwargs)
+
+    def tokenize(self, inputs):
+        """Encode text; see the class."""
+        if self._use_tf_workflow():
+            return self._tokenize_in_graph(inputs)
+        documents, batched = to_documents(inputs)
+        ids, offsets = self.encode_batch(documents)
+        ids = ids.astype("int32")
+        if self.sequence_length is not None:
+            padded = pad_rows(ids, offsets, self.sequence_length)
+            return padded if batched else padded[0]
+        rows = np.split(ids, offsets[1:-1]) if documents else []
+        return rows if batched else rows[0]
+
+    def _tokenize_in_graph(self, inputs):
+        import tensorflow as tf
+
+        def encode(documents):
+            ids, offsets = self.encode_batch(documents.tolist())
+            return ids.astype("int32"), offsets
+
+        inputs = tf.convert_to_tensor(inputs)
+        if inputs.shape.rank not in (0, 1):
+            raise ValueError(
+                "A string tensor must have rank 0 or 1. "
+                f"Received: shape={inputs.shape}"
+            )
+        # stateful=False: a pure function, which tf.data may run anywhere.
+        ids, offsets = tf.numpy_function(
+            encode,
+            [tf.reshape(inputs, [-1])],
+            [tf.int32, tf.int64],
+            stateful=False,
+        )
+        ids = tf.ensure_shape(ids, [None])
+        offsets = tf.ensure_shape(offsets, [None])
+        rows = tf.RaggedTensor.from_row_splits(ids, offsets, validate=False)
+        if self.sequence_length is not None:
+            rows = rows.to_tensor(shape=[None, self.sequence_length])
+        if inputs.shape.rank == 0:
+            return rows[0]
+        return (
+            rows
+            if self.sequence_length is None
+            else tf.ensure_shape(rows, [inputs.shape[0], self.sequence_length])
+        )
+
+    # === Decoding ===
+
+    def detokenize(self, inputs, skip_special=False, errors=None):
+        """Decode ids.
+
+        Args:
+            inputs: Ids of one text (a list or array `(T,)`) or several (lists,
+                an array `(B, T)`, a ragged tensor).
+            skip_special: bool. Whether to drop pad, start and end ids; they
+                are an error otherwise.
+            errors: `None` for bytes, or how `bytes.decode` treats invalid
+                UTF-8 (`"replace"`, ...) for `str`.
+
+        Returns:
+            `bytes` or `str`, or a list of them. In tf.data: string tensors.
+
+        Raises:
+            ValueError: If an id stands for no bytes.
+        """
+        if self._use_tf_workflow():
+            return self._detokenize_in_graph(inputs, skip_special)
+        rows, batched = to_id_rows(inputs)
+        texts = [self._decode(row, skip_special) for row in rows]
+        if errors is not None:
+            texts = [text.decode(errors=errors) for text in texts]
+        return texts if batched else texts[0]
+
+    def _decode(self, ids, skip_special):
+        if skip_special:
+            ids = ids[~np.isin(ids, self.special_token_ids)]
+        return self.scheme.decode(ids)
+
+    def _detokenize_in_graph(self, inputs, skip_special):
+        import tensorflow as tf
+
+        def decode(ids):
+            return self._decode(ids, skip_special)
+
+        def decode_row(row):
+            text = tf.numpy_function(decode, [row], tf.string, stateful=False)
+            return tf.ensure_shape(text, [])
+
+        if inputs.shape.rank == 1:
+            return decode_row(inputs)
+        return tf.map_fn(
+            decode_row,
+            inputs,
+            fn_output_signature=tf.TensorSpec([], tf.string),
+        )
+
+    # === Saving ===
+
+    def get_config(self):
+        """Constructor arguments; assets hold codebooks and models."""
+        config = super().get_config()
+        config.update(
+            scheme=self.scheme.get_config(),
+            sequence_length=self.sequence_length,
+        )
+        return config
+
+    def save_assets(self, dir_path):
+        """Write the scheme's files to a directory."""
+        self.scheme.save_assets(dir_path)
+
+    def load_assets(self, dir_path):
+        """Read the scheme's files from a directory."""
+        self.scheme.load_assets(dir_path)
+
+
+def pad_rows(ids, offsets, length):
+    """Rows of a flat array of ids, padded with 0 or cut: `(B, length)`."""
+    padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
+    for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
+        last = min(last, first + length)
+        row[: last - first] = ids[first:last]
+    return padded
+
+
+def to_id_rows(inputs):
+    """Rows of ids as integer arrays, and whether there may be several."""
+    if hasattr(inputs, "to_list"):  # ragged tensors
+        inputs = inputs.to_list()
+    if keras.ops.is_tensor(inputs):
+        inputs = keras.ops.convert_to_numpy(inputs)
+    if not isinstance(inputs, (list, tuple)):
+        inputs = np.asarray(inputs)
+    batched = len(inputs) > 0 and np.ndim(inputs[0]) > 0
+    rows = inputs if batched else [inputs]
+    rows = [np.asarray(row) if len(row) else np.empty(0, int) for row in rows]
+    for row in rows:
+        if row.dtype.kind not in "iu" or row.ndim != 1:
+            raise ValueError(
+                "Ids must be integers, one row per text. Received: an array "
+                f"of {row.dtype} and shape {row.shape}"
+            )
+    return rows, batched

@@ -1,0 +1,67 @@
+"""Text that is everywhere, codebooks and small models for all tests."""
+
+import pydoc_data.topics
+
+import keras
+import pytest
+
+import keras_nc
+from keras_nc.coding import Codebook
+from keras_nc.entropy_models import NGramModel
+
+SMALL = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
+
+
+@pytest.fixture(scope="session")
+def text():
+    """200 kB of English: the language reference of the standard library."""
+    topics = pydoc_data.topics.topics
+    return "\n".join(topics[name] for name in sorted(topics)).encode()[:200000]
+
+
+@pytest.fixture(scope="session")
+def codebooks(text):
+    """Codebooks by window bits."""
+    model = NGramModel.from_text(text)
+    return {
+        bits: Codebook.build(model, text, window_bits=bits, rounds=1)
+        for bits in (12, 16)
+    }
+
+
+@pytest.fixture
+def seeded():
+    """The same initial weights and samples in every run."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def make_m1():
+    """A function that makes a small M1."""
+
+    def make(sequence_length=32, **kwargs):
+        return keras_nc.models.ByteCausalLM(
+            keras_nc.models.ByteBackbone(**{**SMALL, **kwargs}),
+            keras_nc.models.ByteCausalLMPreprocessor(
+                sequence_length=sequence_length
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_m2():
+    """A function that makes a small M2 over a tokenizer."""
+
+    def make(tokenizer, sequence_length=32, **kwargs):
+        return keras_nc.models.CompressedCausalLM(
+            keras_nc.models.CompressedBackbone(
+                tokenizer.vocabulary_size(), **{**SMALL, **kwargs}
+            ),
+            keras_nc.models.CompressedCausalLMPreprocessor(
+                tokenizer, sequence_length=sequence_length
+            ),
+        )
+
+    return make

@@ -1,0 +1,228 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from keras_nc.tokenizers import ByteTokenizer
+from keras_nc.tokenizers import EqualInfoTokenizer
+
+TEXTS = [
+    b"",
+    b"a",
+    b"\x00",
+    b"trailing\x00\x00",
+    b"\x00" * 200,
+    b"\xff" * 200,
+    "na\u00efve \U0001f600 text".encode(),
+    b"\xc3(\xff invalid",
+    b"the quick brown fox jumps over the lazy dog. " * 20,
+]
+NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
+exhaustive = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizers(codebooks):
+    return {
+        "bytes": ByteTokenizer(),
+        "one_token": EqualInfoTokenizer(codebooks[16]),
+        "two_tokens": EqualInfoTokenizer(codebooks[16], token_bits=8),
+        "four_tokens": EqualInfoTokenizer(codebooks[16], token_bits=4),
+        "twelve_bits": EqualInfoTokenizer(codebooks[12]),
+    }
+
+
+@pytest.fixture(params=NAMES)
+def tokenizer(request, tokenizers):
+    return tokenizers[request.param]
+
+
+def test_round_trip(tokenizer):
+    rows = tokenizer(TEXTS)
+    assert tokenizer.detokenize(rows) == TEXTS
+    for text, row in zip(TEXTS, rows, strict=True):
+        assert row.dtype == np.int32
+        assert row.tolist() == tokenizer(text).tolist()
+        assert tokenizer.detokenize(row) == text
+        if row.size:
+            assert 3 <= row.min() <= row.max() < tokenizer.vocabulary_size()
+
+
+@exhaustive
+@given(texts=st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+@pytest.mark.parametrize("name", NAMES)
+def test_round_trip_of_any_bytes(tokenizers, name, texts):
+    assert tokenizers[name].detokenize(tokenizers[name](texts)) == texts
+
+
+def test_strings_are_their_utf8(tokenizer):
+    text = "na\u00efve \U0001f600"
+    assert tokenizer(text).tolist() == tokenizer(text.encode()).tolist()
+    assert tokenizer.detokenize(tokenizer(text), errors="replace") == text
+    array = np.array([text, "b"])
+    for row, other in zip(tokenizer(array), [text, "b"], strict=True):
+        assert row.tolist() == tokenizer(other).tolist()
+    objects = np.array([b"a\x00", b""], dtype=object)
+    assert tokenizer.detokenize(tokenizer(objects)) == [b"a\x00", b""]
+
+
+def test_ids_are_the_codebooks(tokenizers, codebooks):
+    text = TEXTS[-1]
+    codes = codebooks[16].encode(text)
+    assert tokenizers["one_token"](text).tolist() == codes.tolist()
+    pieces = np.stack([codes >> 8, codes & 255], axis=1).reshape(-1) + 3
+    assert tokenizers["two_tokens"](text).tolist() == pieces.tolist()
+
+
+def test_padded_rows(codebooks):
+    tokenizer = EqualInfoTokenizer(codebooks[12], sequence_length=6)
+    rows = tokenizer(TEXTS)
+    assert rows.shape == (len(TEXTS), 6)
+    ragged = EqualInfoTokenizer(codebooks[12])(TEXTS)
+    for row, ids in zip(rows, ragged, strict=True):
+        assert row.tolist() == (ids.tolist() + [0] * 6)[:6]
+    assert tokenizer(TEXTS[-1]).tolist() == rows[-1].tolist()
+    assert tokenizer.detokenize(rows[1], skip_special=True) == TEXTS[1]
+
+
+@pytest.mark.parametrize("length", [None, 5])
+def test_tf_data_gives_the_same_ids(tokenizer, length):
+    tf = pytest.importorskip("tensorflow")
+    config = tokenizer.get_config()
+    padded = type(tokenizer).from_config({**config, "sequence_length": length})
+    padded.scheme = tokenizer.scheme
+    eager = padded(TEXTS)
+    ds = tf.data.Dataset.from_tensor_slices(tf.constant(TEXTS))
+    mapped = [row.numpy() for row in ds.map(padded)]
+    for row, ids in zip(mapped, eager, strict=True):
+        assert row.dtype == np.int32
+        assert row.tolist() == ids.tolist()
+    batched = [row for b in ds.batch(4).map(padded) for row in b]
+    for row, ids in zip(batched, eager, strict=True):
+        assert row.numpy().tolist() == ids.tolist()
+    if length is not None:
+        spec = ds.batch(4, drop_remainder=True).map(padded).element_spec
+        assert spec.shape.as_list() == [4, length]
+
+
+def test_tf_data_gives_the_same_bytes(tokenizer):
+    tf = pytest.importorskip("tensorflow")
+    ds = tf.data.Dataset.from_tensor_slices(tf.constant(TEXTS))
+    again = ds.map(tokenizer).map(tokenizer.detokenize)
+    assert list(again.as_numpy_iterator()) == TEXTS
+    again = ds.batch(4).map(tokenizer).map(tokenizer.detokenize)
+    assert [t for b in again.as_numpy_iterator() for t in b] == TEXTS
+
+
+def test_eager_tensorflow_strings(tokenizer):
+    tf = pytest.importorskip("tensorflow")
+    ids = tokenizer(tf.constant(b"abc\x00"))
+    assert tokenizer.detokenize(ids) == b"abc\x00"
+    assert tokenizer.detokenize(tokenizer(tf.constant(TEXTS))) == TEXTS
+
+
+def test_token_lengths_count_the_bytes(tokenizers):
+    for name in ("bytes", "one_token", "twelve_bits"):
+        tokenizer = tokenizers[name]
+        lengths = tokenizer.token_lengths
+        assert len(lengths) == tokenizer.vocabulary_size()
+        assert lengths[:3].tolist() == [0, 0, 0]
+        for text in TEXTS:
+            assert lengths[tokenizer(text)].sum() == len(text)
+    assert tokenizers["two_tokens"].token_lengths is None
+
+
+def test_vocabulary_sizes(tokenizers):
+    sizes = {n: t.vocabulary_size() for n, t in tokenizers.items()}
+    assert sizes == {
+        "bytes": 259,
+        "one_token": 65536,
+        "two_tokens": 259,
+        "four_tokens": 19,
+        "twelve_bits": 4096,
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_special_and_foreign_ids_are_refused(tokenizers, name):
+    tokenizer = tokenizers[name]
+    ids = tokenizer(b"some text").tolist()
+    for bad in (0, 1, 2, tokenizer.vocabulary_size(), -1, 10**6):
+        with pytest.raises(ValueError, match="Received"):
+            tokenizer.detokenize([*ids, bad])
+    wrapped = [1, *ids, 2, 0, 0]
+    assert tokenizer.detokenize(wrapped, skip_special=True) == b"some text"
+    with pytest.raises(ValueError, match="integers"):
+        tokenizer.detokenize([3.5])
+
+
+def test_half_windows_are_refused(tokenizers):
+    tokenizer = tokenizers["two_tokens"]
+    ids = tokenizer(b"some text")
+    with pytest.raises(ValueError, match="Received"):
+        tokenizer.detokenize(ids[:-1])
+
+
+def test_odd_input_is_refused(tokenizer):
+    with pytest.raises(TypeError, match="int"):
+        tokenizer([1, 2])
+    with pytest.raises(ValueError, match="surrogate"):
+        tokenizer("\ud800")
+    with pytest.raises(ValueError, match="rank"):
+        tokenizer(np.array([["a"]]))
+
+
+def test_odd_configurations_are_refused(codebooks, tmp_path):
+    with pytest.raises(ValueError, match="token_bits=5"):
+        EqualInfoTokenizer(codebooks[16], token_bits=5)
+    with pytest.raises(ValueError, match="codebook"):
+        EqualInfoTokenizer()
+    with pytest.raises(TypeError, match="PosixPath"):
+        EqualInfoTokenizer(tmp_path)
+    with pytest.raises(ValueError, match="sequence_length=0"):
+        EqualInfoTokenizer(codebooks[16], sequence_length=0)
+
+
+def test_config_and_assets_round_trip(tokenizer, tmp_path):
+    config = keras.saving.serialize_keras_object(tokenizer)
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.vocabulary_size() == tokenizer.vocabulary_size()
+    tokenizer.save_assets(tmp_path)
+    again.load_assets(tmp_path)
+    assert again.get_config() == tokenizer.get_config()
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again(TEXTS[-1]).tolist() == tokenizer(TEXTS[-1]).tolist()
+
+
+def test_use_before_assets_is_refused(tokenizers):
+    config = tokenizers["one_token"].get_config()
+    empty = EqualInfoTokenizer.from_config(config)
+    with pytest.raises(ValueError, match="no codebook yet"):
+        empty("text")
+
+
+def test_another_codebook_is_refused(codebooks, tokenizers, tmp_path):
+    other = EqualInfoTokenizer(codebooks[12])
+    other.save_assets(tmp_path)
+    empty = EqualInfoTokenizer.from_config(tokenizers["one_token"].get_config())
+    with pytest.raises(ValueError, match="fingerprint"):
+        empty.load_assets(tmp_path)
+
+
+def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
+    for tokenizer in tokenizers.values():
+        for text in TEXTS:
+            prompt = tokenizer.split_prompt(text)
+            committed = tokenizer.detokenize(prompt.ids)
+            assert committed + prompt.remainder == text
+            # Whatever follows, the committed ids stay.
+            for more in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
+                ids = tokenizer(text + more)[: len(prompt.ids)]
+                assert ids.tolist() == prompt.ids.tolist()
