@@ -1,0 +1,178 @@
+"""The files of token shards: arrays, and a manifest with the proof."""
+
+import hashlib
+import json
+import os
+import pathlib
+
+import numpy as np
+
+FORMAT = "keras_nc token shards"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+#: The manifest so far, while the shards are being written.
+PROGRESS = "progress.json"
+#: The arrays of a shard; each is a file of its own.
+ARRAYS = ("tokens", "offsets", "bytes")
+#: What a manifest says, besides its checksum, and of which type.
+_FIELDS = {
+    "format": str,
+    "format_version": int,
+    "fingerprint": str,
+    "scheme_name": str,
+    "vocabulary_size": int,
+    "end_token_id": int,
+    "dtype": str,
+    "shard_tokens": int,
+    "complete": bool,
+    "num_documents": int,
+    "num_tokens": int,
+    "num_bytes": int,
+    "shards": list,
+}
+
+
+def file_name(array, shard):
+    """Returns the file name of one array of one shard."""
+    return f"{array}-{shard:05d}.npy"
+
+
+def describe_tokenizer(tokenizer):
+    """Returns the fields of a manifest that the tokenizer decides, a dict."""
+    vocabulary_size = int(tokenizer.vocabulary_size())
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "fingerprint": str(tokenizer.fingerprint),
+        "scheme_name": str(tokenizer.scheme_name),
+        "vocabulary_size": vocabulary_size,
+        "end_token_id": int(tokenizer.end_token_id),
+        # The smallest unsigned type: 65,536 ids fit in two bytes.
+        "dtype": np.min_scalar_type(vocabulary_size - 1).name,
+    }
+
+
+def write_manifest(path, fields):
+    """Writes a manifest, all or nothing, with totals and a checksum.
+
+    Args:
+        path: `pathlib.Path`.
+        fields: dict, the manifest but for its totals and its checksum.
+    """
+    fields = {**fields, "complete": path.name == MANIFEST}
+    for total in ("documents", "tokens", "bytes"):
+        fields[f"num_{total}"] = sum(s[total] for s in fields["shards"])
+    content = {"checksum": _checksum(fields), **fields}
+    with AtomicFile(path) as stream:
+        stream.write(json.dumps(content, indent=1).encode())
+
+
+def read_manifest(path):
+    """Reads a manifest and checks all that needs no other file.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Returns:
+        A dict.
+
+    Raises:
+        ValueError: if it is not a manifest of this version, or damaged.
+    """
+    remedy = "Write the shards again, with `overwrite=True`."
+    try:
+        content = json.loads(path.read_bytes())
+        checksum = content.pop("checksum")
+        known = content["format"] == FORMAT
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
+        raise ValueError(
+            f"{path} must be a manifest of token shards. Received: a file that "
+            f"cannot be read as one ({e!r}). {remedy}"
+        ) from e
+    if not known or content.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} must have the format {FORMAT!r}, version "
+            f"{FORMAT_VERSION}. Received: {content['format']!r}, version "
+            f"{content.get('format_version')}. {remedy}"
+        )
+    # The checksum proves the values; the types, that we wrote them.
+    well_formed = content.keys() == _FIELDS.keys() and all(
+        type(content[name]) is kind for name, kind in _FIELDS.items()
+    )
+    well_formed = well_formed and content["complete"] == (path.name == MANIFEST)
+    if checksum != _checksum(content) or not well_formed:
+        raise ValueError(
+            f"{path} must be as it was written. Received: a manifest whose "
+            f"checksum or fields are wrong. {remedy}"
+        )
+    return content
+
+
+def _checksum(fields):
+    text = json.dumps(fields, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class AtomicFile:
+    """Opens a file that appears under its name only when complete.
+
+    The bytes go to a temporary name, reach the disk, and the name follows; if
+    the block raises, nothing is left. Counts and hashes what is written.
+
+    Args:
+        path: `pathlib.Path`.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.num_bytes = 0
+        self._digest = hashlib.sha256()
+        self._temporary = pathlib.Path(f"{path}.tmp")
+
+    @property
+    def sha256(self):
+        """Hash of the bytes written so far, 64 hex digits."""
+        return self._digest.hexdigest()
+
+    def write(self, data):
+        """Writes bytes or a contiguous array's buffer."""
+        view = memoryview(data).cast("B")
+        self._digest.update(view)
+        self.num_bytes += len(view)
+        return self._stream.write(view)
+
+    def __enter__(self):
+        self._stream = open(self._temporary, "wb")
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        with self._stream:
+            if kind is None:
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+        if kind is None:
+            os.replace(self._temporary, self.path)
+        else:
+            self._temporary.unlink()
+
+
+def write_array(path, pieces):
+    """Writes arrays end to end as one `.npy` file, without joining them.
+
+    Args:
+        path: `pathlib.Path`.
+        pieces: list of arrays with one axis and of the same dtype.
+
+    Returns:
+        A dict with the `size` of the file in bytes and its `sha256`.
+    """
+    header = {
+        "descr": np.lib.format.dtype_to_descr(pieces[0].dtype),
+        "fortran_order": False,
+        "shape": (sum(map(len, pieces)),),
+    }
+    with AtomicFile(path) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for piece in pieces:
+            stream.write(piece)
+    return {"size": stream.num_bytes, "sha256": stream.sha256}

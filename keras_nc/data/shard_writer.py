@@ -1,0 +1,290 @@
+"""Writes token shards: one pass over a corpus, safe to interrupt."""
+
+import hashlib
+import itertools
+import pathlib
+import re
+
+import numpy as np
+
+from keras_nc.data import shard_format
+from keras_nc.data.progress import ProgressLine
+from keras_nc.data.shards import TokenShards
+
+_BATCH_BYTES = 4 * 2**20
+_NAMES = "|".join(shard_format.ARRAYS)
+_SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.tmp)?")
+
+
+def write_shards(
+    documents,
+    tokenizer,
+    directory,
+    *,
+    shard_tokens=2**26,
+    overwrite=False,
+    progress=True,
+):
+    """Tokenizes documents one by one and writes them as token shards.
+
+    If the run is interrupted, even killed, the same call goes on after the
+    last complete shard: documents already written are read and compared by
+    their hash, not tokenized again. On a complete folder the same call
+    compares all documents in this way and returns the shards as they are.
+    Which document goes to which shard depends on the documents and on
+    `shard_tokens` alone. One process at a time may write to a folder.
+
+    Args:
+        documents: iterable of bytes; read once, never held as a whole.
+        tokenizer: has `encode_batch(documents)`, which returns all ids as one
+            integer array without end ids, and the int64 offsets of documents
+            in it, one more than documents; `vocabulary_size()`,
+            `end_token_id`, `fingerprint` and `scheme_name`.
+        directory: folder for the shards, made if need be. Files of other
+            names in it are left alone.
+        shard_tokens: int, most tokens in a shard, which is held in memory;
+            only a document longer than this makes a larger shard, of its own.
+        overwrite: if True, shards already there are deleted first.
+        progress: if True, shows megabytes and speed on a terminal.
+
+    Returns:
+        The `TokenShards`.
+
+    Raises:
+        ValueError: if there are no documents, if the tokenizer returns what
+            it must not, or if the folder holds shards of another tokenizer,
+            other settings or other documents.
+        TypeError: if a document is not bytes.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_nc.data import write_shards
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     shards = write_shards([b"one", b"three"], ByteTokenizer(), folder)
+    ...     shards.num_documents, shards.num_tokens, shards.num_bytes
+    (2, 10, 8)
+    """
+    documents = _check_documents(documents)
+    first = next(documents, None)
+    if first is None:
+        raise ValueError(
+            "Token shards need at least one document. Received: an empty "
+            "corpus. Check where `documents` comes from, and that an iterator "
+            "has not been used up."
+        )
+    if shard_tokens < 1:
+        raise ValueError(
+            f"`shard_tokens` must be at least 1. Received: {shard_tokens}"
+        )
+    documents = itertools.chain([first], documents)
+    directory = pathlib.Path(directory)
+    fields = shard_format.describe_tokenizer(tokenizer)
+    fields["shard_tokens"] = int(shard_tokens)
+    with ProgressLine("Writing shards", enabled=progress) as line:
+        complete, fields["shards"] = _prepare(directory, fields, overwrite)
+        _skip(documents, fields["shards"], directory, line)
+        if complete:
+            if next(documents, None) is not None:
+                raise _other_input(directory, "has more documents")
+            (directory / shard_format.PROGRESS).unlink(missing_ok=True)
+            return TokenShards(directory)
+        writer = _ShardWriter(directory, fields)
+        for batch in _batches(documents):
+            writer.add(batch, *_encode(tokenizer, batch, fields))
+            line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
+        writer.finish()
+    return TokenShards(directory)
+
+
+def _check_documents(documents):
+    """Iterates over the documents, refusing all that is not bytes."""
+    if isinstance(documents, (bytes, str)):
+        raise TypeError(
+            "`documents` must be an iterable of bytes. Received: one "
+            f"{type(documents).__name__}. Put it in a list."
+        )
+    for document in documents:
+        if not isinstance(document, bytes):
+            raise TypeError(
+                "Each document must be bytes. Received: "
+                f"{type(document).__name__}. Encode text with "
+                "`text.encode()`."
+            )
+        yield document
+
+
+def _prepare(directory, fields, overwrite):
+    """Decides where to begin: whether complete, and the shards there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    manifest = directory / shard_format.MANIFEST
+    partial = directory / shard_format.PROGRESS
+    files = sorted(directory.iterdir())
+    ours = [file for file in files if _SHARD_FILE.fullmatch(file.name)]
+    if overwrite:
+        # The manifests first: without them the rest is no corpus.
+        for file in (manifest, partial, *ours):
+            file.unlink(missing_ok=True)
+        ours = []
+    for file in (manifest, partial):
+        if not file.is_file():
+            continue
+        found = shard_format.read_manifest(file)
+        for name, value in fields.items():
+            if found[name] != value:
+                raise ValueError(
+                    f"{directory} holds shards with {name}={found[name]!r}. "
+                    f"Received: {name}={value!r}. Use another folder, or "
+                    "`overwrite=True`."
+                )
+        return file is manifest, found["shards"]
+    if ours:
+        raise ValueError(
+            f"{directory} holds {ours[0].name}, but no manifest that says "
+            "what it is. Use another folder, or `overwrite=True`."
+        )
+    shard_format.write_manifest(partial, {**fields, "shards": []})
+    return False, []
+
+
+def _skip(documents, shards, directory, line):
+    """Reads the documents of complete shards and compares their hashes."""
+    for number, shard in enumerate(shards):
+        digest = hashlib.sha256()
+        count = 0
+        for document in itertools.islice(documents, shard["documents"]):
+            _hash_document(digest, document)
+            count += 1
+            line.update(len(document), f"comparing shard {number}")
+        if count < shard["documents"]:
+            raise _other_input(directory, "has fewer documents")
+        if digest.hexdigest() != shard["documents_sha256"]:
+            raise _other_input(directory, f"differs in shard {number}")
+
+
+def _other_input(directory, how):
+    return ValueError(
+        f"{directory} holds shards of other documents. Received: input that "
+        f"{how}. Give the same documents in the same order, use another "
+        "folder, or `overwrite=True`."
+    )
+
+
+def _hash_document(digest, document):
+    # The length keeps documents apart.
+    digest.update(len(document).to_bytes(8, "little"))
+    digest.update(document)
+
+
+def _batches(documents):
+    """Groups documents so that a call of the tokenizer is worth its while."""
+    batch, size = [], 0
+    for document in documents:
+        batch.append(document)
+        size += len(document)
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _encode(tokenizer, batch, fields):
+    """Returns all ids, end ids included, and the documents' offsets."""
+    ids, offsets = tokenizer.encode_batch(batch)
+    ids, offsets = np.asarray(ids), np.asarray(offsets)
+    count = len(batch)
+    if (
+        offsets.shape != (count + 1,)
+        or offsets[0] != 0
+        or offsets[-1] != len(ids)
+        or np.any(np.diff(offsets) < 0)
+    ):
+        raise ValueError(
+            "`encode_batch` must return ids and one offset more than "
+            f"documents, from 0 to the number of ids. Received: {len(ids)} ids "
+            f"and offsets of shape {offsets.shape} for {count} documents."
+        )
+    size = fields["vocabulary_size"]
+    if len(ids) and not 0 <= ids.min() <= ids.max() < size:
+        raise ValueError(
+            f"`encode_batch` must return ids in [0, {size}). Received: ids "
+            f"from {ids.min()} to {ids.max()}."
+        )
+    # Each document moves up by the end ids of those before it.
+    offsets = offsets + np.arange(count + 1)
+    is_end = np.zeros(len(ids) + count, bool)
+    is_end[offsets[1:] - 1] = True
+    out = np.full(len(is_end), fields["end_token_id"], fields["dtype"])
+    out[~is_end] = ids
+    return out, offsets
+
+
+class _ShardWriter:
+    """Collects documents, and writes a shard whenever one is full."""
+
+    def __init__(self, directory, fields):
+        self._directory = directory
+        self._fields = fields
+        self._begin()
+
+    def _begin(self):
+        self._ids = []  # arrays, each the ids of some documents
+        self._lengths = []  # tokens, one per document
+        self._sizes = []  # bytes, one per document
+        self._num_tokens = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, documents, ids, offsets):
+        """Adds documents, as bytes, with their ids and offsets in these."""
+        first = 0
+        while first < len(documents):
+            room = self._fields["shard_tokens"] - self._num_tokens
+            stop = offsets[first] + room
+            last = int(np.searchsorted(offsets, stop, side="right")) - 1
+            if last <= first and self._sizes:
+                self._write()
+                continue
+            last = max(last, first + 1)  # an empty shard takes any document
+            self._ids.append(ids[offsets[first] : offsets[last]])
+            self._lengths.extend(np.diff(offsets[first : last + 1]).tolist())
+            self._num_tokens += len(self._ids[-1])
+            for document in documents[first:last]:
+                self._sizes.append(len(document))
+                _hash_document(self._digest, document)
+            first = last
+
+    def finish(self):
+        """Writes the last shard and the manifest."""
+        if self._sizes:
+            self._write()
+        path = self._directory / shard_format.MANIFEST
+        shard_format.write_manifest(path, self._fields)
+        (self._directory / shard_format.PROGRESS).unlink(missing_ok=True)
+
+    def _write(self):
+        pieces = {
+            "tokens": self._ids,
+            "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],
+            "bytes": [np.array(self._sizes, dtype="int64")],
+        }
+        number = len(self._fields["shards"])
+        files = {
+            array: shard_format.write_array(
+                self._directory / shard_format.file_name(array, number),
+                pieces[array],
+            )
+            for array in shard_format.ARRAYS
+        }
+        self._fields["shards"].append(
+            {
+                "files": files,
+                "documents": len(self._sizes),
+                "tokens": self._num_tokens,
+                "bytes": sum(self._sizes),
+                "documents_sha256": self._digest.hexdigest(),
+            }
+        )
+        path = self._directory / shard_format.PROGRESS
+        shard_format.write_manifest(path, self._fields)
+        self._begin()

@@ -1,0 +1,56 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from keras_nc.data import write_shards
+
+
+class PlainBytes:
+    """A tokenizer by the protocol of `write_shards`: id = 3 + byte."""
+
+    end_token_id = 2
+    scheme_name = "plain bytes"
+
+    def __init__(self, vocabulary_size=259):
+        self._vocabulary_size = vocabulary_size
+        self.num_encoded = 0
+
+    @property
+    def fingerprint(self):
+        name = f"{self.scheme_name} {self._vocabulary_size}"
+        return hashlib.sha256(name.encode()).hexdigest()
+
+    def vocabulary_size(self):
+        return self._vocabulary_size
+
+    def encode_batch(self, documents):
+        self.num_encoded += len(documents)
+        lengths = [len(document) for document in documents]
+        ids = np.frombuffer(b"".join(documents), "uint8").astype("int32") + 3
+        return ids, np.cumsum([0, *lengths], dtype="int64")
+
+
+@pytest.fixture
+def tokenizer():
+    return PlainBytes()
+
+
+@pytest.fixture(scope="session")
+def make_tokenizer():
+    return PlainBytes
+
+
+@pytest.fixture(scope="session")
+def make_shards():
+    def make(documents, folder, **kwargs):
+        return write_shards(documents, PlainBytes(), folder, **kwargs)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def documents():
+    rng = np.random.default_rng(7)
+    sizes = rng.integers(0, 40, size=60)
+    return [rng.bytes(size) for size in sizes]

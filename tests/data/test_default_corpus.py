@@ -1,0 +1,169 @@
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+import keras_nc
+from keras_nc.data import Corpus
+from keras_nc.data import default_corpus
+from keras_nc.data import docstrings
+from keras_nc.data.default_corpus import build_documents
+from keras_nc.data.default_corpus import split_of
+
+# Enough for what does not need the whole corpus.
+SMALL = ("absl", "llvmlite", "markdown_it")
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return {s: default_corpus(s) for s in ("train", "validation")}
+
+
+@pytest.fixture(scope="module")
+def small_documents():
+    return build_documents(SMALL)
+
+
+def run_fresh(code, **environment):
+    """Runs code in a fresh process and returns what it prints.
+
+    The package's other rooms, which need seconds, are not imported.
+    """
+    bare = (
+        "import sys, types\n"
+        "sys.modules['keras_nc'] = types.ModuleType('keras_nc')\n"
+        f"sys.modules['keras_nc'].__path__ = {list(keras_nc.__path__)}\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", bare + code],
+        env={**os.environ, "KERAS_BACKEND": "jax", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout.strip()
+
+
+def test_size(splits):
+    for split, corpus in splits.items():
+        print(f"{split}: {corpus.describe()}")
+    total = sum(corpus.num_bytes for corpus in splits.values())
+    # Other versions of the packages hold more or less text.
+    assert 12e6 < total < 25e6
+    assert 0.25e6 < splits["validation"].num_bytes < 1.2e6
+
+
+def test_is_english(splits):
+    text = b" ".join(splits["validation"]).lower()
+    assert text.count(b" the ") > len(text) / 500
+
+
+def test_splits_are_disjoint(splits):
+    train, validation = splits["train"], splits["validation"]
+    assert not set(train.documents) & set(validation.documents)
+    assert not set(train.names) & set(validation.names)
+    assert all(split_of(name) == "train" for name in train.names)
+    assert all(split_of(name) == "validation" for name in validation.names)
+
+
+def test_documents_and_names_are_unique(splits):
+    for corpus in splits.values():
+        assert len(set(corpus.documents)) == len(corpus)
+        assert len(set(corpus.names)) == len(corpus)
+        assert all(len(document) >= 64 for document in corpus)
+
+
+def test_order_is_that_of_the_hashes(splits):
+    names = splits["train"].names
+    key = [hashlib.sha256(name.encode()).digest() for name in names]
+    assert key == sorted(key)
+
+
+def test_language_topics_are_there(splits):
+    names = splits["train"].names + splits["validation"].names
+    assert "pydoc_data.topics/for" in names
+    assert "ast" in names
+    assert "keras.src.layers.core.dense" in names
+
+
+def test_max_bytes(splits):
+    train = splits["train"]
+    for limit in (3_000, 100_000, 1_000_000):
+        part = default_corpus("train", max_bytes=limit)
+        assert 0.9 * limit <= part.num_bytes <= limit
+        assert set(part.names) <= set(train.names)
+    assert default_corpus("train", max_bytes=10**9) == train
+
+
+def test_same_in_a_fresh_process_that_imports_nothing(small_documents):
+    code = (
+        "from keras_nc.data import Corpus\n"
+        "from keras_nc.data.default_corpus import build_documents\n"
+        f"names, texts = zip(*build_documents({SMALL}))\n"
+        "print(Corpus(texts, names).content_hash)\n"
+        "print(set(sys.modules) & {'llvmlite', 'markdown_it'})"
+    )
+    names, texts = zip(*small_documents, strict=True)
+    expected = f"{Corpus(texts, names).content_hash}\nset()"
+    for seed in ("1", "2"):
+        assert run_fresh(code, PYTHONHASHSEED=seed) == expected
+
+
+def test_import_is_cheap():
+    code = (
+        "import keras\n"
+        "before = set(sys.modules)\n"
+        "import keras_nc.data\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "print(new & {'tensorflow', 'numba', 'jax', 'torch', 'keras_hub'})"
+    )
+    assert run_fresh(code) == "set()"
+
+
+def test_dedup():
+    documents = build_documents(("absl", "absl"))
+    assert documents == build_documents(("absl",))
+    texts = []
+    for _, path in docstrings.find_modules("absl"):
+        texts += docstrings.extract_docstrings(path.read_bytes())
+    joined = b"\n\n".join(text for _, text in documents).decode()
+    repeated = [t for t in set(texts) if texts.count(t) > 1 and len(t) > 40]
+    assert repeated
+    assert all(joined.count(text) == 1 for text in repeated)
+
+
+def test_missing_package_is_skipped(small_documents):
+    assert build_documents((*SMALL, "no_such_package")) == small_documents
+
+
+def test_no_source_at_all():
+    with pytest.raises(RuntimeError, match="none was found"):
+        build_documents(("no_such_package",))
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="Received: split='test'"):
+        default_corpus("test")
+    with pytest.raises(ValueError, match="max_bytes=10"):
+        default_corpus(max_bytes=10)
+
+
+def test_corpus():
+    corpus = Corpus((b"ab", b"c"), ("x", "y"))
+    assert list(corpus) == [b"ab", b"c"]
+    assert corpus[1] == b"c"
+    assert len(corpus) == 2
+    assert corpus.num_bytes == 3
+    assert "2 documents, 3 bytes" in repr(corpus)
+    # Where one part ends and the next begins is part of the content.
+    others = [
+        Corpus((b"a", b"bc"), ("x", "y")),
+        Corpus((b"ab", b"c"), ("xy", "")),
+        Corpus((b"c", b"ab"), ("y", "x")),
+    ]
+    hashes = {corpus.content_hash, *(c.content_hash for c in others)}
+    assert len(hashes) == 4
+    with pytest.raises(ValueError, match="1 documents and 0 names"):
+        Corpus((b"a",), ())
