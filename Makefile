@@ -32,7 +32,8 @@ BACKEND_FREE := tests/coding tests/entropy_models tests/data
 test: lint
 	KERAS_BACKEND=jax $(BIN)/pytest
 	KERAS_BACKEND=tensorflow $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
-	KERAS_BACKEND=torch $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
+	# Small models: more than one thread is spent waiting for the others.
+	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

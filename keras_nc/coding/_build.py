@@ -1,5 +1,7 @@
 """From an entropy model to the windows of a codebook."""
 
+import numpy as np
+
 from keras_nc.coding._build_arithmetic import build_arithmetic
 from keras_nc.coding._build_tunstall import build_tunstall
 from keras_nc.coding._codebook_file import MAX_WINDOW_BITS
@@ -57,3 +59,10 @@ def check_rounds(model, text, rounds):
             "use `rounds=0`."
         )
     return documents
+
+
+def window_starts_in(documents, codebook):
+    """Gives where windows start in the documents joined, int64."""
+    ids, _ = codebook.encode_batch(documents)
+    ends = np.cumsum(codebook.token_lengths[ids], dtype=np.int64)
+    return np.concatenate([[0], ends[:-1]])

@@ -52,6 +52,29 @@ _TEXT_FIELDS = ("allocation", "parse", "fingerprint")
 _ARRAY_FIELDS = ("lengths", "bytes")
 
 
+def fields_of(windows, window_bits, max_window_bytes, allocation, parse):
+    """Gives the fields of a dict from ids to windows."""
+    V = 1 << window_bits
+    lengths = np.zeros(V, np.uint8)
+    for i, window in windows.items():
+        if not 0 <= i < V or not 1 <= len(window) <= 255:
+            raise ValueError(
+                f"Ids must be from 0 to {V - 1} and windows have 1 to 255 "
+                f"bytes. Received: id {i} with {len(window)} bytes. Build the "
+                "windows with `Codebook.build`."
+            )
+        lengths[i] = len(window)
+    content = b"".join(windows[i] for i in sorted(windows))
+    return {
+        "window_bits": int(window_bits),
+        "max_window_bytes": int(max_window_bytes),
+        "allocation": allocation,
+        "parse": parse,
+        "lengths": lengths,
+        "bytes": np.frombuffer(content, np.uint8),
+    }
+
+
 def fingerprint(fields):
     """Takes the SHA-256 of a codebook's fields, in hexadecimal."""
     names = ("window_bits", "max_window_bytes", "allocation", "parse")

@@ -61,6 +61,11 @@ def join_documents(documents):
         The bytes, uint8 of shape (L,), and offsets, int64 of shape
         (documents + 1,): document i is `[offsets[i], offsets[i + 1])`.
     """
+    if isinstance(documents, (str, bytes, bytearray, memoryview)):
+        raise TypeError(
+            "`documents` must be a sequence of bytes-like objects. Received: "
+            f"{type(documents).__name__}. Put it in a list, or use `encode`."
+        )
     arrays = [as_byte_array(document) for document in documents]
     offsets = np.zeros(len(arrays) + 1, np.int64)
     np.cumsum([a.size for a in arrays], out=offsets[1:])

@@ -13,6 +13,7 @@ from keras_nc.coding import _codebook_file
 from keras_nc.coding._build import build_windows
 from keras_nc.coding._build import check_rounds
 from keras_nc.coding._build import check_window_bits
+from keras_nc.coding._build import window_starts_in
 from keras_nc.coding._ids import as_ids
 from keras_nc.coding._ids import refuse_id
 from keras_nc.coding._text import as_byte_array
@@ -64,25 +65,9 @@ class Codebook:
         parse="greedy",
     ):
         check_window_bits(window_bits)
-        V = 1 << window_bits
-        lengths = np.zeros(V, np.uint8)
-        for i, window in windows.items():
-            if not 0 <= i < V or not 1 <= len(window) <= 255:
-                raise ValueError(
-                    f"Ids must be from 0 to {V - 1} and windows have 1 to "
-                    f"255 bytes. Received: id {i} with {len(window)} bytes. "
-                    "Build the windows with `Codebook.build`."
-                )
-            lengths[i] = len(window)
-        content = b"".join(windows[i] for i in sorted(windows))
-        fields = {
-            "window_bits": int(window_bits),
-            "max_window_bytes": int(max_window_bytes),
-            "allocation": allocation,
-            "parse": parse,
-            "lengths": lengths,
-            "bytes": np.frombuffer(content, np.uint8),
-        }
+        fields = _codebook_file.fields_of(
+            windows, window_bits, max_window_bytes, allocation, parse
+        )
         _codebook_file.check(fields)
         self._set_fields(fields)
 
@@ -157,7 +142,7 @@ class Codebook:
         codebook = None
         for _ in range(rounds + 1):
             if codebook is not None:
-                model = model.refit(text, codebook._starts_in(text))
+                model = model.refit(text, window_starts_in(text, codebook))
             windows = build_windows(
                 model,
                 window_bits=window_bits,
@@ -171,12 +156,6 @@ class Codebook:
                 allocation=allocation,
             )
         return codebook
-
-    def _starts_in(self, documents):
-        """Where windows start in the documents joined, int64."""
-        ids, _ = self.encode_batch(documents)
-        ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
-        return np.concatenate([[0], ends[:-1]])
 
     def encode(self, data):
         """Cuts bytes into windows.
@@ -224,12 +203,6 @@ class Codebook:
         >>> ids.tolist(), offsets.tolist()
         ([197, 199, 201], [0, 2, 2, 3])
         """
-        if isinstance(documents, (str, bytes, bytearray, memoryview)):
-            raise TypeError(
-                "`documents` must be a sequence of bytes-like objects. "
-                f"Received: {type(documents).__name__}. Put it in a list, or "
-                "use `encode`."
-            )
         return self._trie.encode(*join_documents(documents))
 
     def decode(self, ids, skip_special=False):
@@ -245,13 +218,6 @@ class Codebook:
         Raises:
             ValueError: if an id is out of range, special (unless skipped) or
                 stands for no window.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=9)
-        >>> codebook.decode([1, 197, 199, 2], skip_special=True)
-        b'ab'
         """
         ids = as_ids(ids, self.window_bits)
         kept = ids
@@ -278,13 +244,6 @@ class Codebook:
         Raises:
             ValueError: if the id is out of range, special, or stands for no
                 window.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=9)
-        >>> codebook.token_bytes(197)
-        b'a'
         """
         i = int(token_id)
         if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
@@ -304,9 +263,6 @@ class Codebook:
         Returns:
             `(low, high)`, the half-open interval of ids: all for no bytes,
             `(0, 0)` for bytes that no window begins with.
-
-        Raises:
-            TypeError: if `prefix` is not bytes-like.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -333,9 +289,6 @@ class Codebook:
 
         Returns:
             Bytes of the last window of `data` if it may grow, else 0.
-
-        Raises:
-            TypeError: if `data` is not bytes-like.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -385,8 +338,6 @@ class Codebook:
             ValueError: if the file is damaged, foreign, or of another format
                 version.
             OSError: if the file cannot be read.
-
-        Example: see `save`.
         """
         return cls._from_fields(_codebook_file.read(path))
 
