@@ -66,15 +66,26 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
             optimizer = keras.optimizers.AdamW(1e-3)
         if loss == "auto":
             loss = TokenNats()
+        # Presets are compiled before their tokenizer has loaded its assets.
+        self._awaits_metric = weighted_metrics == "auto"
         if weighted_metrics == "auto":
-            tokenizer = getattr(self.preprocessor, "tokenizer", None)
-            lengths = getattr(tokenizer, "token_lengths", None)
-            weighted_metrics = (
-                [] if lengths is None else [BitsPerByte(token_lengths=lengths)]
-            )
+            weighted_metrics = self._default_metrics()
         super().compile(
             optimizer, loss, weighted_metrics=weighted_metrics, **kwargs
         )
+
+    def _default_metrics(self):
+        tokenizer = getattr(self.preprocessor, "tokenizer", None)
+        lengths = getattr(tokenizer, "token_lengths", None)
+        if lengths is None:
+            return []
+        self._awaits_metric = False
+        return [BitsPerByte(token_lengths=lengths)]
+
+    def complete_compile(self):
+        """Add the default metric if the tokenizer could not tell it before."""
+        if self._awaits_metric and self._default_metrics():
+            self.compile(self.optimizer, self.loss, sampler=self.sampler)
 
     def get_compile_config(self):
         """What `compile` was called with, the sampler included."""

@@ -52,6 +52,7 @@ class TrainsOnText:
         Returns:
             A `keras.callbacks.History`.
         """
+        self.complete_compile()
         if is_grain_dataset(x):
             return super().fit(x, validation_data=validation_data, **kwargs)
         if is_tf_dataset(x) or isinstance(x, keras.utils.PyDataset):
@@ -77,6 +78,7 @@ class TrainsOnText:
         self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs
     ):
         """Evaluate; arguments as in `fit`, see `keras.Model.evaluate`."""
+        self.complete_compile()
         if is_grain_dataset(x):
             return super().evaluate(x, **kwargs)
         x, y, sample_weight = self._preprocessed(x, y, sample_weight)

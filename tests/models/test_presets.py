@@ -77,6 +77,21 @@ def test_m2_round_trip(make_m2, tokenizers, name, tmp_path):
     assert type(backbone) is models.CompressedBackbone
 
 
+def test_loaded_presets_report_bits_per_byte(make_m2, tokenizers, tmp_path):
+    causal_lm = make_m2(tokenizers["one_token"])
+    causal_lm.save_to_preset(str(tmp_path))
+    again = keras_hub.models.CausalLM.from_preset(str(tmp_path))
+    found = again.evaluate(TEXTS, verbose=0, return_dict=True)
+    expected = causal_lm.evaluate(TEXTS, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert set(found) == {"loss", "bits_per_byte"}
+    # A choice of one's own stays.
+    again = keras_hub.models.CausalLM.from_preset(str(tmp_path))
+    again.compile(weighted_metrics=[])
+    found = again.evaluate(TEXTS, verbose=0, return_dict=True)
+    assert set(found) == {"loss"}
+
+
 def test_m2_over_bytes_keeps_its_scheme(make_m2, tokenizers, tmp_path):
     causal_lm = make_m2(tokenizers["bytes"])
     causal_lm.save_to_preset(str(tmp_path))
