@@ -12,7 +12,7 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(README), "exec"), {})
-    assert capsys.readouterr().out.splitlines()[-1].startswith("The function")
+    assert "The function retu" in capsys.readouterr().out
     assert (tmp_path / "m2" / "task.json").exists()
 
 

@@ -1,5 +1,7 @@
 """From an entropy model to the windows of a codebook."""
 
+import numbers
+
 import numpy as np
 
 from keras_nc.coding._build_arithmetic import build_arithmetic
@@ -14,7 +16,8 @@ _BUILDERS = {"arithmetic": build_arithmetic, "tunstall": build_tunstall}
 def build_windows(model, *, window_bits, allocation, max_window_bytes):
     """Gives a dict from ids to windows; see `Codebook.build`."""
     check_window_bits(window_bits)
-    if allocation not in _BUILDERS:
+    check_integer("max_window_bytes", max_window_bytes)
+    if not isinstance(allocation, str) or allocation not in _BUILDERS:
         raise ValueError(
             f"`allocation` must be one of {sorted(_BUILDERS)}. Received: "
             f"{allocation!r}. Choose one of them."
@@ -27,8 +30,17 @@ def build_windows(model, *, window_bits, allocation, max_window_bytes):
     return _BUILDERS[allocation](model, window_bits, max_window_bytes)
 
 
+def check_integer(name, value):
+    """Raises TypeError if an argument is no integer."""
+    if not isinstance(value, numbers.Integral):
+        raise TypeError(
+            f"`{name}` must be an integer. Received: {name}={value!r}"
+        )
+
+
 def check_window_bits(window_bits):
-    """Raises ValueError if no codebook has so many bits."""
+    """Raises an error if no codebook has so many bits."""
+    check_integer("window_bits", window_bits)
     if not MIN_WINDOW_BITS <= window_bits <= MAX_WINDOW_BITS:
         raise ValueError(
             f"`window_bits` must be from {MIN_WINDOW_BITS} to "
@@ -40,6 +52,7 @@ def check_window_bits(window_bits):
 
 def check_rounds(model, text, rounds):
     """Gives the documents to refit on, or raises ValueError."""
+    check_integer("rounds", rounds)
     if rounds < 0:
         raise ValueError(
             f"`rounds` must not be negative. Received: {rounds}. Use 0 for "

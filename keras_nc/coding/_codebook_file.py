@@ -29,16 +29,15 @@ without its last byte is a window; no window is longer than
 `max_window_bytes`.
 """
 
-import contextlib
 import hashlib
 import io
 import itertools
 import os
-import secrets
 import zipfile
 
 import numpy as np
 
+from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.special import NUM_SPECIAL
 
 FORMAT_VERSION = 1
@@ -144,7 +143,6 @@ def split_windows(lengths, content):
 
 def write(path, fields):
     """Writes a codebook file whole or not at all."""
-    path = os.fspath(path)
     arrays = dict(
         fields,
         format_version=FORMAT_VERSION,
@@ -152,18 +150,8 @@ def write(path, fields):
     )
     for name in _INTEGER_FIELDS:
         arrays[name] = np.int64(arrays[name])
-    # In the same folder, so that replacing is one step.
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with atomic_file(path) as file:
+        np.savez(file, **arrays)
 
 
 def read(path):

@@ -7,6 +7,11 @@ from keras_nc.coding.shares import frequencies
 
 def next_byte_frequencies(model, prefixes):
     """Gives integer frequencies of the next byte, int64 of shape (n, 256)."""
+    if isinstance(model, type) or not hasattr(model, "probabilities"):
+        raise TypeError(
+            "`model` must be an entropy model, with `probabilities(prefixes)`. "
+            f"Received: {model!r}. See `keras_nc.entropy_models`."
+        )
     probabilities = np.asarray(model.probabilities(prefixes))
     if probabilities.shape != (len(prefixes), 256):
         raise ValueError(

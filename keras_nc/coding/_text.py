@@ -20,6 +20,8 @@ def as_byte_array(data):
         array = np.ascontiguousarray(data).view()
     else:
         try:
+            if isinstance(data, np.generic):  # a number, bytes or not
+                raise TypeError
             view = memoryview(data)
         except TypeError:
             raise TypeError(
@@ -45,7 +47,8 @@ def as_documents(text):
     Args:
         text: bytes-like, or a sequence of bytes-like documents.
     """
-    if isinstance(text, (str, bytes, bytearray, memoryview, np.ndarray)):
+    one = (str, bytes, bytearray, memoryview, np.ndarray)
+    if isinstance(text, one) or not hasattr(text, "__iter__"):
         as_byte_array(text)
         return [text]
     return list(text)
@@ -61,7 +64,7 @@ def join_documents(documents):
         The bytes, uint8 of shape (L,), and offsets, int64 of shape
         (documents + 1,): document i is `[offsets[i], offsets[i + 1])`.
     """
-    if isinstance(documents, (str, bytes, bytearray, memoryview)):
+    if isinstance(documents, (str, bytes, bytearray, memoryview, np.ndarray)):
         raise TypeError(
             "`documents` must be a sequence of bytes-like objects. Received: "
             f"{type(documents).__name__}. Put it in a list, or use `encode`."

@@ -5,6 +5,7 @@ to 16 bits all windows are a fixed table: the codebook. Encoding walks it,
 decoding looks up, and neither needs the model that made it.
 """
 
+import operator
 import threading
 
 import numpy as np
@@ -245,7 +246,7 @@ class Codebook:
             ValueError: if the id is out of range, special, or stands for no
                 window.
         """
-        i = int(token_id)
+        i = operator.index(token_id)
         if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
             refuse_id(i, self.window_bits)
         start = self._starts[i]

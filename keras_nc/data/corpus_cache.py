@@ -13,6 +13,7 @@ import tempfile
 import zstandard
 from absl import logging
 
+from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import docstrings
 from keras_nc.data.corpus import Corpus
 
@@ -64,19 +65,12 @@ def write(file, documents):
         "documents": [[name, text.decode()] for name, text in documents],
     }
     packed = zstandard.compress(json.dumps(content).encode())
-    temporary = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=f"{file.name}.", delete=False
-        ) as stream:
-            temporary = stream.name
+        with atomic_file(file) as stream:
             stream.write(packed)
-        os.replace(temporary, file)
     except OSError as error:
         logging.info("The corpus is not cached in %s (%s).", file, error)
-        if temporary is not None and os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def read(file):

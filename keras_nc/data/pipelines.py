@@ -5,11 +5,14 @@ The tokens of all documents are one stream; sequence j is its tokens
 batch has another shape, so nothing is compiled twice.
 """
 
+import numbers
+
 import keras
 import numpy as np
 
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.data.shards import TokenShards
 
 
 class PackedSequences(keras.utils.PyDataset):
@@ -26,8 +29,9 @@ class PackedSequences(keras.utils.PyDataset):
     `start_step=s`, as if it had never stopped. Keras begins each of its own
     epochs at index 0; to train for more steps than one epoch, make one dataset
     with the `steps` of the whole run and give `fit` short epochs by
-    `steps_per_epoch`. Give it `shuffle=False` as well: it would shuffle the
-    order of the batches once more, by a seed of its own.
+    `steps_per_epoch`. The models of this package leave the order of batches
+    alone; give any other model's `fit` `shuffle=False`, for it would shuffle
+    them once more, by a seed of its own.
 
     Args:
         shards: `TokenShards`.
@@ -82,6 +86,11 @@ class PackedSequences(keras.utils.PyDataset):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not isinstance(shards, TokenShards):
+            raise TypeError(
+                f"`shards` must be `TokenShards`. Received: {shards!r}. Open a "
+                "folder with `TokenShards(directory)`."
+            )
         self.shards = shards
         self.sequence_length = sequence_length
         self.batch_size = batch_size
@@ -99,10 +108,11 @@ class PackedSequences(keras.utils.PyDataset):
             "steps": (1 if steps is None else steps, 1),
         }
         for name, (value, minimum) in minima.items():
-            if value < minimum:
+            whole = isinstance(value, numbers.Integral)
+            if not whole or value < minimum:
                 raise ValueError(
-                    f"`{name}` must be at least {minimum}. Received: "
-                    f"{name}={value}"
+                    f"`{name}` must be an integer of at least {minimum}. "
+                    f"Received: {name}={value}"
                 )
         self.num_sequences = -(-shards.num_tokens // sequence_length)
         if drop_remainder:

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import os
-import pathlib
 
 import numpy as np
+
+from keras_nc.coding.atomic import atomic_file
 
 FORMAT = "keras_nc token shards"
 FORMAT_VERSION = 1
@@ -63,7 +63,7 @@ def write_manifest(path, fields):
     for total in ("documents", "tokens", "bytes"):
         fields[f"num_{total}"] = sum(s[total] for s in fields["shards"])
     content = {"checksum": _checksum(fields), **fields}
-    with AtomicFile(path) as stream:
+    with atomic_file(path) as stream:
         stream.write(json.dumps(content, indent=1).encode())
 
 
@@ -113,21 +113,17 @@ def _checksum(fields):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class AtomicFile:
-    """Opens a file that appears under its name only when complete.
-
-    The bytes go to a temporary name, reach the disk, and the name follows; if
-    the block raises, nothing is left. Counts and hashes what is written.
+class HashedFile:
+    """Counts and hashes what is written to a binary stream.
 
     Args:
-        path: `pathlib.Path`.
+        stream: the stream.
     """
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, stream):
         self.num_bytes = 0
         self._digest = hashlib.sha256()
-        self._temporary = pathlib.Path(f"{path}.tmp")
+        self._stream = stream
 
     @property
     def sha256(self):
@@ -140,20 +136,6 @@ class AtomicFile:
         self._digest.update(view)
         self.num_bytes += len(view)
         return self._stream.write(view)
-
-    def __enter__(self):
-        self._stream = open(self._temporary, "wb")
-        return self
-
-    def __exit__(self, kind, value, traceback):
-        with self._stream:
-            if kind is None:
-                self._stream.flush()
-                os.fsync(self._stream.fileno())
-        if kind is None:
-            os.replace(self._temporary, self.path)
-        else:
-            self._temporary.unlink()
 
 
 def write_array(path, pieces):
@@ -171,7 +153,8 @@ def write_array(path, pieces):
         "fortran_order": False,
         "shape": (sum(map(len, pieces)),),
     }
-    with AtomicFile(path) as stream:
+    with atomic_file(path) as file:
+        stream = HashedFile(file)
         np.lib.format.write_array_header_1_0(stream, header)
         for piece in pieces:
             stream.write(piece)

@@ -13,7 +13,7 @@ from keras_nc.data.shards import TokenShards
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
-_SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.tmp)?")
+_SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
 
 
 def write_shards(

@@ -87,8 +87,10 @@ class TokenShards:
                 raise self._damaged(path, error) from error
             arrays.append(mapped)
         _, offsets, _ = arrays
-        if offsets[0] != 0 or offsets[-1] != entry["tokens"]:
-            raise self._damaged(path, "offsets do not span the tokens")
+        spanning = offsets[0] == 0 and offsets[-1] == entry["tokens"]
+        if not spanning or (offsets[1:] <= offsets[:-1]).any():
+            path = self.directory / shard_format.file_name("offsets", number)
+            raise self._damaged(path, "they do not cut the tokens in pieces")
         return arrays
 
     def _damaged(self, path, reason):

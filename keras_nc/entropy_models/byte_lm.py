@@ -17,7 +17,8 @@ class ByteLMModel:
     decode. It has no `refit`: codebooks with `rounds` need counts.
 
     Args:
-        causal_lm: A `keras_nc.models.ByteCausalLM`.
+        causal_lm: A `keras_nc.models.ByteCausalLM`. Its weights are copied:
+            training it further changes nothing here.
         batch_size: int. Prefixes per call of the model.
 
     Example:
@@ -36,8 +37,16 @@ class ByteLMModel:
                 "`batch_size` must be positive. "
                 f"Received: batch_size={batch_size}"
             )
+        backbone = causal_lm.backbone
+        if backbone.vocabulary_size != NUM_SPECIAL + 256:
+            raise ValueError(
+                "An entropy model is over bytes: the language model must have "
+                f"{NUM_SPECIAL + 256} ids. Received: "
+                f"{type(causal_lm).__name__} with "
+                f"{backbone.vocabulary_size} ids. Pass a `ByteCausalLM`."
+            )
         self.batch_size = batch_size
-        self._backbone = in_float32(causal_lm.backbone)
+        self._backbone = copy_in_float32(backbone)
         table = self._backbone.token_embedding.get_weights()[0]
         self._byte_rows = table[NUM_SPECIAL : NUM_SPECIAL + 256]
 
@@ -79,10 +88,8 @@ class ByteLMModel:
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def in_float32(backbone):
-    """The backbone itself, or a float32 copy if it computes in less."""
-    if backbone.token_embedding.compute_dtype == "float32":
-        return backbone
+def copy_in_float32(backbone):
+    """A copy of the backbone that computes in float32."""
     config = {**backbone.get_config(), "dtype": "float32"}
     copy = type(backbone).from_config(config)
     copy.set_weights(backbone.get_weights())

@@ -1,5 +1,7 @@
 """Counts of substrings, smoothed: an entropy model without training."""
 
+import numbers
+
 import numpy as np
 
 from keras_nc.coding._text import as_documents
@@ -72,9 +74,15 @@ class NGramModel:
         (2, 256)
         """
         least = [n for n in (min_count, start_min_count) if n is not None]
-        if not 0 <= order <= _MAX_WINDOW_BYTES or min(least, default=1) < 1:
+        whole = all(isinstance(n, numbers.Integral) for n in (order, *least))
+        if (
+            not whole
+            or not 0 <= order <= _MAX_WINDOW_BYTES
+            or min(least, default=1) < 1
+        ):
             raise ValueError(
-                f"`order` must be from 0 to {_MAX_WINDOW_BYTES}, `min_count` "
+                "`order`, `min_count` and `start_min_count` must be integers: "
+                f"`order` from 0 to {_MAX_WINDOW_BYTES}, `min_count` "
                 f"and `start_min_count` at least 1. Received: order={order}, "
                 f"min_count={min_count}, start_min_count={start_min_count}. "
                 "The defaults suit most text."

@@ -32,9 +32,11 @@ class UnigramModel:
             or counts.dtype.kind not in "iu"
             or counts.min() < 0
             or counts.max() == 0
+            or sum(counts.tolist()) >= 2**63
         ):
             raise ValueError(
-                "`counts` must be 256 non-negative integers, not all zero. "
+                "`counts` must be 256 non-negative integers, not all zero, "
+                "with a sum below 2^63. "
                 f"Received: shape={counts.shape}, dtype={counts.dtype}. "
                 "Count the bytes with `UnigramModel.from_text`."
             )

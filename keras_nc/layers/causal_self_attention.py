@@ -7,7 +7,7 @@ from keras import ops
 from keras_nc.layers.relative_bias import RelativeBias
 
 POSITIONS = ("relative_bias", "rope")
-#: Added to the scores of hidden keys; finite, so that no gradient is NaN.
+#: Score of hidden keys (minus infinity in float16); every query sees a key.
 HIDDEN = -1e9
 
 
@@ -140,10 +140,7 @@ class CausalSelfAttention(keras.layers.Layer):
         return output if cache is None else (output, (key, value))
 
     def _score_bias(self, query_length, key_length, start_index):
-        """Positions and causality, to be added to the scores: `(1, H, T, S)`.
-
-        Every query sees at least the first key.
-        """
+        """Positions and causality, to add to the scores: `(1, H, T, S)`."""
         queries = ops.arange(query_length, dtype="int32")
         if start_index is not None:
             queries = queries + ops.cast(start_index, "int32")

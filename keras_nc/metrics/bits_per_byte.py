@@ -7,17 +7,21 @@ import numpy as np
 from keras import ops
 
 from keras_nc.metrics.token_nats import token_nats
+from keras_nc.metrics.token_nats import token_weights
 
-#: The low counter carries into the high one here, far below where float32 and
-#: int32 stop counting exactly.
-CARRY = 2**20
+#: The low counter carries into the high one here, far below where int32 stops,
+#: so that the remainders of 65,535 rows can be summed, too.
+CARRY = 2**15
+#: Float32 holds whole numbers exactly below.
+EXACT = 2.0**24
 
 
 class _ExactSum:
     """A sum of non-negative numbers that float32 alone would lose.
 
     Kept as `high * CARRY + low + fraction` in two int32 variables and a float32
-    one: exact for whole numbers below 2^51, on every backend.
+    one: exact for whole numbers below 2^46, on every backend. What is no number
+    or too large for that goes to the fraction, and so into the result.
     """
 
     def __init__(self, metric, name):
@@ -32,9 +36,9 @@ class _ExactSum:
 
     def add(self, rows):
         """Add float32 partial sums, each below 2^24, of shape `(B,)`."""
-        whole = ops.floor(rows)
+        whole = ops.where(ops.abs(rows) < EXACT, ops.floor(rows), 0.0)
         fraction = self.fraction + ops.sum(rows - whole)
-        carried = ops.floor(fraction)
+        carried = ops.where(fraction < EXACT, ops.floor(fraction), 0.0)
         self.fraction.assign(fraction - carried)
         whole = ops.cast(whole, "int32")
         # Carried before summing, so that int32 holds the sum of a batch.
@@ -88,7 +92,9 @@ class BitsPerByte(keras.metrics.Metric):
             raise ValueError(
                 "Pass either `token_lengths` or `bytes_per_token`. Received: "
                 f"token_lengths={token_lengths}, "
-                f"bytes_per_token={bytes_per_token}"
+                f"bytes_per_token={bytes_per_token}. The first is "
+                "`tokenizer.token_lengths`; where that is `None`, pass "
+                "`bytes_per_token=shards.bytes_per_token`."
             )
         if token_lengths is not None:
             token_lengths = np.asarray(token_lengths, dtype="int32")
@@ -115,21 +121,30 @@ class BitsPerByte(keras.metrics.Metric):
         Args:
             y_true: Target ids of shape `(B, T)`.
             y_pred: Nats of shape `(B, T)`, or logits of shape `(B, T, V)`.
-            sample_weight: `None`, or weights that broadcast to `(B, T)`.
+            sample_weight: `None`, or weights of shape `(B, T)`, `(B, 1)` or
+                `(B,)`.
         """
         y_true = ops.convert_to_tensor(y_true)
         nats = token_nats(y_true, ops.convert_to_tensor(y_pred))
         if self.token_lengths is None:
             counted = ops.ones_like(nats)
         else:
-            lengths = ops.convert_to_tensor(self.token_lengths)
-            counted = ops.take(lengths, ops.cast(y_true, "int32"))
-            counted = ops.cast(counted, "float32")
+            counted = self._lengths_of(ops.cast(y_true, "int32"))
         if sample_weight is not None:
-            weight = ops.cast(sample_weight, "float32")
-            nats, counted = nats * weight, counted * weight
+            weight = token_weights(sample_weight, y_true)
+            # Where nothing is scored, whatever stands there does not matter.
+            nats = ops.where(weight == 0, 0.0, nats * weight)
+            counted = ops.where(weight == 0, 0.0, counted * weight)
         self._nats.add(ops.sum(nats, axis=-1))
         self._counted.add(ops.sum(counted, axis=-1))
+
+    def _lengths_of(self, ids):
+        """Bytes of ids as float32; NaN for ids out of range."""
+        size = len(self.token_lengths)
+        known = (ids >= 0) & (ids < size)
+        lengths = ops.convert_to_tensor(self.token_lengths)
+        lengths = ops.take(lengths, ops.where(known, ids, 0))
+        return ops.where(known, ops.cast(lengths, "float32"), float("nan"))
 
     def result(self):
         """Bits per byte so far; 0 before any byte was counted."""

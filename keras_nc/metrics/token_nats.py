@@ -25,6 +25,36 @@ def token_nats(y_true, y_pred):
     return ops.logsumexp(y_pred, axis=-1) - target[..., 0]
 
 
+def token_weights(sample_weight, y_true):
+    """Weights of tokens.
+
+    Args:
+        sample_weight: Weights of tokens, `(B, T)`, or of rows, `(B, 1)` or
+            `(B,)`.
+        y_true: Target ids of shape `(B, T)`.
+
+    Returns:
+        A float32 tensor of shape `(B, T)`.
+
+    Raises:
+        ValueError: If the weights have another shape.
+    """
+    weight = ops.cast(sample_weight, "float32")
+    if len(weight.shape) == 1:
+        weight = weight[:, None]
+    if len(weight.shape) != 2 or weight.shape[1] not in (
+        1,
+        None,
+        y_true.shape[1],
+    ):
+        raise ValueError(
+            "`sample_weight` must have the targets' shape (B, T), or (B, 1) or "
+            f"(B,). Received: sample_weight.shape={tuple(weight.shape)}, "
+            f"targets of shape {tuple(y_true.shape)}"
+        )
+    return weight * ops.ones_like(y_true, dtype="float32")
+
+
 @keras.saving.register_keras_serializable(package="keras_nc")
 class TokenNats(keras.losses.Loss):
     """Mean nats per scored token: sum of nats / sum of weights.
@@ -44,6 +74,13 @@ class TokenNats(keras.losses.Loss):
     def __init__(self, name="token_nats", **kwargs):
         kwargs.setdefault("reduction", "mean_with_sample_weight")
         super().__init__(name=name, **kwargs)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The mean nats; weights as in `token_weights`."""
+        if sample_weight is not None:
+            y_true = ops.convert_to_tensor(y_true)
+            sample_weight = token_weights(sample_weight, y_true)
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
         """Nats of every token, `(B, T)`."""

@@ -1,5 +1,8 @@
 """The causal language model that M1 and M2 share."""
 
+import os
+import tempfile
+
 import keras
 import keras_hub
 
@@ -100,6 +103,21 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Save the model, its preprocessor and its tokenizer as a preset.
+
+        Files are written aside and moved into place when all are complete.
+
+        Args:
+            preset_dir: str. The directory, which may hold an older preset.
+            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
+        """
+        parent, name = os.path.split(os.path.abspath(preset_dir))
+        os.makedirs(parent, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f"{name}.") as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)
+            move_files(new, os.path.join(parent, name))
+
     # === Logits and nats ===
 
     def call(self, inputs, training=None, mask=None):
@@ -179,3 +197,12 @@ def check_vocabulary(backbone, preprocessor):
             f"tokenizer.vocabulary_size()={size}. Create the backbone with "
             f"vocabulary_size={size}."
         )
+
+
+def move_files(source, target):
+    """Move all files of a directory into another, over those of their name."""
+    for folder, _, names in os.walk(source):
+        into = os.path.join(target, os.path.relpath(folder, source))
+        os.makedirs(into, exist_ok=True)
+        for name in names:
+            os.replace(os.path.join(folder, name), os.path.join(into, name))

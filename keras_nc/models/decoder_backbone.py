@@ -1,5 +1,7 @@
 """The decoder body that M1 and M2 share."""
 
+import numbers
+
 import keras
 import keras_hub
 
@@ -58,6 +60,7 @@ class DecoderBackbone(keras_hub.models.Backbone):
             num_heads=num_heads,
             hidden_dim=hidden_dim,
             intermediate_dim=intermediate_dim,
+            **({} if head_dim is None else {"head_dim": head_dim}),
         )
         if head_dim is None:
             if hidden_dim % num_heads:
@@ -185,7 +188,8 @@ class DecoderBackbone(keras_hub.models.Backbone):
 def check_sizes(**sizes):
     """Raise a ValueError unless all sizes are positive integers."""
     for name, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
+        whole = isinstance(value, numbers.Integral)
+        if not whole or isinstance(value, bool) or value < 1:
             raise ValueError(
                 f"`{name}` must be a positive integer. "
                 f"Received: {name}={value!r}"

@@ -1,9 +1,11 @@
 """How the language models continue prompts."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_nc.models.window_mask import WindowMask
+from keras_nc.tokenizers.text import to_documents
 
 
 class GeneratesBytes:
@@ -83,8 +85,8 @@ class GeneratesBytes:
         word, a window or a UTF-8 sequence.
 
         Args:
-            inputs: A `str` or `bytes`, a list of them, a `tf.data.Dataset` of
-                batches of them, or, without a preprocessor, what
+            inputs: A `str` or `bytes`, a list or array of them, a
+                `tf.data.Dataset` of them or of batches of them, or what
                 `generate_step` takes.
             max_length: int. Tokens of prompt and continuation together, the
                 start id included; the preprocessor's `sequence_length` if
@@ -94,48 +96,67 @@ class GeneratesBytes:
 
         Returns:
             `str` for `str` (undecodable bytes replaced) and `bytes` for
-            `bytes`; a list for a list.
+            `bytes`; a list for a list; what `generate_step` returns for what
+            it takes.
 
         Raises:
             ValueError: If a prompt does not fit `max_length`.
         """
-        if self.preprocessor is None or isinstance(inputs, dict):
+        if self.preprocessor is None:
             return super().generate(
                 inputs, max_length, stop_token_ids, strip_prompt
             )
-        if isinstance(inputs, (str, bytes)):
-            return self.generate(
-                [inputs], max_length, stop_token_ids, strip_prompt
-            )[0]
+        stop_token_ids = self._stop_token_ids(stop_token_ids)
+        if isinstance(inputs, dict):
+            outputs = self._generate_batch(inputs, stop_token_ids)
+            return {k: ops.convert_to_numpy(v) for k, v in outputs.items()}
         if hasattr(inputs, "as_numpy_iterator"):
             outputs = []
             for batch in inputs.as_numpy_iterator():
+                batch = [batch] if isinstance(batch, bytes) else list(batch)
                 outputs += self.generate(
-                    list(batch), max_length, stop_token_ids, strip_prompt
+                    batch, max_length, stop_token_ids, strip_prompt
                 )
             return outputs
-        if stop_token_ids == "auto":
-            stop_token_ids = [self.preprocessor.tokenizer.end_token_id]
-        prompts = list(inputs)
-        if not prompts:
+        if hasattr(inputs, "__next__"):
+            inputs = list(inputs)
+        # Exact bytes, and what each prompt was, for results of its type.
+        documents, batched = to_documents(inputs)
+        if not documents:
             return []
         encoded = self.preprocessor.generate_preprocess(
-            prompts, sequence_length=max_length
+            documents, sequence_length=max_length
         )
-        outputs = self.make_generate_function()(
-            keras.tree.map_structure(ops.convert_to_tensor, encoded),
-            stop_token_ids=stop_token_ids,
-        )
+        outputs = self._generate_batch(encoded, stop_token_ids)
         texts = self.preprocessor.generate_postprocess(outputs)
-        return [
-            continuation(prompt, text, strip_prompt)
-            for prompt, text in zip(prompts, texts, strict=True)
+        if strip_prompt:
+            texts = [
+                text[len(document) :]
+                for text, document in zip(texts, documents, strict=True)
+            ]
+        given = inputs if batched else [inputs]
+        texts = [
+            text.decode(errors="replace") if isinstance(prompt, str) else text
+            for text, prompt in zip(texts, given, strict=True)
         ]
+        return texts if batched else texts[0]
 
+    def _generate_batch(self, inputs, stop_token_ids):
+        """Run the compiled `generate_step`."""
+        inputs = keras.tree.map_structure(ops.convert_to_tensor, dict(inputs))
+        generate = self.make_generate_function()
+        return generate(inputs, stop_token_ids=stop_token_ids)
 
-def continuation(prompt, text, strip_prompt):
-    """What `generate` returns for a prompt, of the prompt's own type."""
-    if strip_prompt:
-        skipped = prompt.encode() if isinstance(prompt, str) else prompt
-        text = text[len(skipped) :]
-    return text.decode(errors="replace") if isinstance(prompt, str) else text
+    def _stop_token_ids(self, stop_token_ids):
+        """Stop ids as a tuple of ints, or `None`."""
+        if isinstance(stop_token_ids, str) and stop_token_ids == "auto":
+            return (self.preprocessor.tokenizer.end_token_id,)
+        if stop_token_ids is None:
+            return None
+        stops = tuple(int(i) for i in np.ravel(stop_token_ids))
+        if not stops:
+            raise ValueError(
+                "`stop_token_ids` must be 'auto', `None` or at least one id. "
+                f"Received: {stop_token_ids}. Pass `None` not to stop."
+            )
+        return stops

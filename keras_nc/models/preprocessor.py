@@ -1,5 +1,7 @@
 """The preprocessor that M1 and M2 share."""
 
+import operator
+
 import keras
 import keras_hub
 import numpy as np
@@ -11,7 +13,7 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
     """Text to packed ids for training, and prompts for exact generation.
 
     Args:
-        tokenizer: A tokenizer of `keras_nc.tokenizers`.
+        tokenizer: A tokenizer of `keras_nc.tokenizers`, with ragged output.
         sequence_length: int. Tokens per example, the start id included.
         add_start_token: bool. Whether examples begin with the start id.
         add_end_token: bool. Whether examples end with the end id.
@@ -23,8 +25,9 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
     Returns:
         `(x, y, sample_weight)`: `x` a dict of `"token_ids"` and
         `"padding_mask"`, `y` the ids that come next, all `(B,
-        sequence_length)`. Longer texts are cut; to train on all of a corpus,
-        write token shards (`keras_nc.data`).
+        sequence_length)`. Longer texts are cut, and then do not end with the
+        end id; to train on all of a corpus, write token shards
+        (`keras_nc.data`).
     """
 
     def __init__(
@@ -38,6 +41,68 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         super().__init__(
             tokenizer, sequence_length, add_start_token, add_end_token, **kwargs
         )
+        if tokenizer.sequence_length is not None:
+            raise ValueError(
+                "The preprocessor packs, so its tokenizer must not: pass a "
+                "tokenizer with `sequence_length=None`. Received: "
+                f"tokenizer.sequence_length={tokenizer.sequence_length}"
+            )
+
+    def build(self, input_shape=None):
+        """Nothing to build: packing needs no layer."""
+        self.built = True
+
+    def call(self, x, y=None, sample_weight=None, sequence_length=None):
+        """Tokenize and pack texts; see the class."""
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "Targets and weights of text come from the text. Received: "
+                f"y={y}, sample_weight={sample_weight}. Leave them out, or "
+                "pass token ids instead of text."
+            )
+        # One more: inputs are all but the last, targets all but the first.
+        length = 1 + (sequence_length or self.sequence_length)
+        in_graph = self._use_tf_workflow()
+        pack = self._pack_in_graph if in_graph else self._pack
+        token_ids, mask = pack(self.tokenizer(x), length)
+        return keras.utils.pack_x_y_sample_weight(
+            {"token_ids": token_ids[..., :-1], "padding_mask": mask[..., :-1]},
+            token_ids[..., 1:],
+            mask[..., 1:],
+        )
+
+    def _around(self):
+        """The ids before and after every text."""
+        start = [self.tokenizer.start_token_id] * self.add_start_token
+        return start, [self.tokenizer.end_token_id] * self.add_end_token
+
+    def _pack(self, ids, length):
+        """Rows `[start, ids, end]`, cut and padded, and where they are real."""
+        batched = isinstance(ids, list)
+        rows = ids if batched else [ids]
+        token_ids = np.zeros((len(rows), length), dtype="int32")
+        mask = np.zeros((len(rows), length), dtype="bool")
+        start, end = self._around()
+        for i, row in enumerate(rows):
+            row = np.concatenate([start, row, end])[:length]
+            token_ids[i, : len(row)] = row
+            mask[i, : len(row)] = True
+        return (token_ids, mask) if batched else (token_ids[0], mask[0])
+
+    def _pack_in_graph(self, ids, length):
+        import tensorflow as tf
+
+        batched = isinstance(ids, tf.RaggedTensor)
+        rows = ids if batched else tf.RaggedTensor.from_tensor(ids[None])
+        around = [
+            tf.repeat(tf.constant([part], tf.int32), rows.nrows(), axis=0)
+            for part in self._around()
+        ]
+        rows = tf.concat([around[0], rows, around[1]], axis=1)[:, :length]
+        mask = tf.ones_like(rows, dtype=tf.bool)
+        shape = [None, length]
+        packed = rows.to_tensor(shape=shape), mask.to_tensor(shape=shape)
+        return packed if batched else tuple(part[0] for part in packed)
 
     def generate_preprocess(self, x, sequence_length=None):
         """Cut prompts into what no continuation can change and a remainder.
@@ -55,7 +120,14 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         Raises:
             ValueError: If a prompt does not fit.
         """
-        length = sequence_length or self.sequence_length
+        length = self.sequence_length
+        if sequence_length is not None:
+            length = operator.index(sequence_length)
+        if length < 1:
+            raise ValueError(
+                "`sequence_length` and `max_length` must be positive. "
+                f"Received: {length}"
+            )
         documents, _ = to_documents(x)
         prompts = [self.tokenizer.split_prompt(text) for text in documents]
         per_window = self.tokenizer.layout.tokens_per_window

@@ -40,20 +40,29 @@ class TrainsOnText:
         """Train; see `keras.Model.fit`.
 
         Args:
-            x: Text (strings or bytes), arrays, a `keras.utils.PyDataset` or a
-                `tf.data.Dataset` of either. Batches that hold `"token_ids"`
-                are taken as they are; anything else goes to the preprocessor.
-            y: Target ids, with arrays.
-            batch_size: int, with text or arrays.
-            sample_weight: Weights of the targets, with arrays.
+            x: A list of texts (`str` or `bytes`); a dict of arrays with
+                `"token_ids"` and `"padding_mask"`; a `tf.data.Dataset` of
+                batches of either; or a `keras.utils.PyDataset` of batches
+                `(x, y[, sample_weight])` of arrays. Text goes to the
+                preprocessor, arrays are taken as they are.
+            y: Target ids `(B, T)`, with arrays.
+            batch_size: int, with texts or arrays.
+            sample_weight: Weights of the targets, with arrays: of tokens
+                `(B, T)` or of rows `(B,)`.
             validation_data: As `x`, or a tuple `(x, y[, sample_weight])`.
-            **kwargs: See `keras.Model.fit`.
+            **kwargs: See `keras.Model.fit`; there are no class weights.
 
         Returns:
             A `keras.callbacks.History`.
         """
         self.complete_compile()
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "Tokens have no class weights. Received: class_weight="
+                f"{kwargs['class_weight']}. Pass `sample_weight`."
+            )
         if is_grain_dataset(x):
+            check_inside(y, sample_weight)
             return super().fit(x, validation_data=validation_data, **kwargs)
         if is_tf_dataset(x) or isinstance(x, keras.utils.PyDataset):
             kwargs.setdefault("shuffle", False)  # the data set's own affair
@@ -64,6 +73,8 @@ class TrainsOnText:
             if validation_data[1] is None:
                 validation_data = validation_data[0]
         x, y, sample_weight = self._preprocessed(x, y, sample_weight)
+        if isinstance(x, dict):
+            check_targets(x, y)
         return keras.Model.fit(
             self,
             x,
@@ -80,8 +91,11 @@ class TrainsOnText:
         """Evaluate; arguments as in `fit`, see `keras.Model.evaluate`."""
         self.complete_compile()
         if is_grain_dataset(x):
+            check_inside(y, sample_weight)
             return super().evaluate(x, **kwargs)
         x, y, sample_weight = self._preprocessed(x, y, sample_weight)
+        if isinstance(x, dict):
+            check_targets(x, y)
         return keras.Model.evaluate(
             self,
             x,
@@ -105,10 +119,19 @@ class TrainsOnText:
         they are there or not, and refuse a `PyDataset`.
         """
         if x is None or isinstance(x, keras.utils.PyDataset):
+            shards = getattr(x, "shards", None)
+            if shards is not None and self.preprocessor is not None:
+                shards.check_tokenizer(self.preprocessor.tokenizer)
             return x, y, sample_weight
         if is_tf_dataset(x):
+            check_inside(y, sample_weight)
             x = x.map(self.preprocess_samples, num_parallel_calls=AUTOTUNE)
             return x.prefetch(AUTOTUNE), None, None
+        if isinstance(x, (str, bytes)) or len(x) == 0:
+            raise ValueError(
+                "Pass a list of at least one text, or arrays. Received: "
+                f"{type(x).__name__} of length {len(x)}"
+            )
         data = self.preprocess_samples(x, y, sample_weight)
         data = keras.tree.map_structure(np.asarray, data)
         return keras.utils.unpack_x_y_sample_weight(data)
@@ -121,12 +144,34 @@ def is_tf_dataset(x):
 
 def is_grain_dataset(x):
     """Whether `x` is a Grain data set, which keras-hub's pipelines take."""
-    return hasattr(x, "map") and not is_tf_dataset(x)
+    modules = [cls.__module__.partition(".")[0] for cls in type(x).__mro__]
+    return "grain" in modules
+
+
+def check_inside(y, sample_weight):
+    """Raise a ValueError for targets or weights beside a data set."""
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            "Targets and weights belong into the batches of a data set, as "
+            f"(x, y, sample_weight). Received: y={y}, "
+            f"sample_weight={sample_weight}"
+        )
 
 
 def with_targets(data):
     """Put the targets of a batch among its inputs, too."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if y is not None:
-        x = {**x, "target_ids": y}
+    check_targets(x, y)
+    x = {**x, "target_ids": y}
     return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+
+def check_targets(x, y):
+    """Raise a ValueError unless inputs are ids and there are targets."""
+    if y is None or not isinstance(x, dict):
+        raise ValueError(
+            "Training and evaluation need batches (x, y[, sample_weight]): a "
+            'dict with "token_ids" and "padding_mask", and the ids that come '
+            f"next. Received: x of type {type(x).__name__}, y of type "
+            f"{type(y).__name__}"
+        )

@@ -1,14 +1,16 @@
 """Bytes as tokens: id = 3 + byte."""
 
 import hashlib
+import os
 
 import keras
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
-from keras_nc.tokenizers.scheme import check_ids
+from keras_nc.tokenizers.scheme import ids_of_bytes
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
 
@@ -51,20 +53,20 @@ class ByteScheme(Scheme):
         offsets = np.cumsum([0, *lengths], dtype="int64")
         return ids.astype("int32") + NUM_SPECIAL, offsets
 
-    def decode(self, ids):
+    def decode(self, ids, skip_special=False):
         """Ids, each - 3."""
-        check_ids(ids, self.vocabulary_size)
+        ids = ids_of_bytes(ids, self.token_lengths, skip_special)
         return (ids - NUM_SPECIAL).astype("uint8").tobytes()
 
     def save_assets(self, directory):
         """Write the rule."""
-        path = f"{directory}/{self.file_assets[0]}"
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self._asset)
+        path = os.path.join(directory, self.file_assets[0])
+        with atomic_file(path) as file:
+            file.write(self._asset.encode())
 
     def load_assets(self, directory):
         """Check that the rule is this one."""
-        path = f"{directory}/{self.file_assets[0]}"
+        path = os.path.join(directory, self.file_assets[0])
         with open(path, encoding="utf-8") as file:
             if file.read() != self._asset:
                 raise ValueError(
@@ -88,6 +90,8 @@ class ByteTokenizer(SchemeTokenizer):
     >>> tokenizer.detokenize([107, 108])
     b'hi'
     """
+
+    scheme_cls = ByteScheme
 
     def __init__(self, sequence_length=None, scheme=None, **kwargs):
         super().__init__(

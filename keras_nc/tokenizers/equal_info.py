@@ -1,5 +1,6 @@
 """Equal-info windows as tokens."""
 
+import operator
 import os
 
 import keras
@@ -53,9 +54,11 @@ class EqualInfoScheme(Scheme):
             )
         self._codebook = codebook
         self.window_bits = codebook.window_bits if codebook else window_bits
-        self.token_bits = token_bits or self.window_bits
+        self.token_bits = self.window_bits
+        if token_bits is not None:
+            self.token_bits = operator.index(token_bits)
         self._expected = codebook_fingerprint
-        if self.window_bits % self.token_bits or self.token_bits < 1:
+        if self.token_bits < 1 or self.window_bits % self.token_bits:
             raise ValueError(
                 "`token_bits` must divide the codebook's window bits. "
                 f"Received: token_bits={self.token_bits}, "
@@ -100,9 +103,11 @@ class EqualInfoScheme(Scheme):
         ids = split_codes(codes, self.window_bits, self.token_bits)
         return ids, offsets * per_window
 
-    def decode(self, ids):
+    def decode(self, ids, skip_special=False):
         """A look-up per window."""
-        codes = join_codes(ids, self.window_bits, self.token_bits)
+        codes = join_codes(
+            ids, self.window_bits, self.token_bits, skip_special=skip_special
+        )
         return self.codebook.decode(codes)
 
     def token_bytes(self, token_id):
@@ -183,6 +188,8 @@ class EqualInfoTokenizer(SchemeTokenizer):
     >>> tokenizer.detokenize(tokenizer("to be"))
     b'to be'
     """
+
+    scheme_cls = EqualInfoScheme
 
     def __init__(
         self,

@@ -108,8 +108,17 @@ class Scheme(abc.ABC):
         """
 
     @abc.abstractmethod
-    def decode(self, ids):
-        """Bytes of an integer array of ids without special ids."""
+    def decode(self, ids, skip_special=False):
+        """Decode ids.
+
+        Args:
+            ids: An integer array of shape `(T,)`.
+            skip_special: bool. Whether to drop pad, start and end ids; they
+                are an error otherwise.
+
+        Returns:
+            bytes.
+        """
 
     def token_bytes(self, token_id):
         """Bytes of one id."""
@@ -150,13 +159,27 @@ class Scheme(abc.ABC):
         return asset
 
 
-def check_ids(ids, vocabulary_size):
-    """Raise a ValueError unless all ids stand for bytes."""
-    outside = (ids < NUM_SPECIAL) | (ids >= vocabulary_size)
-    if outside.any():
-        at = int(np.argmax(outside))
+def ids_of_bytes(ids, token_lengths, skip_special):
+    """Ids that all stand for bytes, or a ValueError.
+
+    Args:
+        ids: An integer array.
+        token_lengths: Bytes of every id, `(V,)`.
+        skip_special: bool. Whether special ids are dropped, not refused.
+
+    Returns:
+        The ids, without special ones.
+    """
+    vocabulary_size = len(token_lengths)
+    if skip_special:
+        ids = ids[(ids < 0) | (ids >= NUM_SPECIAL)]
+    known = (ids >= 0) & (ids < vocabulary_size)
+    lacking = ~known | (token_lengths[np.where(known, ids, 0)] == 0)
+    if lacking.any():
+        at = int(np.argmax(lacking))
         raise ValueError(
-            f"Ids that stand for bytes lie in [{NUM_SPECIAL}, "
-            f"{vocabulary_size}). Received: id {int(ids[at])} at position "
-            f"{at}. Pass `skip_special=True` to drop pad, start and end ids."
+            f"Ids must be below {vocabulary_size} and stand for bytes. "
+            f"Received: id {int(ids[at])} at position {at}. Pass "
+            "`skip_special=True` to drop pad, start and end ids."
         )
+    return ids

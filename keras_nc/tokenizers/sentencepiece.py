@@ -8,9 +8,10 @@ import re
 import keras
 import numpy as np
 
+from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
-from keras_nc.tokenizers.scheme import check_ids
+from keras_nc.tokenizers.scheme import ids_of_bytes
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
 
@@ -36,6 +37,7 @@ class SentencePieceScheme(Scheme):
             `pad_id=0`, `bos_id=1`, `eos_id=2` and `unk_id=3`. `None` until
             assets are loaded.
         vocabulary_size: int. Only without a proto: what it will have.
+        proto_fingerprint: str. Only without a proto: what it will have.
 
     Raises:
         ValueError: If the model does not keep text as it is.
@@ -44,8 +46,11 @@ class SentencePieceScheme(Scheme):
     name = "sentencepiece"
     file_assets = ["sentencepiece.model"]
 
-    def __init__(self, proto=None, vocabulary_size=None):
+    def __init__(
+        self, proto=None, vocabulary_size=None, proto_fingerprint=None
+    ):
         self._vocabulary_size = vocabulary_size
+        self._expected = proto_fingerprint
         self._proto = None
         if proto is not None:
             self._load(proto)
@@ -151,32 +156,40 @@ class SentencePieceScheme(Scheme):
                 ids.extend(self._processor.encode(piece))
         return ids
 
-    def decode(self, ids):
+    def decode(self, ids, skip_special=False):
         """A look-up per piece."""
-        self.require(self._proto, "SentencePiece model")
-        check_ids(ids, self.vocabulary_size)
+        lengths = self.require(self.token_lengths, "SentencePiece model")
+        ids = ids_of_bytes(ids, lengths, skip_special)
         return b"".join([self._pieces[i] for i in ids.tolist()])
 
     def get_config(self):
-        """The vocabulary size; the model is an asset."""
-        return {"name": self.name, "vocabulary_size": self._vocabulary_size}
+        """The vocabulary size and a fingerprint; the model is an asset."""
+        return {
+            "name": self.name,
+            "vocabulary_size": self._vocabulary_size,
+            "proto_fingerprint": self._expected or self.fingerprint,
+        }
 
     def save_assets(self, directory):
         """Write the model."""
-        with open(os.path.join(directory, self.file_assets[0]), "wb") as file:
+        path = os.path.join(directory, self.file_assets[0])
+        with atomic_file(path) as file:
             file.write(self.proto)
 
     def load_assets(self, directory):
         """Read the model."""
         path = os.path.join(directory, self.file_assets[0])
-        expected = self._vocabulary_size
         with open(path, "rb") as file:
-            self._load(file.read())
-        if expected not in (None, self._vocabulary_size):
+            proto = file.read()
+        found = hashlib.sha256(proto).hexdigest()
+        if self._expected not in (None, found):
             raise ValueError(
-                f"{path} must have {expected} pieces, as the configuration "
-                f"says. Received: {self._vocabulary_size} pieces."
+                f"{path} must be the model that the configuration names, with "
+                f"fingerprint {self._expected}. Received: a file with "
+                f"fingerprint {found}. Restore the file that was saved with "
+                "the configuration."
             )
+        self._load(proto)
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -189,6 +202,8 @@ class SentencePieceTokenizer(SchemeTokenizer):
         sequence_length: int, or `None` for ragged output.
         **kwargs: See `SchemeTokenizer`.
     """
+
+    scheme_cls = SentencePieceScheme
 
     def __init__(self, proto=None, sequence_length=None, scheme=None, **kwargs):
         super().__init__(

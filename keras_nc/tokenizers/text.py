@@ -30,8 +30,8 @@ def to_documents(inputs):
     """Texts as a list of bytes, and whether the input was a batch.
 
     Args:
-        inputs: `str` or `bytes`, a list, tuple or NumPy array of them, or an
-            eager TensorFlow string tensor.
+        inputs: `str` or `bytes`, a list, NumPy array or other iterable of
+            them, or an eager TensorFlow string tensor.
 
     Returns:
         A pair of a list of bytes and a bool.
@@ -45,6 +45,7 @@ def to_documents(inputs):
                 f"Received: shape={inputs.shape}"
             )
         inputs = inputs.tolist()
-    if isinstance(inputs, (list, tuple)):
-        return [to_bytes(text) for text in inputs], True
-    return [to_bytes(inputs)], False
+    one = (str, bytes, bytearray, memoryview, dict, set)
+    if isinstance(inputs, one) or not hasattr(inputs, "__iter__"):
+        return [to_bytes(inputs)], False
+    return [to_bytes(text) for text in inputs], True

@@ -1,5 +1,7 @@
 """The Keras layer that carries a tokenization scheme."""
 
+import operator
+
 import keras
 import keras_hub
 import numpy as np
@@ -7,6 +9,8 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.tokenizers import graph
+from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.text import to_documents
 
 _SCHEMES = {}
@@ -40,8 +44,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     Args:
         scheme: A `Scheme`, or its configuration.
-        sequence_length: int. Pad with 0 or cut to this many ids; `None` for
-            ragged output.
+        sequence_length: int. Pad with 0 or cut to this many ids (the last
+            whole window before it); `None` for ragged output.
         **kwargs: See `keras_hub.tokenizers.Tokenizer`.
 
     Call arguments:
@@ -55,12 +59,26 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         tensors, ragged without `sequence_length`.
     """
 
+    #: The schemes that this class carries.
+    scheme_cls = Scheme
+
     def __init__(self, scheme, sequence_length=None, **kwargs):
         kwargs.setdefault("dtype", "int32")
         super().__init__(**kwargs)
+        if self.compute_dtype != "int32":
+            raise ValueError(
+                "Ids are int32. "
+                f"Received: dtype={self.compute_dtype!r}. Cast the ids."
+            )
         if isinstance(scheme, dict):
             scheme = scheme_from_config(scheme)
-        if sequence_length is not None and sequence_length < 1:
+        if not isinstance(scheme, self.scheme_cls):
+            raise TypeError(
+                f"`scheme` must be a {self.scheme_cls.__name__}. Received: "
+                f"{type(scheme).__name__}. Put a codebook into an "
+                "`EqualInfoTokenizer`."
+            )
+        if sequence_length is not None and operator.index(sequence_length) < 1:
             raise ValueError(
                 "`sequence_length` must be positive or `None`. "
                 f"Received: sequence_length={sequence_length}"
@@ -113,12 +131,15 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Encode documents one by one.
 
         Args:
-            documents: A list of bytes.
+            documents: A sequence of `bytes` or `str`.
 
         Returns:
             A pair: the ids of all documents, an integer array, and their
             offsets, an int64 array of `len(documents) + 1`.
         """
+        documents, batched = to_documents(documents)
+        if not batched:
+            raise TypeError("`documents` must be a list. Received: one text.")
         return self.scheme.encode_batch(documents)
 
     def split_prompt(self, prompt):
@@ -132,48 +153,22 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def tokenize(self, inputs):
         """Encode text; see the class."""
         if self._use_tf_workflow():
-            return self._tokenize_in_graph(inputs)
+            return graph.tokenize(self, inputs)
         documents, batched = to_documents(inputs)
-        ids, offsets = self.encode_batch(documents)
+        ids, offsets = self.scheme.encode_batch(documents)
         ids = ids.astype("int32")
         if self.sequence_length is not None:
-            padded = pad_rows(ids, offsets, self.sequence_length)
+            padded = pad_rows(
+                ids, offsets, self.sequence_length, self.whole_length()
+            )
             return padded if batched else padded[0]
         rows = np.split(ids, offsets[1:-1]) if documents else []
         return rows if batched else rows[0]
 
-    def _tokenize_in_graph(self, inputs):
-        import tensorflow as tf
-
-        def encode(documents):
-            ids, offsets = self.encode_batch(documents.tolist())
-            return ids.astype("int32"), offsets
-
-        inputs = tf.convert_to_tensor(inputs)
-        if inputs.shape.rank not in (0, 1):
-            raise ValueError(
-                "A string tensor must have rank 0 or 1. "
-                f"Received: shape={inputs.shape}"
-            )
-        # stateful=False: a pure function, which tf.data may run anywhere.
-        ids, offsets = tf.numpy_function(
-            encode,
-            [tf.reshape(inputs, [-1])],
-            [tf.int32, tf.int64],
-            stateful=False,
-        )
-        ids = tf.ensure_shape(ids, [None])
-        offsets = tf.ensure_shape(offsets, [None])
-        rows = tf.RaggedTensor.from_row_splits(ids, offsets, validate=False)
-        if self.sequence_length is not None:
-            rows = rows.to_tensor(shape=[None, self.sequence_length])
-        if inputs.shape.rank == 0:
-            return rows[0]
-        return (
-            rows
-            if self.sequence_length is None
-            else tf.ensure_shape(rows, [inputs.shape[0], self.sequence_length])
-        )
+    def whole_length(self):
+        """Ids of the whole windows that fit `sequence_length`."""
+        per_window = self.layout.tokens_per_window
+        return self.sequence_length - self.sequence_length % per_window
 
     # === Decoding ===
 
@@ -186,7 +181,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             skip_special: bool. Whether to drop pad, start and end ids; they
                 are an error otherwise.
             errors: `None` for bytes, or how `bytes.decode` treats invalid
-                UTF-8 (`"replace"`, ...) for `str`.
+                UTF-8 (`"replace"`, ...) for `str`; not in tf.data, whose
+                strings are bytes.
 
         Returns:
             `bytes` or `str`, or a list of them. In tf.data: string tensors.
@@ -195,37 +191,38 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             ValueError: If an id stands for no bytes.
         """
         if self._use_tf_workflow():
-            return self._detokenize_in_graph(inputs, skip_special)
+            if errors is not None:
+                raise ValueError(
+                    "Strings of tf.data are bytes: `errors` must be `None`. "
+                    f"Received: errors={errors!r}. Decode outside."
+                )
+            return graph.detokenize(self.scheme, inputs, skip_special)
         rows, batched = to_id_rows(inputs)
-        texts = [self._decode(row, skip_special) for row in rows]
+        texts = [self.scheme.decode(row, skip_special) for row in rows]
         if errors is not None:
             texts = [text.decode(errors=errors) for text in texts]
         return texts if batched else texts[0]
 
-    def _decode(self, ids, skip_special):
-        if skip_special:
-            ids = ids[~np.isin(ids, self.special_token_ids)]
-        return self.scheme.decode(ids)
-
-    def _detokenize_in_graph(self, inputs, skip_special):
-        import tensorflow as tf
-
-        def decode(ids):
-            return self._decode(ids, skip_special)
-
-        def decode_row(row):
-            text = tf.numpy_function(decode, [row], tf.string, stateful=False)
-            return tf.ensure_shape(text, [])
-
-        if inputs.shape.rank == 1:
-            return decode_row(inputs)
-        return tf.map_fn(
-            decode_row,
-            inputs,
-            fn_output_signature=tf.TensorSpec([], tf.string),
-        )
-
     # === Saving ===
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Load the tokenizer of a model's preset.
+
+        Args:
+            preset: str. A preset directory or handle of M1 or M2.
+            **kwargs: See `keras_hub.tokenizers.Tokenizer.from_preset`.
+
+        Returns:
+            A tokenizer of this class.
+
+        Raises:
+            TypeError: If the preset's scheme is not one of this class.
+        """
+        if cls.backbone_cls is not None:
+            return super().from_preset(preset, **kwargs)
+        found = keras_hub.tokenizers.Tokenizer.from_preset(preset, **kwargs)
+        return cls(scheme=found.scheme)
 
     def get_config(self):
         """Constructor arguments; assets hold codebooks and models."""
@@ -245,11 +242,11 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         self.scheme.load_assets(dir_path)
 
 
-def pad_rows(ids, offsets, length):
-    """Rows of a flat array of ids, padded with 0 or cut: `(B, length)`."""
+def pad_rows(ids, offsets, length, whole_length):
+    """Rows of a flat array of ids, cut and padded with 0: `(B, length)`."""
     padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
     for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
-        last = min(last, first + length)
+        last = min(last, first + whole_length)
         row[: last - first] = ids[first:last]
     return padded
 
@@ -260,9 +257,16 @@ def to_id_rows(inputs):
         inputs = inputs.to_list()
     if keras.ops.is_tensor(inputs):
         inputs = keras.ops.convert_to_numpy(inputs)
-    if not isinstance(inputs, (list, tuple)):
+    if isinstance(inputs, (list, tuple)):
+        batched = len(inputs) > 0 and np.ndim(inputs[0]) > 0
+    else:
         inputs = np.asarray(inputs)
-    batched = len(inputs) > 0 and np.ndim(inputs[0]) > 0
+        batched = inputs.ndim == 2
+        if inputs.ndim not in (1, 2):
+            raise ValueError(
+                "Ids must be a list or an array of rank 1 or 2. Received: "
+                f"an array of {inputs.dtype} and shape {inputs.shape}"
+            )
     rows = inputs if batched else [inputs]
     rows = [np.asarray(row) if len(row) else np.empty(0, int) for row in rows]
     for row in rows:

@@ -169,7 +169,7 @@ def test_resume_after_a_stop_at_any_file(
     while True:
         folder = tmp_path / f"{number}-{after}"
         with monkeypatch.context() as patch:
-            patch.setattr(shard_format.os, function, stop_at(number, after))
+            patch.setattr(os, function, stop_at(number, after))
             try:
                 make_shards(documents, folder, shard_tokens=SHARD_TOKENS)
                 break

@@ -6,6 +6,7 @@ import pytest
 
 from keras_nc.metrics import BitsPerByte
 from keras_nc.metrics import TokenNats
+from keras_nc.metrics.bits_per_byte import CARRY
 
 LENGTHS = [0, 0, 0, 1, 2, 5, 64]
 
@@ -50,8 +51,8 @@ def test_counts_on_where_float32_stops():
         metric.update_state(one, nats)
     after = (int(metric._counted.high), int(metric._counted.low))
     count = 40 * lengths[4] + 101
-    assert (after[0] - before[0]) * 2**20 + after[1] - before[1] == 101
-    assert after[0] * 2**20 + after[1] == count > 2**29
+    assert (after[0] - before[0]) * CARRY + after[1] - before[1] == 101
+    assert after[0] * CARRY + after[1] == count > 2**29
     expected = 141 * 0.25 / (math.log(2) * count)
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
 
@@ -68,9 +69,68 @@ def test_more_than_2_24_bytes_in_large_batches():
         bytes_sum += int(np.array(LENGTHS)[ids].sum())
     assert bytes_sum > 2**24
     counted = metric._counted
-    assert int(counted.high) * 2**20 + int(counted.low) == bytes_sum
+    assert int(counted.high) * CARRY + int(counted.low) == bytes_sum
     expected = nats_sum / (math.log(2) * bytes_sum)
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [4, 8])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_weights_of_rows(rank, tokens):
+    # Four rows: with four tokens a wrong axis would go unnoticed.
+    ((ids, nats, _),) = batches(1, rows=4, tokens=tokens)
+    rows = np.array([1, 0, 0.5, 1], "float32")
+    full = np.repeat(rows[:, None], tokens, axis=1)
+    weight = rows if rank == 1 else rows[:, None]
+    metric = BitsPerByte(token_lengths=LENGTHS)
+    metric.update_state(ids, nats, weight)
+    expected = by_hand([(ids, nats, full)])
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    loss = float(TokenNats()(ids, nats, weight))
+    expected = (nats * full).sum() / full.sum()
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_of_other_shapes_are_refused():
+    ((ids, nats, _),) = batches(1)
+    for shape in [(4, 8, 1), (4, 7)]:
+        with pytest.raises(ValueError, match="sample_weight"):
+            BitsPerByte(token_lengths=LENGTHS).update_state(
+                ids, nats, np.ones(shape)
+            )
+        with pytest.raises(ValueError, match="sample_weight"):
+            TokenNats()(ids, nats, np.ones(shape))
+
+
+def test_what_float32_cannot_count_shows():
+    one = np.full((1, 1), 3, "int32")
+    metric = BitsPerByte(token_lengths=LENGTHS)
+    metric.update_state(one, np.full((1, 1), 1e30, "float32"))
+    expected = 1e30 / math.log(2)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    metric.update_state(one, np.full((1, 1), np.nan, "float32"))
+    assert math.isnan(float(metric.result()))
+    for foreign in (-1, len(LENGTHS)):
+        metric = BitsPerByte(token_lengths=LENGTHS)
+        ids = np.full((1, 1), foreign, "int32")
+        metric.update_state(ids, np.ones((1, 1), "float32"))
+        assert math.isnan(float(metric.result()))
+        # ... but not where nothing is scored.
+        metric.reset_state()
+        metric.update_state(
+            np.array([[3, foreign]], "int32"),
+            np.array([[math.log(2), np.inf]], "float32"),
+            np.array([[1.0, 0.0]], "float32"),
+        )
+        assert float(metric.result()) == pytest.approx(1.0)
+
+
+def test_many_rows_of_large_sums():
+    metric = BitsPerByte(token_lengths=[0, 0, 0, 2**20 - 1])
+    ids = np.full((4096, 1), 3, "int32")
+    nats = np.full((4096, 1), (2**20 - 1) * math.log(2), "float32")
+    metric.update_state(ids, nats)
+    assert float(metric.result()) == pytest.approx(1.0, rel=1e-6)
 
 
 def test_uniform_model_scores_log2_of_the_vocabulary():

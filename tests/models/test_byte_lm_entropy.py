@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_nc.coding import Codebook
 from keras_nc.entropy_models import ByteLMModel
+from keras_nc.tokenizers import EqualInfoTokenizer
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -62,6 +63,22 @@ def test_m1_computes_in_float32(make_m1):
         ByteLMModel(half).probabilities(PREFIXES),
         ByteLMModel(full).probabilities(PREFIXES),
     )
+
+
+def test_weights_are_copied(make_m1):
+    causal_lm = make_m1()
+    model = ByteLMModel(causal_lm)
+    before = model.probabilities(PREFIXES)
+    causal_lm.backbone.set_weights(
+        [w + 0.1 for w in causal_lm.backbone.get_weights()]
+    )
+    np.testing.assert_array_equal(model.probabilities(PREFIXES), before)
+
+
+def test_models_over_windows_are_refused(codebooks, make_m2):
+    causal_lm = make_m2(EqualInfoTokenizer(codebooks[12]))
+    with pytest.raises(ValueError, match="4096 ids"):
+        ByteLMModel(causal_lm)
 
 
 def test_rounds_need_counts(trained, text):

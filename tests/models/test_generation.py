@@ -207,6 +207,35 @@ def test_prompts_beyond_the_context_are_refused(models):
         causal_lm.generate(b"a", max_length=2)
 
 
+def test_odd_arguments_are_refused(models):
+    causal_lm = models["m1"]
+    for length in (0, -1):
+        with pytest.raises(ValueError, match=str(length)):
+            causal_lm.generate("a", max_length=length)
+    with pytest.raises(TypeError, match="float"):
+        causal_lm.generate("a", max_length=2.0)
+    with pytest.raises(ValueError, match="stop_token_ids"):
+        causal_lm.generate("a", stop_token_ids=[])
+    with pytest.raises(TypeError, match="int"):
+        causal_lm.generate(5)
+
+
+def test_prompts_of_many_types(models):
+    causal_lm = models["m1"]
+    causal_lm.compile(sampler="greedy")
+    text = causal_lm.generate("ab", max_length=12)
+    raw = causal_lm.generate(b"ab", max_length=12)
+    assert causal_lm.generate(bytearray(b"ab"), max_length=12) == raw
+    for prompts in (("ab",), iter(["ab"]), np.array(["ab"])):
+        assert causal_lm.generate(prompts, max_length=12) == [text]
+    for stops in (2, [2], np.array([2])):
+        found = causal_lm.generate("ab", 12, stop_token_ids=stops)
+        assert found == text
+    x = causal_lm.preprocessor.generate_preprocess(["ab"], 12)
+    found = causal_lm.generate(x)
+    assert causal_lm.preprocessor.generate_postprocess(found) == [raw]
+
+
 def test_a_prompt_may_fill_the_context(models):
     causal_lm = models["m1"]
     causal_lm.compile(sampler="greedy")

@@ -68,6 +68,10 @@ def test_unknown_sizes_are_refused():
         ByteBackbone.from_size("4m")
     with pytest.raises(ValueError, match="num_layers=0"):
         ByteBackbone.from_size("3m", num_layers=0)
+    with pytest.raises(ValueError, match="head_dim=0"):
+        ByteBackbone.from_size("3m", head_dim=0)
+    with pytest.raises(ValueError, match="vocabulary_size=100"):
+        ByteBackbone.from_size("3m", vocabulary_size=100)
     with pytest.raises(ValueError, match="num_heads=3"):
         ByteBackbone.from_size("3m", num_heads=3)
 

@@ -66,6 +66,7 @@ def test_m2_round_trip(make_m2, tokenizers, name, tmp_path):
         again.preprocessor.tokenizer,
         keras_hub.tokenizers.Tokenizer.from_preset(str(tmp_path)),
         models.CompressedTokenizer.from_preset(str(tmp_path)),
+        type(tokenizer).from_preset(str(tmp_path)),
     ):
         assert [row.tolist() for row in loaded(TEXTS)] == ids
         assert loaded.fingerprint == tokenizer.fingerprint
@@ -90,6 +91,13 @@ def test_loaded_presets_report_bits_per_byte(make_m2, tokenizers, tmp_path):
     again.compile(weighted_metrics=[])
     found = again.evaluate(TEXTS, verbose=0, return_dict=True)
     assert set(found) == {"loss"}
+
+
+def test_the_wrong_tokenizer_class_is_refused(make_m1, tmp_path):
+    make_m1().save_to_preset(str(tmp_path))
+    assert type(ByteTokenizer.from_preset(str(tmp_path))) is ByteTokenizer
+    with pytest.raises(TypeError, match="EqualInfoScheme"):
+        EqualInfoTokenizer.from_preset(str(tmp_path))
 
 
 def test_m2_over_bytes_keeps_its_scheme(make_m2, tokenizers, tmp_path):
@@ -201,6 +209,30 @@ def test_a_damaged_codebook_is_refused(make_m2, tokenizers, tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="codebook"):
         keras_hub.models.CausalLM.from_preset(str(tmp_path))
+
+
+def test_a_failed_save_leaves_the_old_preset(
+    make_m2, tokenizers, tmp_path, monkeypatch
+):
+    causal_lm = make_m2(tokenizers["one_token"])
+    causal_lm.save_to_preset(str(tmp_path / "preset"))
+    expected = logits(causal_lm)
+    causal_lm.set_weights([w + 1 for w in causal_lm.get_weights()])
+
+    def no_space_left(path):
+        raise OSError("no space left")
+
+    scheme = causal_lm.preprocessor.tokenizer.scheme
+    with monkeypatch.context() as patch:
+        patch.setattr(scheme, "save_assets", no_space_left)
+        with pytest.raises(OSError, match="no space"):
+            causal_lm.save_to_preset(str(tmp_path / "preset"))
+    assert os.listdir(tmp_path) == ["preset"]
+    again = keras_hub.models.CausalLM.from_preset(str(tmp_path / "preset"))
+    np.testing.assert_allclose(logits(again), expected, atol=1e-5)
+    causal_lm.save_to_preset(str(tmp_path / "preset"))
+    again = keras_hub.models.CausalLM.from_preset(str(tmp_path / "preset"))
+    np.testing.assert_allclose(logits(again), logits(causal_lm), atol=1e-5)
 
 
 def test_presets_hold_m2_alone(make_m2, tokenizers, tmp_path):

@@ -117,6 +117,118 @@ def test_batches_one_by_one(causal_lm, arrays):
     assert causal_lm.test_on_batch(x, y, weight)[0] < before[0]
 
 
+def test_weights_of_rows(causal_lm, arrays):
+    x, y, weight = arrays
+    rows = np.arange(len(y)) % 3 == 0
+    full = weight * rows[:, None]
+    expected = causal_lm.evaluate(
+        x, y, sample_weight=full, verbose=0, return_dict=True
+    )
+    keep = keras.tree.map_structure(lambda a: a[rows], x)
+    found = causal_lm.evaluate(
+        keep, y[rows], sample_weight=weight[rows], verbose=0, return_dict=True
+    )
+    assert found == pytest.approx(expected, rel=1e-4)
+    # All tokens of all rows weigh the same, however that is said.
+    everything = [
+        causal_lm.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
+        for w in (None, np.ones(len(y)), np.ones((len(y), 1)), np.ones(y.shape))
+    ]
+    for result in everything[1:]:
+        assert result == pytest.approx(everything[0], rel=1e-4)
+
+
+def test_texts_are_cut_without_an_end(make_m1, codebooks, make_m2):
+    tokenizer = EqualInfoTokenizer(codebooks[16], token_bits=8)
+    preprocessor = make_m2(tokenizer, sequence_length=4).preprocessor
+    text = b"the statement is executed when \xff\x00\xff\x00"
+    ids = tokenizer(text).tolist()
+    assert len(ids) > 8
+    x, y, weight = preprocessor(text)
+    assert x["token_ids"].tolist() == [1, *ids[:3]]
+    assert y.tolist() == ids[:4]
+    assert weight.tolist() == [True] * 4
+    # Exactly as long as the text with its end, and one more.
+    for length in (len(ids) + 1, len(ids) + 2):
+        x, y, weight = preprocessor(text, sequence_length=length)
+        pads = length - len(ids) - 1
+        assert x["token_ids"].tolist() == [1, *ids, 2, 0][:length]
+        assert y.tolist() == [*ids, 2] + [0] * pads
+        assert weight.tolist() == [True] * (length - pads) + [False] * pads
+    x, y, weight = preprocessor([])
+    assert x["token_ids"].shape == y.shape == weight.shape == (0, 4)
+
+
+def test_packing_is_the_same_in_tf_data(make_m1, codebooks, make_m2):
+    tf = pytest.importorskip("tensorflow")
+    texts = [t.encode() for t in TEXTS] + [b"\xff\x00" * 50]
+    for causal_lm in (
+        make_m1(16),
+        make_m2(EqualInfoTokenizer(codebooks[12]), 6),
+        make_m2(EqualInfoTokenizer(codebooks[16], token_bits=4), 9),
+    ):
+        preprocessor = causal_lm.preprocessor
+        eager = preprocessor(texts)
+        ds = tf.data.Dataset.from_tensor_slices(texts)
+        batched = next(
+            ds.batch(len(texts)).map(preprocessor).as_numpy_iterator()
+        )
+        single = list(ds.map(preprocessor).as_numpy_iterator())
+        stacked = keras.tree.map_structure(lambda *a: np.stack(a), *single)
+        for a, b, c in zip(
+            *map(keras.tree.flatten, (eager, batched, stacked)), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(a, c)
+
+
+def test_odd_training_data_is_refused(causal_lm, arrays, codebooks, tmp_path):
+    from keras_nc.data import PackedSequences
+    from keras_nc.data import write_shards
+
+    x, y, weight = arrays
+    with pytest.raises(ValueError, match="list of at least one text"):
+        causal_lm.fit("one text")
+    with pytest.raises(ValueError, match="list of at least one text"):
+        causal_lm.fit([])
+    with pytest.raises(ValueError, match="come from the text"):
+        causal_lm.fit(TEXTS, sample_weight=weight)
+    with pytest.raises(ValueError, match="Training and evaluation need"):
+        causal_lm.fit(x, verbose=0)
+    with pytest.raises(ValueError, match="class_weight"):
+        causal_lm.fit(x, y, class_weight={1: 2.0})
+    shards = write_shards(
+        [b"some text"],
+        EqualInfoTokenizer(codebooks[12]),
+        tmp_path,
+        progress=False,
+    )
+    with pytest.raises(ValueError, match="fingerprint"):
+        causal_lm.fit(PackedSequences(shards, 4, 1, shuffle=False), verbose=0)
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return
+    ds = tf.data.Dataset.from_tensor_slices(arrays).batch(4)
+    with pytest.raises(ValueError, match="belong into the batches"):
+        causal_lm.evaluate(ds, sample_weight=weight)
+
+
+def test_tokenizers_that_pad_are_refused(codebooks):
+    from keras_nc.models import CompressedCausalLMPreprocessor
+
+    tokenizer = EqualInfoTokenizer(codebooks[12], sequence_length=8)
+    with pytest.raises(ValueError, match="sequence_length=8"):
+        CompressedCausalLMPreprocessor(tokenizer)
+
+
+def test_a_codebook_is_no_tokenizer(codebooks):
+    from keras_nc.models import CompressedCausalLMPreprocessor
+
+    with pytest.raises(TypeError, match="EqualInfoTokenizer"):
+        CompressedCausalLMPreprocessor(codebooks[12])
+
+
 def test_predict_gives_logits(causal_lm, arrays):
     x, _, _ = arrays
     expected = keras.ops.convert_to_numpy(causal_lm(x))

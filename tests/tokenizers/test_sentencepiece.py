@@ -91,6 +91,21 @@ def test_models_that_lose_text_are_refused(text, options):
         SentencePieceTokenizer(train(text, **options))
 
 
+def test_another_model_is_refused(tokenizer, text, tmp_path):
+    SentencePieceTokenizer(train(text[:100000])).save_assets(tmp_path)
+    again = SentencePieceTokenizer.from_config(tokenizer.get_config())
+    with pytest.raises(ValueError, match="fingerprint"):
+        again.load_assets(tmp_path)
+
+
+def test_ids_of_no_bytes_are_refused(tokenizer):
+    for bad in (0, 3, -1, tokenizer.vocabulary_size()):
+        with pytest.raises(ValueError, match=f"id {bad} at position 0"):
+            tokenizer.detokenize([bad])
+    ids = [1, *tokenizer(b"text"), 2, 0]
+    assert tokenizer.detokenize(ids, skip_special=True) == b"text"
+
+
 def test_no_model_is_refused():
     with pytest.raises(ValueError, match="serialized SentencePiece"):
         SentencePieceTokenizer(b"no model")

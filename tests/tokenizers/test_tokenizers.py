@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -165,14 +167,55 @@ def test_special_and_foreign_ids_are_refused(tokenizers, name):
 
 def test_half_windows_are_refused(tokenizers):
     tokenizer = tokenizers["two_tokens"]
-    ids = tokenizer(b"some text")
+    ids = tokenizer(b"some text").tolist()
     with pytest.raises(ValueError, match="Received"):
         tokenizer.detokenize(ids[:-1])
+    # Dropping a special id must not glue two halves together.
+    with pytest.raises(ValueError, match="inside a window"):
+        tokenizer.detokenize([ids[0], 2, *ids[1:]], skip_special=True)
+
+
+def test_cut_rows_end_with_whole_windows(tokenizers, codebooks):
+    tf = pytest.importorskip("tensorflow")
+    tokenizer = EqualInfoTokenizer(codebooks[16], 8, sequence_length=5)
+    rows = tokenizer(TEXTS)
+    whole = tokenizers["two_tokens"](TEXTS)
+    for row, ids in zip(rows, whole, strict=True):
+        kept = ids[:4].tolist()
+        assert row.tolist() == kept + [0] * (5 - len(kept))
+    texts = tokenizer.detokenize(rows, skip_special=True)
+    assert all(a.startswith(b) for a, b in zip(TEXTS, texts, strict=True))
+    ds = tf.data.Dataset.from_tensors(tf.constant(TEXTS)).map(tokenizer)
+    assert next(ds.as_numpy_iterator()).tolist() == rows.tolist()
+
+
+def test_batches_of_nothing(tokenizer):
+    assert tokenizer([]) == []
+    assert tokenizer.detokenize(np.zeros((0, 4), "int32")) == []
+    assert tokenizer.detokenize(np.zeros((2, 0), "int32")) == [b"", b""]
+    assert tokenizer.detokenize([[], []]) == [b"", b""]
+
+
+def test_any_iterable_is_a_batch(tokenizer):
+    rows = [row.tolist() for row in tokenizer(TEXTS)]
+    for batch in (tuple(TEXTS), iter(TEXTS), {t: 0 for t in TEXTS}.keys()):
+        assert [row.tolist() for row in tokenizer(batch)] == rows
+    ids, offsets = tokenizer.encode_batch(TEXTS)
+    assert [ids[a:b].tolist() for a, b in itertools.pairwise(offsets)] == rows
 
 
 def test_odd_input_is_refused(tokenizer):
     with pytest.raises(TypeError, match="int"):
         tokenizer([1, 2])
+    for odd in (5, None, {"a": 1}):
+        with pytest.raises(TypeError, match=type(odd).__name__):
+            tokenizer(odd)
+    for odd in (5, None, "abc", np.zeros((1, 1, 1), int)):
+        with pytest.raises(ValueError, match="Ids must be"):
+            tokenizer.detokenize(odd)
+    for one in (b"abc", "abc"):
+        with pytest.raises(TypeError, match="list"):
+            tokenizer.encode_batch(one)
     with pytest.raises(ValueError, match="surrogate"):
         tokenizer("\ud800")
     with pytest.raises(ValueError, match="rank"):
@@ -188,6 +231,23 @@ def test_odd_configurations_are_refused(codebooks, tmp_path):
         EqualInfoTokenizer(tmp_path)
     with pytest.raises(ValueError, match="sequence_length=0"):
         EqualInfoTokenizer(codebooks[16], sequence_length=0)
+    with pytest.raises(ValueError, match="token_bits=0"):
+        EqualInfoTokenizer(codebooks[16], token_bits=0)
+    with pytest.raises(TypeError, match="float"):
+        EqualInfoTokenizer(codebooks[16], token_bits=8.0)
+    with pytest.raises(ValueError, match="dtype='int64'"):
+        EqualInfoTokenizer(codebooks[16], dtype="int64")
+    with pytest.raises(TypeError, match="EqualInfoScheme"):
+        EqualInfoTokenizer(scheme=ByteTokenizer().scheme)
+    with pytest.raises(ValueError, match="'huffman'"):
+        EqualInfoTokenizer(scheme={"name": "huffman"})
+
+
+def test_errors_are_for_eager_calls(tokenizer):
+    tf = pytest.importorskip("tensorflow")
+    ds = tf.data.Dataset.from_tensors(tokenizer(b"\xff"))
+    with pytest.raises(ValueError, match="errors='replace'"):
+        ds.map(lambda ids: tokenizer.detokenize(ids, errors="replace"))
 
 
 def test_config_and_assets_round_trip(tokenizer, tmp_path):

@@ -28,6 +28,12 @@ class ByteBackbone(DecoderBackbone):
     """
 
     def __init__(self, vocabulary_size=BYTE_VOCABULARY_SIZE, **kwargs):
+        if vocabulary_size != BYTE_VOCABULARY_SIZE:
+            raise ValueError(
+                f"Bytes have {BYTE_VOCABULARY_SIZE} ids. Received: "
+                f"vocabulary_size={vocabulary_size}. Leave it out, or use a "
+                "`CompressedBackbone`."
+            )
         super().__init__(vocabulary_size, **kwargs)
 
     @classmethod

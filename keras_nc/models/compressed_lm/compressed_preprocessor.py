@@ -24,5 +24,6 @@ class CompressedCausalLMPreprocessor(DecoderCausalLMPreprocessor):
 
     def __init__(self, tokenizer, sequence_length=512, **kwargs):
         if not isinstance(tokenizer, CompressedTokenizer):
-            tokenizer = CompressedTokenizer(tokenizer)
+            length = getattr(tokenizer, "sequence_length", None)
+            tokenizer = CompressedTokenizer(tokenizer, length)
         super().__init__(tokenizer, sequence_length, **kwargs)

@@ -28,5 +28,6 @@ class CompressedTokenizer(SchemeTokenizer):
     backbone_cls = CompressedBackbone
 
     def __init__(self, scheme, sequence_length=None, **kwargs):
-        scheme = getattr(scheme, "scheme", scheme)
+        if isinstance(scheme, SchemeTokenizer):
+            scheme = scheme.scheme
         super().__init__(scheme, sequence_length, **kwargs)
