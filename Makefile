@@ -26,8 +26,8 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Rooms without Keras give the same results on every backend: tested once.
-BACKEND_FREE := tests/coding tests/entropy_models tests/data
+# What does not depend on the backend is tested once, with the first one.
+BACKEND_FREE := tests/coding tests/entropy_models tests/data tests/test_package.py
 
 test: lint
 	KERAS_BACKEND=jax $(BIN)/pytest

@@ -64,8 +64,7 @@ def test_backends_and_numba_are_imported_only_when_used():
 
 
 def test_importing_is_cheap():
-    printed = run_script(
-        """
+    code = """
         import sys
         import time
         import keras_hub
@@ -73,9 +72,9 @@ def test_importing_is_cheap():
         import keras_nc
         print(time.perf_counter() - start)
         assert "numba" not in sys.modules
-        """
-    )
-    assert float(printed.split()[-1]) < 0.5
+    """
+    # Three tries, for a machine may be busy with something else.
+    assert any(float(run_script(code).split()[-1]) < 0.5 for _ in range(3))
 
 
 def test_importing_needs_no_tensorflow():

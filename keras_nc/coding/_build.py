@@ -14,7 +14,7 @@ _BUILDERS = {"arithmetic": build_arithmetic, "tunstall": build_tunstall}
 
 
 def build_windows(model, *, window_bits, allocation, max_window_bytes):
-    """Gives a dict from ids to windows; see `Codebook.build`."""
+    """Give a dict from ids to windows; see `Codebook.build`."""
     check_window_bits(window_bits)
     check_integer("max_window_bytes", max_window_bytes)
     if not isinstance(allocation, str) or allocation not in _BUILDERS:
@@ -31,7 +31,7 @@ def build_windows(model, *, window_bits, allocation, max_window_bytes):
 
 
 def check_integer(name, value):
-    """Raises TypeError if an argument is no integer."""
+    """Raise TypeError if an argument is no integer."""
     if not isinstance(value, numbers.Integral):
         raise TypeError(
             f"`{name}` must be an integer. Received: {name}={value!r}"
@@ -39,7 +39,7 @@ def check_integer(name, value):
 
 
 def check_window_bits(window_bits):
-    """Raises an error if no codebook has so many bits."""
+    """Raise an error if no codebook has so many bits."""
     check_integer("window_bits", window_bits)
     if not MIN_WINDOW_BITS <= window_bits <= MAX_WINDOW_BITS:
         raise ValueError(
@@ -51,7 +51,7 @@ def check_window_bits(window_bits):
 
 
 def check_rounds(model, text, rounds):
-    """Gives the documents to refit on, or raises ValueError."""
+    """Give the documents to refit on, or raise ValueError."""
     check_integer("rounds", rounds)
     if rounds < 0:
         raise ValueError(
@@ -75,7 +75,7 @@ def check_rounds(model, text, rounds):
 
 
 def window_starts_in(documents, codebook):
-    """Gives where windows start in the documents joined, int64."""
+    """Give where windows start in the documents joined, int64."""
     ids, _ = codebook.encode_batch(documents)
     ends = np.cumsum(codebook.token_lengths[ids], dtype=np.int64)
     return np.concatenate([[0], ends[:-1]])

@@ -8,7 +8,7 @@ from keras_nc.coding.special import NUM_SPECIAL
 
 
 def build_arithmetic(model, window_bits, max_window_bytes, batch=4096):
-    """Finds the window of every code.
+    """Find the window of every code.
 
     A state is a range of codes `[low, low + size)`. The start state holds
     `[3, 2^W)`; it gives each byte one code and shares the rest. Every other

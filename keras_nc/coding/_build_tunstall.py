@@ -9,7 +9,7 @@ ROOT_WEIGHT = 1 << 39  # times a frequency of 24 bits, it still fits 63 bits
 
 
 def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
-    """Finds the most probable windows, as many as there are codes.
+    """Find the most probable windows, as many as there are codes.
 
     The order is one of integers, hence the same on every machine. The empty
     prefix weighs 2^39, and a prefix followed by byte b weighs
@@ -74,7 +74,7 @@ def _child_weights(model, prefixes, weights):
 
 
 def _first(room, places, seen, weights, lengths):
-    """Takes the places of the first prefixes in the order of codebooks."""
+    """Take the places of the first prefixes in the order of codebooks."""
     if places.size <= room:
         return places
     w = weights[places]

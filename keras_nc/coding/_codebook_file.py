@@ -52,7 +52,7 @@ _ARRAY_FIELDS = ("lengths", "bytes")
 
 
 def fields_of(windows, window_bits, max_window_bytes, allocation, parse):
-    """Gives the fields of a dict from ids to windows."""
+    """Give the fields of a dict from ids to windows."""
     V = 1 << window_bits
     lengths = np.zeros(V, np.uint8)
     for i, window in windows.items():
@@ -75,7 +75,7 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse):
 
 
 def fingerprint(fields):
-    """Takes the SHA-256 of a codebook's fields, in hexadecimal."""
+    """Take the SHA-256 of a codebook's fields, in hexadecimal."""
     names = ("window_bits", "max_window_bytes", "allocation", "parse")
     values = [FORMAT_VERSION, *(fields[name] for name in names)]
     line = " ".join(["keras_nc codebook", *map(str, values)]) + "\n"
@@ -86,7 +86,7 @@ def fingerprint(fields):
 
 
 def check(fields):
-    """Raises ValueError if the fields are no codebook."""
+    """Raise ValueError if the fields are no codebook."""
     fault = _find_fault(fields)
     if fault:
         raise ValueError(
@@ -131,7 +131,7 @@ def _find_fault(fields):
 
 
 def split_windows(lengths, content):
-    """Gives the windows as a list of bytes, in the order of their ids."""
+    """Give the windows as a list of bytes, in the order of their ids."""
     joined = content.tobytes()
     windows = []
     end = 0
@@ -142,7 +142,7 @@ def split_windows(lengths, content):
 
 
 def write(path, fields):
-    """Writes a codebook file whole or not at all."""
+    """Write a codebook file whole or not at all."""
     arrays = dict(
         fields,
         format_version=FORMAT_VERSION,
@@ -155,7 +155,7 @@ def write(path, fields):
 
 
 def read(path):
-    """Reads and checks a codebook file; gives its fields."""
+    """Read and check a codebook file; give its fields."""
     with open(path, "rb") as file:
         data = file.read()
     try:

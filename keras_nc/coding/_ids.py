@@ -6,7 +6,7 @@ from keras_nc.coding.special import NUM_SPECIAL
 
 
 def as_ids(ids, window_bits):
-    """Gives ids in range as a read-only array of uint16, shape (T,)."""
+    """Give ids in range as a read-only array of uint16, shape (T,)."""
     ids = np.asarray(ids)
     if ids.size == 0:
         return np.zeros(0, np.uint16)
@@ -26,7 +26,7 @@ def as_ids(ids, window_bits):
 
 
 def refuse_id(i, window_bits, position=None):
-    """Raises the ValueError for an id that stands for no window."""
+    """Raise the ValueError for an id that stands for no window."""
     V = 1 << window_bits
     remedy = "Use the codebook that the text was encoded with"
     if not 0 <= i < V:

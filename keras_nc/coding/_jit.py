@@ -2,7 +2,7 @@
 
 
 def jit(function):
-    """Compiles a kernel that runs without the GIL.
+    """Compile a kernel that runs without the GIL.
 
     The module that uses this decorator imports Numba when it is imported, so
     kernel modules are imported inside functions, at first use.

@@ -6,7 +6,7 @@ from keras_nc.coding.shares import frequencies
 
 
 def next_byte_frequencies(model, prefixes):
-    """Gives integer frequencies of the next byte, int64 of shape (n, 256)."""
+    """Give integer frequencies of the next byte, int64 of shape (n, 256)."""
     if isinstance(model, type) or not hasattr(model, "probabilities"):
         raise TypeError(
             "`model` must be an entropy model, with `probabilities(prefixes)`. "

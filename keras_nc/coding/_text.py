@@ -4,7 +4,7 @@ import numpy as np
 
 
 def as_byte_array(data):
-    """Views a bytes-like object as a read-only array of uint8, shape (L,)."""
+    """View a bytes-like object as a read-only array of uint8, shape (L,)."""
     if isinstance(data, str):
         raise TypeError(
             "Text must be bytes, for every code stands for bytes. Received: "
@@ -42,7 +42,7 @@ _EMPTY = np.zeros(0, np.uint8)
 
 
 def as_documents(text):
-    """Gives text as a list of documents: one if it is bytes-like.
+    """Give text as a list of documents: one if it is bytes-like.
 
     Args:
         text: bytes-like, or a sequence of bytes-like documents.
@@ -55,7 +55,7 @@ def as_documents(text):
 
 
 def join_documents(documents):
-    """Joins documents into one buffer.
+    """Join documents into one buffer.
 
     Args:
         documents: list of bytes-like objects.

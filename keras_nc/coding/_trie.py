@@ -42,7 +42,7 @@ class Trie:
         self._words = words
 
     def encode(self, text, offsets):
-        """Encodes each document; gives ids (uint16) and their offsets."""
+        """Encode each document; give ids (uint16) and their offsets."""
         ids = np.empty(text.size, np.uint16)
         id_offsets = np.empty(offsets.size, np.int64)
         n = self._kernels.encode(
@@ -51,11 +51,11 @@ class Trie:
         return ids[:n].copy(), id_offsets
 
     def find(self, text):
-        """Gives the id whose window is the text, -1 if there is none."""
+        """Give the id whose window is the text, -1 if there is none."""
         return int(self._kernels.find(self._cells, self._id_of_slot, text))
 
     def decode(self, ids):
-        """Gives the bytes, or the first position whose id has no window."""
+        """Give the bytes, or the first position whose id has no window."""
         size = min(ids.size, _CHUNK) * int(self._lengths.max())
         # A scratch that stays in the cache; BytesIO hands over its buffer
         # without another copy.

@@ -19,7 +19,7 @@ NO_BYTE = 511
 
 @jit
 def build(lengths, starts, content):
-    """Places windows, given by id in lexicographic order, in slots.
+    """Place windows, given by id in lexicographic order, in slots.
 
     Returns cells, the id of each slot (int32), and for each id where the ids
     of its extensions stop (int32).
@@ -71,7 +71,7 @@ def build(lengths, starts, content):
 
 @jit
 def _place(children, first, grouped, label):
-    """Finds a slot for every window and a base for every parent, first fit.
+    """Find a slot for every window and a base for every parent, first fit.
 
     Parents with many children, which are also the common ones, come first;
     those with one child fill the gaps.
@@ -140,7 +140,7 @@ def _place(children, first, grouped, label):
 
 @jit
 def encode(cells, id_of_slot, text, offsets, ids, id_offsets):
-    """Writes the ids of each document's windows, longest window first."""
+    """Write the ids of each document's windows, longest window first."""
     written = 0
     id_offsets[0] = 0
     for d in range(offsets.size - 1):
@@ -167,7 +167,7 @@ def encode(cells, id_of_slot, text, offsets, ids, id_offsets):
 
 @jit
 def find(cells, id_of_slot, text):
-    """Gives the id of the window that equals the text, or -1."""
+    """Give the id of the window that equals the text, or -1."""
     t = np.uint64(text[0])
     for i in range(1, text.size):
         c = np.uint64(text[i])
@@ -179,7 +179,7 @@ def find(cells, id_of_slot, text):
 
 @jit
 def decode(heads, tails, words, ids, text):
-    """Writes the bytes of ids; the text has 8 bytes of room at its end.
+    """Write the bytes of ids; the text has 8 bytes of room at its end.
 
     A window lies in words of 8 bytes, first byte lowest: the first word in
     `heads`, the others in `words`. `tails` has the length of the window in

@@ -7,7 +7,7 @@ import secrets
 
 @contextlib.contextmanager
 def atomic_file(path):
-    """Opens a binary file that takes its place only when it is complete.
+    """Open a binary file that takes its place only when it is complete.
 
     If the block raises, the path is as it was before. A process that is killed
     leaves `<path>.<hexadecimal digits>.tmp` behind and the path untouched.

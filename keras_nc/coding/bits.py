@@ -10,7 +10,7 @@ from keras_nc.coding.special import NUM_SPECIAL
 
 
 def split_codes(codes, window_bits, token_bits):
-    """Cuts window codes into token ids.
+    """Cut window codes into token ids.
 
     Args:
         codes: window codes, integers of shape (windows,).
@@ -43,7 +43,7 @@ def split_codes(codes, window_bits, token_bits):
 
 
 def join_codes(ids, window_bits, token_bits, skip_special=False):
-    """Puts token ids together into window codes; undoes `split_codes`.
+    """Put token ids together into window codes; undoes `split_codes`.
 
     Args:
         ids: token ids, integers of shape (T,).

@@ -104,7 +104,7 @@ class Codebook:
         rounds=0,
         max_window_bytes=64,
     ):
-        """Compiles the windows of an entropy model.
+        """Compile the windows of an entropy model.
 
         What follows a window boundary is not what follows a random byte. A
         round therefore encodes the text, lets the model refit itself to the
@@ -159,7 +159,7 @@ class Codebook:
         return codebook
 
     def encode(self, data):
-        """Cuts bytes into windows.
+        """Cut bytes into windows.
 
         Args:
             data: bytes-like object of L bytes; any bytes whatever.
@@ -183,7 +183,7 @@ class Codebook:
         return self._trie.encode(array, offsets)[0]
 
     def encode_batch(self, documents):
-        """Cuts each document into windows; none crosses a boundary.
+        """Cut each document into windows; none crosses a boundary.
 
         Args:
             documents: sequence of bytes-like objects.
@@ -207,7 +207,7 @@ class Codebook:
         return self._trie.encode(*join_documents(documents))
 
     def decode(self, ids, skip_special=False):
-        """Gives the bytes that ids stand for.
+        """Give the bytes that ids stand for.
 
         Args:
             ids: integers of any type and shape (T,).
@@ -234,7 +234,7 @@ class Codebook:
         return text
 
     def token_bytes(self, token_id):
-        """Gives the window of one id.
+        """Give the window of one id.
 
         Args:
             token_id: an integer.
@@ -254,7 +254,7 @@ class Codebook:
         return self._fields["bytes"][start:end].tobytes()
 
     def prefix_range(self, prefix):
-        r"""Gives the ids of all windows that begin with some bytes.
+        r"""Give the ids of all windows that begin with some bytes.
 
         Ids that stand for no window count with the window before them.
 
@@ -280,7 +280,7 @@ class Codebook:
         return (low, int(self._trie.stops[low])) if low >= 0 else (0, 0)
 
     def remainder_length(self, data):
-        r"""Counts the bytes at the end that a continuation may cut otherwise.
+        r"""Count the bytes at the end that a continuation may cut otherwise.
 
         Every window but the last stays as it is whatever follows. The last
         one may grow if a longer window begins with it.
@@ -306,7 +306,7 @@ class Codebook:
         return int(self._token_lengths[ids[-1]])
 
     def save(self, path):
-        """Writes the codebook to a file, whole or not at all.
+        """Write the codebook to a file, whole or not at all.
 
         Args:
             path: where to; by habit it ends with `.npz`.
@@ -327,7 +327,7 @@ class Codebook:
 
     @classmethod
     def load(cls, path):
-        """Reads a codebook from a file and checks all of it.
+        """Read a codebook from a file and check all of it.
 
         Args:
             path: a file written by `save`.

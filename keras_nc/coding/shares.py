@@ -15,7 +15,7 @@ SUM_TOLERANCE = 1e-3
 
 
 def frequencies(probabilities):
-    """Turns probabilities of the next byte into integer frequencies.
+    """Turn probabilities of the next byte into integer frequencies.
 
     Args:
         probabilities: floats of shape (n, 256), one distribution a row.
@@ -58,7 +58,7 @@ def _refuse(received):
 
 
 def allocate(frequencies, codes):
-    """Shares codes among bytes in proportion to their frequencies.
+    """Share codes among bytes in proportion to their frequencies.
 
     With `k` codes and `F` the sum of the frequencies, byte `b` gets
     `f_b * k // F` codes; the codes left over go to the largest remainders,

@@ -64,7 +64,7 @@ class Corpus:
         return digest.hexdigest()
 
     def describe(self):
-        """Returns one line: documents, bytes, the hash's first 16 digits."""
+        """Return one line: documents, bytes, the hash's first 16 digits."""
         return (
             f"{len(self):,} documents, {self.num_bytes:,} bytes, "
             f"content hash {self.content_hash[:16]}"

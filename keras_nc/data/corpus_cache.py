@@ -22,7 +22,7 @@ _DISTRIBUTIONS = {"absl": "absl-py", "markdown_it": "markdown-it-py"}
 
 
 def cache_directory():
-    """Returns the folder for caches, a `pathlib.Path`; it need not exist."""
+    """Return the folder for caches, a `pathlib.Path`; it need not exist."""
     if os.environ.get("KERAS_NC_CACHE"):
         return pathlib.Path(os.environ["KERAS_NC_CACHE"])
     if os.environ.get("XDG_CACHE_HOME"):
@@ -34,7 +34,7 @@ def cache_directory():
 
 
 def cache_file(format_version, packages):
-    """Names the cache of the corpus that these versions give.
+    """Name the cache of the corpus that these versions give.
 
     Args:
         format_version: int, version of the rules that make the documents.
@@ -54,7 +54,7 @@ def cache_file(format_version, packages):
 
 
 def write(file, documents):
-    """Writes documents, all or nothing; a disk that refuses is only logged.
+    """Write documents, all or nothing; a disk that refuses is only logged.
 
     Args:
         file: `pathlib.Path`.
@@ -74,7 +74,7 @@ def write(file, documents):
 
 
 def read(file):
-    """Reads documents back.
+    """Read documents back.
 
     Args:
         file: `pathlib.Path`.
@@ -109,7 +109,7 @@ def _content_hash(documents):
 
 
 def _version(package):
-    """Returns what tells apart two states of a package, as a str."""
+    """Return what tells apart two states of a package, as a str."""
     if package == "stdlib":
         return ""  # the version of Python, already in the key
     if docstrings.find_package(package) is None:

@@ -54,7 +54,7 @@ _VALIDATION_REMAINDER = 9
 
 
 def default_corpus(split="train", max_bytes=None):
-    """Returns English text that comes with Python and our dependencies.
+    """Return English text that comes with Python and our dependencies.
 
     A document is one help topic, or all docstrings of one module in source
     order, joined by blank lines; a docstring that occurs twice is kept once.
@@ -107,13 +107,13 @@ def default_corpus(split="train", max_bytes=None):
 
 
 def split_of(name):
-    """Returns the split, a str, to which the document `name` belongs."""
+    """Return the split, a str, to which the document `name` belongs."""
     remainder = int.from_bytes(_digest(name)[-4:], "big") % _VALIDATION_MODULUS
     return _SPLITS[remainder == _VALIDATION_REMAINDER]
 
 
 def build_documents(packages=PACKAGES):
-    """Reads all documents from the sources, whatever the cache holds.
+    """Read all documents from the sources, whatever the cache holds.
 
     Args:
         packages: sequence of str, names of packages; `"stdlib"` is the
@@ -151,7 +151,7 @@ def build_documents(packages=PACKAGES):
 
 
 def _read_module(module, path):
-    """Yields the name and the texts of each document in a source file."""
+    """Yield the name and the texts of each document in a source file."""
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -165,7 +165,7 @@ def _read_module(module, path):
 
 
 def _join(texts, seen):
-    """Joins the texts not seen before, and notes that they were seen."""
+    """Join the texts not seen before, and note that they were seen."""
     fresh = []
     for text in texts:
         if text not in seen:

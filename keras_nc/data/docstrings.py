@@ -33,7 +33,7 @@ _DEFINITIONS = (
 
 
 def find_package(name):
-    """Finds the folder of an installed top-level package, not importing it.
+    """Find the folder of an installed top-level package, not importing it.
 
     Args:
         name: name of the package, or `"stdlib"` for the standard library.
@@ -65,7 +65,7 @@ def find_package(name):
 
 
 def find_modules(name):
-    """Lists the source files of a package.
+    """List the source files of a package.
 
     Args:
         name: name of the package, or `"stdlib"`, of which the modules named
@@ -97,7 +97,7 @@ def find_modules(name):
 
 
 def parse_source(source):
-    """Parses Python source to a syntax tree.
+    """Parse Python source to a syntax tree.
 
     Args:
         source: bytes, the content of a source file.
@@ -116,7 +116,7 @@ def parse_source(source):
 
 
 def extract_docstrings(source):
-    r"""Extracts the docstrings of a module, its classes and functions.
+    r"""Extract the docstrings of a module, its classes and functions.
 
     Args:
         source: bytes, the content of a source file.
@@ -149,7 +149,7 @@ def extract_docstrings(source):
 
 
 def extract_topics(source):
-    """Extracts the help topics of the language from `pydoc_data/topics.py`.
+    """Extract the help topics of the language from `pydoc_data/topics.py`.
 
     Args:
         source: bytes, the content of that file.

@@ -15,7 +15,7 @@ _REMEDY = "Fetch or make the file again."
 
 
 def read_documents(patterns, text_key="text"):
-    r"""Iterates over the documents in files.
+    r"""Iterate over the documents in files.
 
     A file named `*.jsonl` or `*.json`, or either with `.gz` or `.zst` after
     it, holds one JSON object per line, each a document, and is read line by

@@ -143,7 +143,7 @@ class PackedSequences(keras.utils.PyDataset):
         return self.batch(self.start_step + index)
 
     def batch(self, step):
-        """Makes the batch of one step, whatever was made before it.
+        """Make the batch of one step, whatever was made before it.
 
         Args:
             step: int, counted from the beginning of training.
@@ -175,7 +175,7 @@ class PackedSequences(keras.utils.PyDataset):
         return x, y, sample_weight
 
     def _order(self, epoch):
-        """Returns the order of an epoch's sequences, kept until the next."""
+        """Return the order of an epoch's sequences, kept until the next."""
         known, order = self._epoch_order
         if known != epoch:
             seeds = np.random.SeedSequence([self.seed, epoch])
@@ -189,7 +189,7 @@ class PackedSequences(keras.utils.PyDataset):
 
 
 def tf_dataset(sequences, prefetch=None):
-    """Makes a `tf.data.Dataset` with the batches of `PackedSequences`.
+    """Make a `tf.data.Dataset` with the batches of `PackedSequences`.
 
     TensorFlow is imported here, at the call.
 

@@ -33,7 +33,7 @@ class ProgressLine:
         self._start = self._last = time.monotonic()
 
     def update(self, num_bytes, note=""):
-        """Adds `num_bytes` bytes done; `note` is shown at the line's end."""
+        """Add `num_bytes` bytes done; `note` is shown at the line's end."""
         self.num_bytes += num_bytes
         self._note = note
         now = time.monotonic()

@@ -33,12 +33,12 @@ _FIELDS = {
 
 
 def file_name(array, shard):
-    """Returns the file name of one array of one shard."""
+    """Return the file name of one array of one shard."""
     return f"{array}-{shard:05d}.npy"
 
 
 def describe_tokenizer(tokenizer):
-    """Returns the fields of a manifest that the tokenizer decides, a dict."""
+    """Return the fields of a manifest that the tokenizer decides, a dict."""
     vocabulary_size = int(tokenizer.vocabulary_size())
     return {
         "format": FORMAT,
@@ -53,7 +53,7 @@ def describe_tokenizer(tokenizer):
 
 
 def write_manifest(path, fields):
-    """Writes a manifest, all or nothing, with totals and a checksum.
+    """Write a manifest, all or nothing, with totals and a checksum.
 
     Args:
         path: `pathlib.Path`.
@@ -68,7 +68,7 @@ def write_manifest(path, fields):
 
 
 def read_manifest(path):
-    """Reads a manifest and checks all that needs no other file.
+    """Read a manifest and check all that needs no other file.
 
     Args:
         path: `pathlib.Path`.
@@ -131,7 +131,7 @@ class HashedFile:
         return self._digest.hexdigest()
 
     def write(self, data):
-        """Writes bytes or a contiguous array's buffer."""
+        """Write bytes or a contiguous array's buffer."""
         view = memoryview(data).cast("B")
         self._digest.update(view)
         self.num_bytes += len(view)
@@ -139,7 +139,7 @@ class HashedFile:
 
 
 def write_array(path, pieces):
-    """Writes arrays end to end as one `.npy` file, without joining them.
+    """Write arrays end to end as one `.npy` file, without joining them.
 
     Args:
         path: `pathlib.Path`.

@@ -25,7 +25,7 @@ def write_shards(
     overwrite=False,
     progress=True,
 ):
-    """Tokenizes documents one by one and writes them as token shards.
+    """Tokenize documents one by one and write them as token shards.
 
     If the run is interrupted, even killed, the same call goes on after the
     last complete shard: documents already written are read and compared by
@@ -98,7 +98,7 @@ def write_shards(
 
 
 def _check_documents(documents):
-    """Iterates over the documents, refusing all that is not bytes."""
+    """Iterate over the documents, refusing all that is not bytes."""
     if isinstance(documents, (bytes, str)):
         raise TypeError(
             "`documents` must be an iterable of bytes. Received: one "
@@ -115,7 +115,7 @@ def _check_documents(documents):
 
 
 def _prepare(directory, fields, overwrite):
-    """Decides where to begin: whether complete, and the shards there."""
+    """Decide where to begin: whether complete, and the shards there."""
     directory.mkdir(parents=True, exist_ok=True)
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
@@ -148,7 +148,7 @@ def _prepare(directory, fields, overwrite):
 
 
 def _skip(documents, shards, directory, line):
-    """Reads the documents of complete shards and compares their hashes."""
+    """Read the documents of complete shards and compare their hashes."""
     for number, shard in enumerate(shards):
         digest = hashlib.sha256()
         count = 0
@@ -177,7 +177,7 @@ def _hash_document(digest, document):
 
 
 def _batches(documents):
-    """Groups documents so that a call of the tokenizer is worth its while."""
+    """Group documents so that a call of the tokenizer is worth its while."""
     batch, size = [], 0
     for document in documents:
         batch.append(document)
@@ -190,7 +190,7 @@ def _batches(documents):
 
 
 def _encode(tokenizer, batch, fields):
-    """Returns all ids, end ids included, and the documents' offsets."""
+    """Return all ids, end ids included, and the documents' offsets."""
     ids, offsets = tokenizer.encode_batch(batch)
     ids, offsets = np.asarray(ids), np.asarray(offsets)
     count = len(batch)
@@ -221,7 +221,7 @@ def _encode(tokenizer, batch, fields):
 
 
 class _ShardWriter:
-    """Collects documents, and writes a shard whenever one is full."""
+    """Collects documents, and write a shard whenever one is full."""
 
     def __init__(self, directory, fields):
         self._directory = directory
@@ -236,7 +236,7 @@ class _ShardWriter:
         self._digest = hashlib.sha256()
 
     def add(self, documents, ids, offsets):
-        """Adds documents, as bytes, with their ids and offsets in these."""
+        """Add documents, as bytes, with their ids and offsets in these."""
         first = 0
         while first < len(documents):
             room = self._fields["shard_tokens"] - self._num_tokens
@@ -255,7 +255,7 @@ class _ShardWriter:
             first = last
 
     def finish(self):
-        """Writes the last shard and the manifest."""
+        """Write the last shard and the manifest."""
         if self._sizes:
             self._write()
         path = self._directory / shard_format.MANIFEST

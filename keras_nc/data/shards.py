@@ -67,7 +67,7 @@ class TokenShards:
         )
 
     def _open(self, number):
-        """Maps the three arrays of a shard, and checks what is cheap."""
+        """Map the three arrays of a shard, and check what is cheap."""
         entry = self.manifest["shards"][number]
         expected = {
             "tokens": (self.manifest["dtype"], entry["tokens"]),
@@ -101,7 +101,7 @@ class TokenShards:
         )
 
     def verify(self):
-        """Reads all files and compares their hashes with the manifest.
+        """Read all files and compare their hashes with the manifest.
 
         Raises:
             ValueError: naming the first file that differs.
@@ -115,7 +115,7 @@ class TokenShards:
                     raise self._damaged(path, "its hash is not the manifest's")
 
     def check_tokenizer(self, tokenizer):
-        """Checks that a tokenizer is the one that made the tokens.
+        """Check that a tokenizer is the one that made the tokens.
 
         Args:
             tokenizer: anything with a `fingerprint`.
@@ -134,7 +134,7 @@ class TokenShards:
             )
 
     def document(self, index):
-        """Returns the ids of one document, its end id included.
+        """Return the ids of one document, its end id included.
 
         Args:
             index: int in `[0, num_documents)`.
@@ -150,12 +150,12 @@ class TokenShards:
         return self._tokens[shard][start:stop]
 
     def document_bytes(self, index):
-        """Returns the size of one document's text, an int, in bytes."""
+        """Return the size of one document's text, an int, in bytes."""
         shard, row = self._locate_document(index)
         return int(self._bytes[shard][row])
 
     def tokens(self, start, stop):
-        """Returns tokens of the whole corpus as one stream.
+        """Return tokens of the whole corpus as one stream.
 
         Args:
             start: int, the first token.

@@ -9,7 +9,7 @@ SEPARATOR = 256
 
 @jit
 def separate(text, offsets):
-    """Copies documents to uint16, each followed by a separator."""
+    """Copy documents to uint16, each followed by a separator."""
     symbols = np.empty(text.size + offsets.size - 1, np.uint16)
     at = 0
     for d in range(offsets.size - 1):
@@ -23,7 +23,7 @@ def separate(text, offsets):
 
 @jit
 def add_separators(positions, offsets, moved):
-    """Writes where ascending positions lie after `separate`."""
+    """Write where ascending positions lie after `separate`."""
     document = 0
     for i in range(positions.size):
         while positions[i] >= offsets[document + 1]:
@@ -33,7 +33,7 @@ def add_separators(positions, offsets, moved):
 
 @jit
 def count_level(symbols, positions, bounds, depth, min_count, last):
-    """Counts the bytes that follow the nodes of one depth.
+    """Count the bytes that follow the nodes of one depth.
 
     Node i holds the occurrences `positions[bounds[i]:bounds[i + 1]]` of one
     string of `depth` bytes. Returns for each node where its records start;
@@ -112,7 +112,7 @@ def _child(trie, node, byte):
 
 @jit
 def _interpolate(trie, node, row):
-    """Mixes the counts at a node with what the row holds so far.
+    """Mix the counts at a node with what the row holds so far.
 
     p(b) = (n(b) + T * q(b)) / (n + T) with the total n and the number of
     distinct bytes T: Witten-Bell smoothing.
@@ -136,7 +136,7 @@ def _interpolate(trie, node, row):
 
 @jit
 def probabilities(trie, start_trie, prefixes, offsets, rows):
-    """Fills one row of 256 probabilities for each prefix."""
+    """Fill one row of 256 probabilities for each prefix."""
     for i in range(offsets.size - 1):
         begin = offsets[i]
         end = offsets[i + 1]

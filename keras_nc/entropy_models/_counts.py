@@ -39,7 +39,7 @@ class CountTrie:
 
     @classmethod
     def count(cls, text, offsets, positions, order, min_count):
-        """Counts the strings that begin at some positions.
+        """Count the strings that begin at some positions.
 
         Args:
             text: documents joined, uint8 of shape (L,).

@@ -51,7 +51,7 @@ class NGramModel:
 
     @classmethod
     def from_text(cls, text, *, order=6, min_count=None, start_min_count=None):
-        """Counts the substrings of a text.
+        """Count the substrings of a text.
 
         Args:
             text: bytes, or a sequence of documents (bytes); no substring
@@ -99,7 +99,7 @@ class NGramModel:
         return cls(counts, CountTrie.empty(), start_min_count)
 
     def refit(self, text, starts):
-        """Mixes in what follows the window starts of a text.
+        """Mix in what follows the window starts of a text.
 
         Args:
             text: bytes, or a sequence of documents (bytes).
@@ -150,7 +150,7 @@ class NGramModel:
         return NGramModel(self._counts, start_counts, self._start_min_count)
 
     def probabilities(self, prefixes):
-        """Gives the distribution of the byte after each prefix.
+        """Give the distribution of the byte after each prefix.
 
         Args:
             prefixes: sequence of n prefixes (bytes).

@@ -33,7 +33,7 @@ class EntropyModel(Protocol):
     """
 
     def probabilities(self, prefixes: Sequence[bytes]) -> np.ndarray:
-        """Gives the distribution of the byte after each prefix.
+        """Give the distribution of the byte after each prefix.
 
         Args:
             prefixes: the bytes since the window's start, one per row; empty

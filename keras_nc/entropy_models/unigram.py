@@ -45,7 +45,7 @@ class UnigramModel:
 
     @classmethod
     def from_text(cls, text):
-        """Counts the bytes of a text; every byte counts one more.
+        """Count the bytes of a text; every byte counts one more.
 
         Args:
             text: bytes, or a sequence of documents (bytes).
@@ -67,7 +67,7 @@ class UnigramModel:
         return self._counts.copy()
 
     def probabilities(self, prefixes):
-        """Gives the distribution of the byte after each prefix.
+        """Give the distribution of the byte after each prefix.
 
         Args:
             prefixes: sequence of n prefixes (bytes).
