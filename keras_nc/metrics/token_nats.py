@@ -40,18 +40,20 @@ def token_weights(sample_weight, y_true):
         ValueError: If the weights have another shape.
     """
     weight = ops.cast(sample_weight, "float32")
-    if len(weight.shape) == 1:
-        weight = weight[:, None]
-    if len(weight.shape) != 2 or weight.shape[1] not in (
-        1,
-        None,
-        y_true.shape[1],
-    ):
+    try:
+        shape = tuple(weight.shape)
+    except ValueError:
+        # TensorFlow's graphs forget the rank of weights that came in several.
+        shape = None
+    rows, tokens = tuple(y_true.shape)
+    known = shape is not None and None not in (*shape, rows, tokens)
+    if known and shape not in ((rows,), (rows, 1), (rows, tokens)):
         raise ValueError(
             "`sample_weight` must have the targets' shape (B, T), or (B, 1) or "
-            f"(B,). Received: sample_weight.shape={tuple(weight.shape)}, "
-            f"targets of shape {tuple(y_true.shape)}"
+            f"(B,). Received: sample_weight.shape={shape}, targets of shape "
+            f"{(rows, tokens)}"
         )
+    weight = ops.reshape(weight, (ops.shape(y_true)[0], -1))
     return weight * ops.ones_like(y_true, dtype="float32")
 
 
