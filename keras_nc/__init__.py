@@ -1,7 +1,8 @@
 """Language models over neurally compressed text, in Keras 3.
 
 Importing this package registers its classes with Keras, so that `from_preset`
-finds them; it compiles nothing and does not import TensorFlow.
+finds them. It compiles nothing, and it works where TensorFlow is absent;
+keras-hub imports TensorFlow where it is installed.
 """
 
 from keras_nc import coding

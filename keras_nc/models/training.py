@@ -72,9 +72,7 @@ class TrainsOnText:
             validation_data = self._preprocessed(*validation_data)
             if validation_data[1] is None:
                 validation_data = validation_data[0]
-        x, y, sample_weight = self._preprocessed(x, y, sample_weight)
-        if isinstance(x, dict):
-            check_targets(x, y)
+        x, y, sample_weight = self._with_targets(x, y, sample_weight)
         return keras.Model.fit(
             self,
             x,
@@ -93,9 +91,7 @@ class TrainsOnText:
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             return super().evaluate(x, **kwargs)
-        x, y, sample_weight = self._preprocessed(x, y, sample_weight)
-        if isinstance(x, dict):
-            check_targets(x, y)
+        x, y, sample_weight = self._with_targets(x, y, sample_weight)
         return keras.Model.evaluate(
             self,
             x,
@@ -111,6 +107,13 @@ class TrainsOnText:
             return super().predict(x, **kwargs)
         x, _, _ = self._preprocessed(x)
         return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
+
+    def _with_targets(self, x, y, sample_weight):
+        """Preprocessed data; arrays that lack targets are refused here."""
+        x, y, sample_weight = self._preprocessed(x, y, sample_weight)
+        if isinstance(x, dict):
+            check_targets(x, y)
+        return x, y, sample_weight
 
     def _preprocessed(self, x, y=None, sample_weight=None):
         """Data for `keras.Model`: text tokenized at once, at memory speed.
