@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --retries 1 --timeout 30 \
 	    --extra-index-url $(TORCH_INDEX) "$(TORCH)"
-	$(BIN)/pip install --quiet --editable ".[jax,tensorflow,torch,dev]"
+	$(BIN)/pip install --quiet --editable ".[jax,tensorflow,torch,recipes,docs,dev]"
 	touch $@
 
 lint: $(VENV)/installed
