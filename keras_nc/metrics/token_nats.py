@@ -20,9 +20,23 @@ def token_nats(y_true, y_pred):
     y_pred = ops.cast(y_pred, "float32")
     if len(y_pred.shape) == len(y_true.shape):
         return y_pred
+    return nats_and_log_z(y_true, y_pred)[0]
+
+
+def nats_and_log_z(y_true, logits):
+    """Per-token nats, and the logarithm of the softmax's denominator.
+
+    Args:
+        y_true: Target ids of shape `(B, T)`.
+        logits: Float32 logits of shape `(B, T, V)`.
+
+    Returns:
+        A pair of float32 tensors of shape `(B, T)`.
+    """
     y_true = ops.cast(y_true, "int32")
-    target = ops.take_along_axis(y_pred, y_true[..., None], axis=-1)
-    return ops.logsumexp(y_pred, axis=-1) - target[..., 0]
+    target = ops.take_along_axis(logits, y_true[..., None], axis=-1)
+    log_z = ops.logsumexp(logits, axis=-1)
+    return log_z - target[..., 0], log_z
 
 
 def token_weights(sample_weight, y_true):

@@ -6,9 +6,10 @@ import tempfile
 import keras
 import keras_hub
 
+from keras_nc.coding import PAD_ID
 from keras_nc.metrics import BitsPerByte
 from keras_nc.metrics import TokenNats
-from keras_nc.metrics.token_nats import token_nats
+from keras_nc.metrics.token_nats import nats_and_log_z
 from keras_nc.models.generation import GeneratesBytes
 from keras_nc.models.training import TrainsOnText
 
@@ -45,12 +46,16 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         outputs = backbone.token_embedding(backbone(inputs), reverse=True)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
+    #: Weight of the z-loss; see `compile`.
+    z_loss = 0.0
+
     def compile(
         self,
         optimizer="auto",
         loss="auto",
         *,
         weighted_metrics="auto",
+        z_loss=0.0,
         **kwargs,
     ):
         """Configure training and generation.
@@ -63,8 +68,12 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
             weighted_metrics: `"auto"` for `BitsPerByte` if every token of the
                 preprocessor's tokenizer stands for whole bytes, else none; or
                 as in `keras.Model.compile`.
+            z_loss: float. Weight of the mean squared logarithm of the
+                softmax's denominator, which is added to the loss in training
+                so that logits do not drift; 1e-4 in the paper.
             **kwargs: See `keras_hub.models.CausalLM.compile`.
         """
+        self.z_loss = z_loss
         if optimizer == "auto":
             optimizer = keras.optimizers.AdamW(1e-3)
         if loss == "auto":
@@ -88,12 +97,18 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
     def complete_compile(self):
         """Add the default metric if the tokenizer could not tell it before."""
         if self._awaits_metric and self._default_metrics():
-            self.compile(self.optimizer, self.loss, sampler=self.sampler)
+            self.compile(
+                self.optimizer,
+                self.loss,
+                z_loss=self.z_loss,
+                sampler=self.sampler,
+            )
 
     def get_compile_config(self):
         """What `compile` was called with, the sampler included."""
         config = super().get_compile_config()
         if config:
+            config["z_loss"] = self.z_loss
             config["sampler"] = keras_hub.samplers.serialize(self.sampler)
         return config
 
@@ -127,20 +142,30 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         hidden = self.backbone(inputs, training=training)
         if target_ids is None:
             return self.backbone.token_embedding(hidden, reverse=True)
-        return self.nats(hidden, target_ids)
+        return self.nats(hidden, target_ids, training)
 
-    def nats(self, hidden, target_ids):
+    def nats(self, hidden, target_ids, training=False):
         """Negative log-likelihoods of targets.
 
         Args:
             hidden: Hidden states of shape `(B, T, D)`.
-            target_ids: An int tensor of shape `(B, T)`.
+            target_ids: An int tensor of shape `(B, T)`; pads are no targets.
+            training: bool. Whether to add the z-loss to the model's losses.
 
         Returns:
             A float32 tensor of shape `(B, T)`, in nats.
         """
         logits = self.backbone.token_embedding(hidden, reverse=True)
-        return token_nats(target_ids, logits)
+        nats, log_z = nats_and_log_z(target_ids, logits)
+        if training and self.z_loss:
+            scored = keras.ops.cast(target_ids != PAD_ID, log_z.dtype)
+            count = keras.ops.maximum(keras.ops.sum(scored), 1.0)
+            squares = keras.ops.sum(scored * keras.ops.square(log_z))
+            # Functional models take no losses, their layers do.
+            self.backbone.token_embedding.add_loss(
+                self.z_loss * squares / count
+            )
+        return nats
 
     def score(
         self,

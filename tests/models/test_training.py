@@ -289,3 +289,36 @@ def test_m2_has_none_of_m1s_weights(make_m1, make_m2):
         v.path.startswith(("token_embedding", "block", "layer_norm"))
         for v in m2.variables
     )
+
+
+def test_z_loss_is_added_in_training_only(causal_lm, arrays):
+    x, y, sample_weight = arrays
+    sample_weight = (np.asarray(y) > 0).astype("float32")  # pads weigh nothing
+    logits = keras.ops.convert_to_numpy(causal_lm(x)).astype("float64")
+    log_z = np.log(np.exp(logits).sum(axis=-1))
+    extra = 0.5 * (sample_weight * log_z**2).sum() / sample_weight.sum()
+    losses = {}
+    for z_loss in (0.0, 0.5):
+        causal_lm.compile(
+            optimizer=keras.optimizers.SGD(0.0),
+            weighted_metrics=[],
+            z_loss=z_loss,
+        )
+        # Twice: what the last step added must not be there any more.
+        for _ in range(2):
+            losses[z_loss] = float(
+                causal_lm.train_on_batch(x, y, sample_weight)
+            )
+        evaluated = float(causal_lm.test_on_batch(x, y, sample_weight))
+        assert evaluated == pytest.approx(losses[0.0], rel=1e-5)
+    assert losses[0.5] == pytest.approx(losses[0.0] + extra, rel=1e-4)
+
+
+def test_z_loss_survives_saving(make_m1):
+    causal_lm = make_m1()
+    causal_lm.compile(z_loss=1e-4)
+    config = causal_lm.get_compile_config()
+    causal_lm.compile()
+    assert causal_lm.z_loss == 0.0
+    causal_lm.compile_from_config(config)
+    assert causal_lm.z_loss == 1e-4

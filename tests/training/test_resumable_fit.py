@@ -1,0 +1,182 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_nc.data import default_corpus
+from keras_nc.data import write_shards
+from keras_nc.metrics import BitsPerByte
+from keras_nc.models import ByteBackbone
+from keras_nc.models import ByteCausalLM
+from keras_nc.tokenizers import ByteTokenizer
+from keras_nc.training import get_optimizer
+from keras_nc.training import resumable_fit
+
+SETTINGS = dict(sequence_length=32, batch_size=4, steps=12, steps_per_epoch=3)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    documents = list(default_corpus("validation", max_bytes=30_000))
+    folder = tmp_path_factory.mktemp("shards")
+    return write_shards(documents, ByteTokenizer(), folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probe")
+    text = [b"The probe is scored after every epoch. " * 8]
+    return write_shards(text, ByteTokenizer(), folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shards, probe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    model = make_model()
+    history = resumable_fit(model, shards, folder, held_out=probe, **SETTINGS)
+    return folder, model, history
+
+
+def make_model(learning_rate=0.01, z_loss=1e-4):
+    keras.utils.set_random_seed(1)
+    model = ByteCausalLM(
+        ByteBackbone(
+            num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32
+        )
+    )
+    model.compile(
+        optimizer=get_optimizer(
+            "adamw", learning_rate, schedule="rsqrt", warmup_steps=4
+        ),
+        weighted_metrics=[BitsPerByte(bytes_per_token=1.0)],
+        z_loss=z_loss,
+    )
+    return model
+
+
+class StoppedError(Exception):
+    pass
+
+
+def fit_until(epoch, shards, probe, folder, monkeypatch):
+    """Train in a model that raises when an epoch begins."""
+
+    def stop(self, index, logs=None):
+        if index == epoch:
+            raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.Callback, "on_epoch_begin", stop)
+        with pytest.raises(StoppedError):
+            resumable_fit(
+                make_model(), shards, folder, held_out=probe, **SETTINGS
+            )
+
+
+def losses(history):
+    return [
+        [
+            row[key]
+            for key in ("loss", "bits_per_byte", "held_out_bits_per_byte")
+        ]
+        for row in history
+    ]
+
+
+def test_training_learns_and_says_so(uninterrupted):
+    folder, _, history = uninterrupted
+    assert [row["step"] for row in history] == [3, 6, 9, 12]
+    assert [row["tokens"] for row in history] == [384, 768, 1152, 1536]
+    seconds = [row["seconds"] for row in history]
+    assert seconds == sorted(seconds)
+    assert history[-1]["bits_per_byte"] < history[0]["bits_per_byte"]
+    with open(folder / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == [r["loss"] for r in history]
+    assert any((folder / "tensorboard").iterdir())
+
+
+def test_an_interrupted_run_ends_with_the_same_losses(
+    uninterrupted, shards, probe, tmp_path, monkeypatch
+):
+    _, model, history = uninterrupted
+    fit_until(1, shards, probe, tmp_path, monkeypatch)
+    fit_until(3, shards, probe, tmp_path, monkeypatch)
+    resumed = make_model()
+    got = resumable_fit(resumed, shards, tmp_path, held_out=probe, **SETTINGS)
+    np.testing.assert_allclose(losses(got), losses(history), atol=1e-5)
+    for ours, theirs in zip(resumed.weights, model.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(ours),
+            keras.ops.convert_to_numpy(theirs),
+            atol=1e-5,
+        )
+
+
+def test_a_complete_run_is_loaded(uninterrupted, shards, probe, monkeypatch):
+    folder, model, history = uninterrupted
+    monkeypatch.setattr(keras.Model, "fit", None)  # would fail if called
+    again = make_model()
+    got = resumable_fit(again, shards, folder, held_out=probe, **SETTINGS)
+    assert got == history
+    ids = np.arange(3, 35)[None]
+    inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(again(inputs)),
+        keras.ops.convert_to_numpy(model(inputs)),
+        atol=1e-6,
+    )
+
+
+def test_only_the_last_weights_are_kept(uninterrupted):
+    folder, _, _ = uninterrupted
+    names = sorted(path.name for path in (folder / "checkpoint").iterdir())
+    assert names == ["state.json", "step-000000012.weights.h5"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        (dict(batch_size=5), "batch_size=5; there it is 4"),
+        (dict(seed=3), "seed=3"),
+        (dict(steps=13), "multiple of `steps_per_epoch`"),
+    ],
+)
+def test_other_settings_are_refused(uninterrupted, shards, changed, match):
+    folder, _, _ = uninterrupted
+    with pytest.raises(ValueError, match=match):
+        resumable_fit(make_model(), shards, folder, **{**SETTINGS, **changed})
+
+
+def test_another_optimizer_is_refused(uninterrupted, shards):
+    folder, _, _ = uninterrupted
+    with pytest.raises(ValueError, match="another run"):
+        resumable_fit(make_model(0.5), shards, folder, **SETTINGS)
+
+
+def test_a_damaged_checkpoint_is_refused(shards, tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    state = tmp_path / "checkpoint" / "state.json"
+    state.write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        resumable_fit(make_model(), shards, tmp_path, **SETTINGS)
+
+
+def test_missing_weights_are_told(uninterrupted, shards, tmp_path):
+    folder, _, _ = uninterrupted
+    (tmp_path / "checkpoint").mkdir()
+    state = json.loads((folder / "checkpoint" / "state.json").read_text())
+    (tmp_path / "checkpoint" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ValueError, match="damaged or missing"):
+        resumable_fit(make_model(), shards, tmp_path, **SETTINGS)
+
+
+def test_a_lost_loss_is_not_kept(shards, tmp_path):
+    model = make_model(learning_rate=1e30, z_loss=0.0)
+    with pytest.raises(ValueError, match="must stay finite"):
+        resumable_fit(model, shards, tmp_path, tensorboard=False, **SETTINGS)
+    assert not (tmp_path / "metrics.csv").exists() or "nan" not in (
+        (tmp_path / "metrics.csv").read_text()
+    )
