@@ -9,4 +9,6 @@ from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.sentencepiece import SentencePieceScheme
 from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_nc.tokenizers.sentencepiece_training import train_sentencepiece
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+from keras_nc.tokenizers.tokenizer import register_scheme
