@@ -19,6 +19,9 @@ BENEATH = {
     "models": {"coding", "entropy_models", "layers", "metrics", "tokenizers"},
 }
 BENEATH["data"] = BENEATH["models"] | {"models"}
+BENEATH["training"] = BENEATH["data"] | {"data"}
+BENEATH["evaluation"] = BENEATH["data"] | {"data"}
+BENEATH["cli"] = BENEATH["data"] | {"data"}
 FORBIDDEN = {"coding": {"keras", "keras_hub", "tensorflow", "jax", "torch"}}
 
 
@@ -57,6 +60,8 @@ def test_imports_point_downwards():
 
 def test_backends_and_numba_are_imported_only_when_used():
     lazy = {"tensorflow", "tensorflow_text", "jax", "torch", "sentencepiece"}
+    # What only an extra brings.
+    lazy |= {"brotli", "matplotlib", "tensorboardX"}
     for path, tree in modules():
         for name, at_top in imported(tree):
             head = name.split(".")[0]

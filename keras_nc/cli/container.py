@@ -1,0 +1,154 @@
+r"""The file that holds an encoded text: `keras-nc encode` writes it.
+
+All numbers are little-endian. Format version 1:
+
+    header    8 bytes   \x89 K N C \r \n \x1a \n
+              uint16    format version: 1
+              32 bytes  fingerprint of the codebook, a SHA-256
+              uint32    CRC-32 of the header so far
+    blocks    uint32    number of codes in this block, 1 to 2^21
+              uint32    CRC-32 of the codes
+              uint16s   the codes
+    end       uint32    0
+              uint64    bytes of the text
+              32 bytes  SHA-256 of the text
+              uint32    CRC-32 of the end so far
+
+The codes of all blocks in a row are the codes of the text; where one block
+ends and the next begins says nothing. Nothing follows the end.
+"""
+
+import struct
+import zlib
+
+import numpy as np
+
+MAGIC = b"\x89KNC\r\n\x1a\n"
+FORMAT_VERSION = 1
+MAX_BLOCK_CODES = 1 << 21
+
+_HEADER = struct.Struct("<8sH32s")
+_BLOCK = struct.Struct("<II")
+_END = struct.Struct("<IQ32s")
+_CRC = struct.Struct("<I")
+
+
+class ContainerWriter:
+    """Writes codes to a binary stream, block by block.
+
+    Args:
+        sink: the stream.
+        fingerprint: of the codebook, 64 hexadecimal digits.
+
+    Example:
+    >>> import io
+    >>> sink = io.BytesIO()
+    >>> writer = ContainerWriter(sink, "ab" * 32)
+    >>> writer.write([3, 4, 5])
+    >>> writer.finish(num_bytes=3, sha256=bytes(32))
+    >>> reader = ContainerReader(io.BytesIO(sink.getvalue()))
+    >>> [block.tolist() for block in reader.blocks()]
+    [[3, 4, 5]]
+    """
+
+    def __init__(self, sink, fingerprint):
+        self._sink = sink
+        digest = bytes.fromhex(fingerprint)
+        self._write_checked(_HEADER.pack(MAGIC, FORMAT_VERSION, digest))
+
+    def write(self, codes):
+        """Write codes, integers of shape (T,), in one or more blocks."""
+        codes = np.asarray(codes).astype("<u2", copy=False)
+        for i in range(0, len(codes), MAX_BLOCK_CODES):
+            block = codes[i : i + MAX_BLOCK_CODES].tobytes()
+            head = _BLOCK.pack(len(block) // 2, zlib.crc32(block))
+            self._sink.write(head)
+            self._sink.write(block)
+
+    def finish(self, num_bytes, sha256):
+        """Write the end: size and SHA-256 (32 bytes) of the text."""
+        self._write_checked(_END.pack(0, num_bytes, sha256))
+
+    def _write_checked(self, fields):
+        self._sink.write(fields + _CRC.pack(zlib.crc32(fields)))
+
+
+class ContainerReader:
+    """Reads codes from a binary stream, block by block, and checks them.
+
+    Args:
+        source: the stream.
+        name: str, what errors call it.
+
+    Attributes:
+        fingerprint: of the codebook, 64 hexadecimal digits.
+        num_bytes: int, bytes of the text; `None` until all blocks are read.
+        sha256: bytes, of the text; `None` until all blocks are read.
+
+    Raises:
+        ValueError: if the stream is no container of this version.
+    """
+
+    def __init__(self, source, name="stream"):
+        self._source = source
+        self._name = name
+        self.num_bytes = self.sha256 = None
+        magic = source.read(len(MAGIC))
+        if magic != MAGIC:
+            raise ValueError(
+                "An encoded file must begin as `keras-nc encode` writes it. "
+                f"Received: {name!r}, which begins with {magic!r}. Name a "
+                "file that was encoded."
+            )
+        rest = self._read(_HEADER.size - len(MAGIC))
+        _, version, digest = _HEADER.unpack(magic + rest)
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"An encoded file must have format version {FORMAT_VERSION}. "
+                f"Received: {name!r} with version {version}. Decode it with "
+                "the version of keras-nc that encoded it."
+            )
+        self._check_crc(magic + rest, "header")
+        self.fingerprint = digest.hex()
+
+    def blocks(self):
+        """Yield the codes, uint16 arrays of shape (T,).
+
+        Raises:
+            ValueError: if the stream is damaged or cut short.
+        """
+        while True:
+            head = self._read(_CRC.size)
+            (size,) = _CRC.unpack(head)
+            if size == 0:
+                break
+            if size > MAX_BLOCK_CODES:
+                raise self.damaged(f"a block of {size} codes")
+            (crc,) = _CRC.unpack(self._read(_CRC.size))
+            block = self._read(2 * size)
+            if zlib.crc32(block) != crc:
+                raise self.damaged("a block that does not match its checksum")
+            yield np.frombuffer(block, "<u2").astype(np.uint16, copy=False)
+        end = head + self._read(_END.size - len(head))
+        self._check_crc(end, "end")
+        if self._source.read(1):
+            raise self.damaged("something after its end")
+        _, self.num_bytes, self.sha256 = _END.unpack(end)
+
+    def damaged(self, fault):
+        """Make the ValueError for a stream that is not as it was written."""
+        return ValueError(
+            "An encoded file must be whole and unchanged. Received: "
+            f"{self._name!r} with {fault}. Fetch the file or encode the text "
+            "again."
+        )
+
+    def _read(self, size):
+        data = self._source.read(size)
+        if len(data) != size:
+            raise self.damaged("its end cut off")
+        return data
+
+    def _check_crc(self, fields, part):
+        if self._read(_CRC.size) != _CRC.pack(zlib.crc32(fields)):
+            raise self.damaged(f"a damaged {part}")

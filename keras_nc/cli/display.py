@@ -1,0 +1,125 @@
+"""Bytes, tables and progress on a terminal."""
+
+import contextlib
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import DownloadColumn
+from rich.progress import Progress
+from rich.progress import TextColumn
+from rich.progress import TimeRemainingColumn
+from rich.progress import TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+
+def make_console(stderr=False):
+    """Make a console that shows text as it is, without markup."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        # Files and pipes have no width that lines would have to be cut to.
+        console.width = max(console.width, 120)
+    return console
+
+
+def printable(data):
+    r"""Give bytes as text of one line; what cannot be shown is escaped.
+
+    Example:
+    >>> printable("é\n".encode() + b"\xff\\")
+    'é\\n\\xff\\\\'
+    """
+    text = data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def quoted(data):
+    """Give bytes as text in quotes, so that spaces can be seen."""
+    return f'"{printable(data)}"'
+
+
+def print_table(console, title, rows, columns=None):
+    """Print a table.
+
+    Args:
+        console: where to.
+        title: str, or `None`.
+        rows: lists of cells; numbers get separators, and stand on the right.
+        columns: list of headings; none for a list of names and values.
+    """
+    table = Table(
+        box=box.SIMPLE_HEAD if columns else None,
+        show_header=columns is not None,
+    )
+    first = rows[0] if rows else []
+    headings = columns or [""] * len(first)
+    for i, heading in enumerate(headings):
+        number = columns is not None and i < len(first)
+        number = number and not isinstance(first[i], str)
+        justify = "right" if number else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    if title:
+        console.print(title, style="bold", soft_wrap=True)
+    console.print(table)
+    console.print()
+
+
+def _cell(value):
+    if isinstance(value, str):
+        return value
+    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+@contextlib.contextmanager
+def progress_bar(label, total):
+    """Show a bar with bytes and speed, on terminals only.
+
+    Args:
+        label: str, what is being done.
+        total: bytes to come, or `None`.
+
+    Yields:
+        A function that is told how many bytes more are done.
+    """
+    console = make_console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task(label, total=total)
+        yield lambda num_bytes: progress.advance(task, num_bytes)
+
+
+def summary(codebook, num_bytes, num_codes):
+    """Say how much text stands in how many codes.
+
+    Args:
+        codebook: what `load_codebook` gives.
+        num_bytes: int.
+        num_codes: int.
+    """
+    W = codebook.window_bits
+    unit = "window" if isinstance(W, int) else "token"
+    line = f"{num_bytes:,} bytes in {num_codes:,} {unit}s of {W:.5g} bits"
+    if num_bytes:
+        line += f": {num_bytes / num_codes:.3f} bytes/{unit}"
+        line += f", {W * num_codes / num_bytes:.3f} bits/byte"
+    return line
+
+
+def ratio(part, whole):
+    """Divide, or give a dash where there is nothing to divide by."""
+    return part / whole if whole else "-"

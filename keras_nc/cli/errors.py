@@ -1,0 +1,77 @@
+"""One line for what a user can put right, instead of a traceback."""
+
+import contextlib
+import errno
+import sys
+
+import click
+
+INTERRUPTED = 130  # what shells give for a process that Ctrl-C ended
+
+_REMEDIES = {
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.EACCES: "Choose a path that you may use, or change its permissions.",
+    errno.EPERM: "Choose a path that you may use, or change its permissions.",
+    errno.EROFS: "Choose a path on a disk that can be written to.",
+    errno.ENOSPC: "Free some space, or choose another disk.",
+    errno.EDQUOT: "Free some space, or choose another disk.",
+    errno.EFBIG: "Choose a disk that takes files so large.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+
+
+@contextlib.contextmanager
+def one_line_errors(program):
+    """End the process with one line if the block meets bad input.
+
+    A line on standard error that begins with `<program>: error: ` and exit
+    code 2 stand for bad options, values, files and disks; a line and exit code
+    130 for Ctrl-C. Any other exception is a defect and keeps its traceback.
+
+    Args:
+        program: str, the name that the line begins with.
+
+    Raises:
+        SystemExit: with the code 2 or 130; 1 if nobody reads standard output.
+
+    Example:
+    >>> with one_line_errors("recipe"):
+    ...     int("3")
+    3
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        _exit(program, "interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # `... | head` has seen enough. Closing would try to flush once more.
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        sys.exit(1)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else program
+        message = f"error: {error.format_message()} See `{command} --help`."
+        _exit(program, message, 2)
+    except OSError as error:
+        _exit(program, f"error: {describe(error)}", 2)
+    except ValueError as error:
+        _exit(program, f"error: {error}", 2)
+    except ImportError as error:
+        remedy = "Install it, or set KERAS_BACKEND to an installed backend."
+        _exit(program, f"error: {error}. {remedy}", 2)
+
+
+def describe(error):
+    """Say in one sentence what the system refused, and what to do."""
+    rule = error.strerror or str(error) or type(error).__name__
+    where = "" if error.filename is None else f": {str(error.filename)!r}"
+    return f"{rule}{where}. {_REMEDIES.get(error.errno, 'Try again.')}"
+
+
+def _exit(program, message, code):
+    # A message of several lines becomes one, whatever a library put there.
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,76 @@
+"""What a preset holds, from its configuration files, without Keras."""
+
+import pathlib
+
+from keras_nc.cli.codebooks import TOKENIZER_CONFIG
+from keras_nc.cli.codebooks import read_json
+from keras_nc.cli.codebooks import read_scheme
+from keras_nc.cli.display import make_console
+from keras_nc.cli.display import print_table
+from keras_nc.cli.inspect_codebook import inspect_codebook
+
+#: Arguments of a backbone that say nothing of its size.
+_UNINTERESTING = {"name", "trainable", "dtype"}
+
+
+def inspect_preset(path, text, top):
+    """Print tables on a preset, and on its codebook if it has one.
+
+    Args:
+        path: str, a folder.
+        text: str, a file to count windows in, or `None`.
+        top: int, rows of a table.
+    """
+    folder = pathlib.Path(path)
+    rows = _model_rows(folder)
+    scheme = {}
+    if (folder / TOKENIZER_CONFIG).exists():
+        scheme = read_scheme(folder)
+        class_name, _ = _read_class(folder / TOKENIZER_CONFIG)
+        rows.append(("tokenizer", class_name))
+        rows += [(f"tokenizer.{k}", _show(v)) for k, v in scheme.items()]
+    has_codebook = scheme.get("name") == "equal_info"
+    if text is not None and not has_codebook:
+        raise ValueError(
+            "--text counts the windows of a codebook. Received: "
+            f"{path!r}, whose tokens are of the scheme "
+            f"{scheme.get('name')!r}. Leave it out."
+        )
+    print_table(make_console(), f"Preset {path}", rows)
+    if has_codebook:
+        inspect_codebook(path, text, top)
+
+
+def _model_rows(folder):
+    rows = []
+    if (folder / "task.json").exists():
+        rows.append(("model", _read_class(folder / "task.json")[0]))
+    if (folder / "config.json").exists():
+        class_name, arguments = _read_class(folder / "config.json")
+        rows.append(("backbone", class_name))
+        rows += [
+            (name, _show(value))
+            for name, value in arguments.items()
+            if name not in _UNINTERESTING
+        ]
+    if (folder / "metadata.json").exists():
+        metadata = read_json(folder / "metadata.json")
+        for name in ("parameter_count", "keras_version", "date_saved"):
+            if isinstance(metadata, dict) and name in metadata:
+                rows.append((name, _show(metadata[name])))
+    return rows
+
+
+def _read_class(path):
+    """Read the name and the arguments of the class in a configuration."""
+    config = read_json(path)
+    if isinstance(config, dict) and isinstance(config.get("config"), dict):
+        return str(config.get("class_name")), config["config"]
+    raise ValueError(
+        "A preset's configuration must be of a Keras object. Received: "
+        f"{str(path)!r}, which is not. Save the preset again."
+    )
+
+
+def _show(value):
+    return value if type(value) in (int, float, str) else str(value)

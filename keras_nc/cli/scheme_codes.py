@@ -1,0 +1,75 @@
+"""Tokens of any scheme, used as the codes of a codebook are."""
+
+import math
+
+import numpy as np
+
+from keras_nc.cli.startup import hide_tensorflow
+
+MAX_VOCABULARY = 1 << 16  # ids are written in two bytes
+
+
+class SchemeCodes:
+    """What the commands need of a `Codebook`, from a tokenization scheme.
+
+    Args:
+        scheme: a `keras_nc.tokenizers.Scheme` whose ids all stand for bytes
+            of their own.
+
+    Raises:
+        ValueError: if it is another scheme, or has too many ids.
+    """
+
+    def __init__(self, scheme):
+        lengths = scheme.token_lengths
+        if lengths is None or len(lengths) > MAX_VOCABULARY:
+            raise ValueError(
+                "Tokens must stand for bytes of their own, and be at most "
+                f"{MAX_VOCABULARY:,}. Received: the scheme {scheme.name!r} "
+                f"with {scheme.vocabulary_size:,}. Pass a codebook."
+            )
+        self._scheme = scheme
+        self.fingerprint = scheme.fingerprint
+        #: Bits of a token if all were equally probable, a float.
+        self.window_bits = math.log2(scheme.vocabulary_size)
+
+    @classmethod
+    def load(cls, config, assets):
+        """Load a scheme; this imports Keras.
+
+        Args:
+            config: dict, the scheme's configuration.
+            assets: `pathlib.Path`, the folder of its files.
+
+        Returns:
+            A `SchemeCodes`.
+        """
+        hide_tensorflow()
+        from keras_nc.tokenizers.tokenizer import scheme_from_config
+
+        try:
+            scheme = scheme_from_config(config)
+        except TypeError as error:
+            raise ValueError(
+                "A preset must have a tokenizer of this version of keras_nc. "
+                f"Received: {error}. Load it with the version that saved it."
+            ) from error
+        scheme.load_assets(assets)
+        return cls(scheme)
+
+    def encode(self, data):
+        """Give the ids of bytes, uint16 of shape (T,)."""
+        ids, _ = self._scheme.encode_batch([data])
+        return ids.astype(np.uint16)
+
+    def decode(self, ids):
+        """Give the bytes of ids."""
+        return self._scheme.decode(ids.astype(np.int32))
+
+    def token_bytes(self, token_id):
+        """Give the bytes of one id."""
+        return self._scheme.token_bytes(token_id)
+
+    def remainder_length(self, data):
+        """Tokens end where blocks end: 0, at a cost of a token a block."""
+        return 0

@@ -1,0 +1,130 @@
+"""Encode and decode streams of any size in bounded memory."""
+
+import hashlib
+
+from keras_nc.cli.container import ContainerReader
+from keras_nc.cli.container import ContainerWriter
+
+#: Bytes of text that are encoded at a time.
+BLOCK_BYTES = 1 << 20
+
+
+def ignore(num_bytes):
+    """Report progress to nobody."""
+
+
+def read_blocks(source, progress=ignore):
+    """Yield a stream's bytes in blocks.
+
+    Args:
+        source: a binary stream.
+        progress: function that is told how many bytes were read.
+    """
+    while block := source.read(BLOCK_BYTES):
+        yield block
+        progress(len(block))
+
+
+def encode_blocks(codebook, blocks):
+    """Encode a text that comes in blocks as if it came in one piece.
+
+    The end of a block does not cut a window: if the last window may grow, its
+    bytes wait for the next block.
+
+    Args:
+        codebook: a `Codebook`, or what `load_codebook` gives.
+        blocks: iterable of bytes.
+
+    Yields:
+        Codes, uint16 of shape (T,); in a row they are
+        `codebook.encode(b"".join(blocks))`.
+
+    Example:
+    >>> from keras_nc.coding import Codebook
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> uniform = UnigramModel([1] * 256)
+    >>> codebook = Codebook.build(uniform, window_bits=10)
+    >>> blocks = [b"a", b"", bytes(3)]
+    >>> [codes.tolist() for codes in encode_blocks(codebook, blocks)]
+    [[392, 4]]
+    """
+    rest = b""
+    for block in blocks:
+        text = rest + block
+        codes = codebook.encode(text)
+        rest = b""
+        if len(codes):
+            last = codebook.token_bytes(codes[-1])
+            if codebook.remainder_length(last):
+                rest, codes = last, codes[:-1]
+        if len(codes):
+            yield codes
+    if rest:
+        yield codebook.encode(rest)
+
+
+def encode_stream(codebook, source, sink, progress=ignore):
+    """Encode a stream into a container.
+
+    Args:
+        codebook: a `Codebook`.
+        source: a binary stream, the text.
+        sink: a binary stream, the container.
+        progress: function that is told how many bytes of text were read.
+
+    Returns:
+        The numbers of bytes and of codes.
+    """
+    digest = hashlib.sha256()
+    num_bytes = num_codes = 0
+
+    def hashed():
+        nonlocal num_bytes
+        for block in read_blocks(source, progress):
+            digest.update(block)
+            num_bytes += len(block)
+            yield block
+
+    writer = ContainerWriter(sink, codebook.fingerprint)
+    for codes in encode_blocks(codebook, hashed()):
+        writer.write(codes)
+        num_codes += len(codes)
+    writer.finish(num_bytes, digest.digest())
+    return num_bytes, num_codes
+
+
+def decode_stream(codebook, source, sink, progress=ignore, name="stream"):
+    """Decode a container; what was written is the text only on return.
+
+    Args:
+        codebook: a `Codebook`.
+        source: a binary stream, the container.
+        sink: a binary stream, the text.
+        progress: function that is told how many bytes of codes were read.
+        name: str, what errors call the container.
+
+    Returns:
+        The numbers of bytes and of codes.
+
+    Raises:
+        ValueError: if the container is damaged, or of another codebook.
+    """
+    reader = ContainerReader(source, name)
+    if reader.fingerprint != codebook.fingerprint:
+        raise ValueError(
+            "A file must be decoded with the codebook that encoded it. "
+            f"Received: a codebook with fingerprint {codebook.fingerprint}; "
+            f"{name!r} needs {reader.fingerprint}. Pass that codebook."
+        )
+    digest = hashlib.sha256()
+    num_bytes = num_codes = 0
+    for codes in reader.blocks():
+        text = codebook.decode(codes)
+        digest.update(text)
+        sink.write(text)
+        num_bytes += len(text)
+        num_codes += len(codes)
+        progress(codes.nbytes)
+    if (num_bytes, digest.digest()) != (reader.num_bytes, reader.sha256):
+        raise reader.damaged("codes of another text than its checksum's")
+    return num_bytes, num_codes

@@ -1,0 +1,109 @@
+"""`encode` and `decode` as a user runs them."""
+
+import io
+
+import pytest
+import sentencepiece
+
+from keras_nc.tokenizers import SentencePieceTokenizer
+
+FILES = {
+    "empty": b"",
+    "every byte": bytes(range(256)) * 3,
+    "NULs": bytes(5000),
+    "not UTF-8": "é".encode("latin-1") + b"\r\n\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES.keys())
+def test_files_come_back(run, folder, content):
+    folder.joinpath("file").write_bytes(content)
+    code, out, err = run("encode", "file", "--with", "book.npz")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"file.knc: {len(content):,} bytes in ")
+    folder.joinpath("file").unlink()
+    code, out, err = run("decode", "file.knc", "--with", "book.npz")
+    assert (code, err) == (0, "")
+    assert folder.joinpath("file").read_bytes() == content
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_what_is_reported(run, folder, codebook):
+    size = folder.joinpath("text").stat().st_size
+    windows = len(codebook.encode(folder.joinpath("text").read_bytes()))
+    _, out, _ = run("encode", "text", "--with", "book.npz", "-o", "out")
+    assert out == (
+        f"out: {size:,} bytes in {windows:,} windows of 11 bits: "
+        f"{size / windows:.3f} bytes/window, "
+        f"{11 * windows / size:.3f} bits/byte\n"
+    )
+
+
+@pytest.mark.parametrize("preset", ["m2", "tokenizer"])
+def test_a_preset_is_as_good_as_its_codebook(run, folder, presets, preset):
+    run("encode", "text", "--with", presets / preset, "-o", "a")
+    run("encode", "text", "--with", "book.npz", "-o", "b")
+    a, b = (folder.joinpath(name).read_bytes() for name in "ab")
+    assert a == b
+    code, _, _ = run("decode", "a", "--with", presets / preset, "-o", "c")
+    assert code == 0
+    text = folder.joinpath("text").read_bytes()
+    assert folder.joinpath("c").read_bytes() == text
+
+
+@pytest.fixture
+def sentencepiece_preset(folder, text):
+    """A SentencePiece model of the text's lines."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text[:20000].decode().splitlines()),
+        model_writer=model,
+        vocab_size=500,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        minloglevel=2,
+    )
+    tokenizer = SentencePieceTokenizer(model.getvalue())
+    tokenizer.save_to_preset(str(folder / "pieces"))
+    return folder / "pieces"
+
+
+@pytest.mark.parametrize("preset", ["m1", "pieces"])
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES.keys())
+def test_presets_of_other_tokens(
+    run, folder, presets, sentencepiece_preset, preset, content
+):
+    path = sentencepiece_preset if preset == "pieces" else presets / preset
+    folder.joinpath("in").write_bytes(content)
+    code, out, err = run("encode", "in", "--with", path)
+    assert (code, err) == (0, "")
+    assert " tokens of " in out
+    code, _, _ = run("decode", "in.knc", "--with", path, "-o", "out")
+    assert code == 0
+    assert folder.joinpath("out").read_bytes() == content
+    code, _, err = run("decode", "in.knc", "--with", "book.npz", "-o", "no")
+    assert code == 2 and "with the codebook that encoded it" in err
+
+
+def test_force_replaces(run, folder):
+    folder.joinpath("out").write_bytes(b"old")
+    run("encode", "text", "--with", "book.npz", "-o", "out", "--force")
+    assert folder.joinpath("out").read_bytes().startswith(b"\x89KNC")
+
+
+def test_pipes(run, start, folder):
+    run("encode", "text", "--with", "book.npz")
+    encoded = folder.joinpath("text.knc").read_bytes()
+    process = start("decode", "-", "--with", "book.npz", "-o", "back")
+    out, err = process.communicate(encoded)
+    assert (process.returncode, err) == (0, b"")
+    assert out.startswith(b"back: 50,000 bytes in ")
+    text = folder.joinpath("text").read_bytes()
+    assert folder.joinpath("back").read_bytes() == text
