@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: test lint format clean
+.PHONY: demo test lint format docs clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,13 @@ $(VENV)/installed: pyproject.toml
 	    --extra-index-url $(TORCH_INDEX) "$(TORCH)"
 	$(BIN)/pip install --quiet --editable ".[jax,tensorflow,torch,recipes,docs,dev]"
 	touch $@
+
+# Text to report in minutes. PyTorch in float32 trains small models fastest on
+# CPUs without bfloat16 units (`KERAS_BACKEND=jax make demo` for another one).
+# Interrupted, it goes on from where it was.
+demo: $(VENV)/installed
+	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
+	    --config tiny --workdir runs/demo
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -27,13 +34,19 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 # What does not depend on the backend is tested once, with the first one.
-BACKEND_FREE := tests/coding tests/entropy_models tests/data tests/test_package.py
+BACKEND_FREE := tests/cli tests/coding tests/data tests/entropy_models \
+    tests/evaluation tests/recipes tests/tutorials tests/test_docs.py \
+    tests/test_package.py
 
 test: lint
 	KERAS_BACKEND=jax $(BIN)/pytest
 	KERAS_BACKEND=tensorflow $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
 	# Small models: more than one thread is spent waiting for the others.
 	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
+
+# The reference documentation, links checked, into build/site.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,62 @@
+"""Compile the equal-info windows of M1, or of counts, into a codebook.
+
+python -m recipes.build_codebook --config tiny --workdir runs/tiny
+
+From here on M1 is needed no more: the codebook is what encodes and decodes.
+"""
+
+import time
+
+import keras_hub
+
+from keras_nc.coding import Codebook
+from keras_nc.entropy_models import ByteLMModel
+from keras_nc.entropy_models import NGramModel
+from recipes import launch
+
+
+def run(setting):
+    """Build, unless it is done; return the stage's figures."""
+    path = setting.workdir / "codebook.json"
+    result = launch.read_json(path)
+    if result is not None:
+        return result
+    config = setting.config.codebook
+    launch.say(
+        f"Building a codebook of {config.window_bits}-bit windows from "
+        f"{config.entropy_model}"
+    )
+    start = time.perf_counter()
+    text = None
+    if config.entropy_model == "counts":
+        text = list(
+            launch.at_most(setting.documents("train"), config.text_bytes)
+        )
+        model = NGramModel.from_text(text)
+    else:
+        launch.need(setting.workdir / "m1" / "result.json", "train_m1")
+        model = ByteLMModel(
+            keras_hub.models.CausalLM.from_preset(
+                str(setting.workdir / "m1" / "preset")
+            )
+        )
+    codebook = Codebook.build(
+        model,
+        text,
+        window_bits=config.window_bits,
+        allocation=config.allocation,
+        rounds=config.rounds,
+    )
+    codebook.save(setting.workdir / "codebook.npz")
+    return launch.write_json(
+        path,
+        {
+            "seconds": time.perf_counter() - start,
+            "fingerprint": codebook.fingerprint,
+            "windows": int((codebook.token_lengths > 0).sum()),
+        },
+    )
+
+
+if __name__ == "__main__":
+    launch.main(run)

@@ -1,0 +1,200 @@
+"""What the recipes train, by name."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Sizes of a decoder; see `keras_nc.models.CompressedBackbone`."""
+
+    num_layers: int
+    num_heads: int
+    hidden_dim: int
+    intermediate_dim: int
+    position: str = "relative_bias"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One training run; see `keras_nc.training`."""
+
+    sequence_length: int  # T, tokens
+    batch_size: int  # B, sequences
+    steps: int
+    steps_per_epoch: int  # steps between checkpoints
+    optimizer: str = "adafactor"
+    learning_rate: float = 0.01  # at the peak
+    schedule: str = "rsqrt"
+    warmup_steps: int = 10_000
+    z_loss: float = 0.0
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Codebook:
+    """The windows; see `keras_nc.coding.Codebook.build`."""
+
+    window_bits: int = 16
+    token_bits: int | None = None  # None: one token per window
+    entropy_model: str = "m1"  # or "counts": n-grams of the text
+    allocation: str = "arithmetic"
+    rounds: int = 0  # of refitting counts to the window starts
+    text_bytes: int = 64_000_000  # of text to count in
+
+
+@dataclasses.dataclass(frozen=True)
+class SentencePiece:
+    """The subword baseline."""
+
+    vocabulary_size: int = 32_000
+    model_type: str = "unigram"
+    text_bytes: int = 64_000_000  # of text to train on
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that a workdir is made from."""
+
+    m1: Model
+    m1_training: Training
+    codebook: Codebook
+    sentencepiece: SentencePiece
+    m2: Model
+    m2_training: Training  # of the baselines, too: equal tokens
+    train_bytes: int | None = None  # most text to tokenize; None: all
+    held_out_bytes: int = 16_000_000  # most text to evaluate on at the end
+    probe_bytes: int = 1_000_000  # part of it that is scored during training
+    dtype: str = "float32"
+    prompts: int = 8  # held-out texts to continue
+    prompt_bytes: int = 200
+    continuation_bytes: int = 400
+
+
+def paper_model(num_layers, num_heads, hidden_dim):
+    """The paper's architecture (arXiv 2404.03626, section 3)."""
+    return Model(num_layers, num_heads, hidden_dim, 4 * hidden_dim)
+
+
+M1_3M = paper_model(3, 4, 256)
+PAPER_M1_TRAINING = Training(
+    sequence_length=1024,
+    batch_size=128,
+    steps=2_500_000,
+    steps_per_epoch=1_000,
+    z_loss=1e-4,
+)
+PAPER_M2_TRAINING = Training(
+    sequence_length=512,
+    batch_size=256,
+    steps=200_000,
+    steps_per_epoch=500,
+    z_loss=1e-4,
+)
+
+
+def paper(num_layers, num_heads, hidden_dim):
+    """The paper's runs: 200,000 * 256 * 512 = 26.2B tokens of M2."""
+    return Config(
+        m1=M1_3M,
+        m1_training=PAPER_M1_TRAINING,
+        codebook=Codebook(),
+        sentencepiece=SentencePiece(),
+        m2=paper_model(num_layers, num_heads, hidden_dim),
+        m2_training=PAPER_M2_TRAINING,
+        dtype="mixed_bfloat16",
+    )
+
+
+CONFIGS = {
+    # Seconds: shows that everything runs, and nothing else.
+    "smoke": Config(
+        m1=Model(1, 2, 32, 64),
+        m1_training=Training(
+            sequence_length=64,
+            batch_size=8,
+            steps=20,
+            steps_per_epoch=10,
+            optimizer="adamw",
+            warmup_steps=5,
+        ),
+        codebook=Codebook(window_bits=9, allocation="tunstall"),
+        sentencepiece=SentencePiece(512, "bpe"),
+        m2=Model(1, 2, 32, 64),
+        m2_training=Training(
+            sequence_length=64,
+            batch_size=8,
+            steps=20,
+            steps_per_epoch=10,
+            optimizer="adamw",
+            warmup_steps=5,
+        ),
+        train_bytes=200_000,
+        held_out_bytes=20_000,
+        probe_bytes=10_000,
+        prompts=2,
+        prompt_bytes=40,
+        continuation_bytes=16,
+    ),
+    # Minutes on two CPU cores: `make demo`.
+    "tiny": Config(
+        m1=Model(2, 4, 128, 512),
+        m1_training=Training(
+            sequence_length=128,
+            batch_size=16,
+            steps=1_500,
+            steps_per_epoch=100,
+            optimizer="adamw",
+            learning_rate=3e-3,
+            schedule="cosine",
+            warmup_steps=100,
+        ),
+        codebook=Codebook(window_bits=12, allocation="tunstall"),
+        sentencepiece=SentencePiece(4_096, "bpe"),
+        m2=Model(2, 4, 128, 512),
+        m2_training=Training(
+            sequence_length=128,
+            batch_size=16,
+            steps=400,
+            steps_per_epoch=25,
+            optimizer="adamw",
+            learning_rate=3e-3,
+            warmup_steps=50,
+        ),
+        probe_bytes=50_000,
+        prompts=4,
+        prompt_bytes=160,
+        continuation_bytes=240,
+    ),
+    # An hour on one GPU.
+    "small": Config(
+        m1=M1_3M,
+        m1_training=Training(
+            sequence_length=512,
+            batch_size=64,
+            steps=10_000,
+            steps_per_epoch=250,
+            optimizer="muon",
+            learning_rate=0.01,
+            schedule="cosine",
+            warmup_steps=200,
+        ),
+        codebook=Codebook(allocation="tunstall"),
+        sentencepiece=SentencePiece(65_536, "bpe"),
+        m2=paper_model(6, 8, 512),
+        m2_training=Training(
+            sequence_length=512,
+            batch_size=64,
+            steps=5_000,
+            steps_per_epoch=250,
+            optimizer="muon",
+            learning_rate=0.005,
+            warmup_steps=200,
+        ),
+        dtype="mixed_bfloat16",
+    ),
+    # The paper's, for accelerators and data of your own.
+    "paper_25m": paper(6, 8, 512),
+    "paper_113m": paper(12, 12, 768),
+    "paper_403m": paper(24, 16, 1024),
+    "paper_2b": paper(24, 32, 2048),
+}

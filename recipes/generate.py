@@ -1,0 +1,89 @@
+"""Continue held-out texts with the trained models, and time it.
+
+    python -m recipes.generate --config tiny --workdir runs/tiny
+
+Models that were not trained are left out.
+"""
+
+import time
+
+import keras_hub
+
+from recipes import launch
+from recipes import tokenize_corpus
+
+TOP_P = 0.9
+TEMPERATURE = 0.7
+
+
+def run(setting):
+    """Generate, unless it is done; return the stage's figures."""
+    path = setting.workdir / "generations.json"
+    result = launch.read_json(path)
+    if result is not None:
+        return result
+    prompts = choose_prompts(setting)
+    models = {}
+    for tokens in tokenize_corpus.TOKENS:
+        folder = setting.workdir / "models" / tokens
+        trained = launch.read_json(folder / "result.json")
+        if trained is not None:
+            launch.say(f"Generating with the model over {tokens}")
+            models[tokens] = continue_texts(setting, folder, tokens, prompts)
+    if not models:
+        launch.need(folder / "result.json", "train_m2")
+    return launch.write_json(
+        path,
+        {
+            "prompts": [text.decode(errors="replace") for text in prompts],
+            "sampling": f"top-p {TOP_P}, temperature {TEMPERATURE}",
+            "models": models,
+        },
+    )
+
+
+def choose_prompts(setting):
+    """The beginnings of the first held-out texts that are long enough."""
+    config = setting.config
+    prompts = []
+    for document in setting.documents("held_out"):
+        if len(document) >= 2 * config.prompt_bytes:
+            prompts.append(document[: config.prompt_bytes])
+        if len(prompts) == config.prompts:
+            break
+    if not prompts:
+        raise ValueError(
+            "No held-out document is long enough for a prompt of "
+            f"{config.prompt_bytes} bytes. Name longer ones with --held_out."
+        )
+    return prompts
+
+
+def continue_texts(setting, folder, tokens, prompts):
+    """Continue all prompts in one batch, twice: to compile, and to time."""
+    config = setting.config
+    model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
+    ratio = tokenize_corpus.run(setting, tokens)["bytes_per_token"]
+    encoded = model.preprocessor.tokenizer.encode_batch(prompts)[1]
+    longest = int((encoded[1:] - encoded[:-1]).max())
+    length = longest + 2 + int(config.continuation_bytes / ratio)
+    model.compile(
+        sampler=keras_hub.samplers.TopPSampler(
+            p=TOP_P, temperature=TEMPERATURE, seed=0
+        )
+    )
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        texts = model.generate(prompts, max_length=length, strip_prompt=True)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "continuations": [text.decode(errors="replace") for text in texts],
+        "bytes_per_second": sum(map(len, texts)) / seconds[1],
+        "first_call_seconds": seconds[0],
+        "tokens": length,
+    }
+
+
+if __name__ == "__main__":
+    launch.main(run)

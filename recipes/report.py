@@ -1,0 +1,261 @@
+"""The report of a workdir: Markdown, and the figures embedded in it."""
+
+import string
+
+import keras_hub
+
+from keras_nc import evaluation
+from keras_nc.coding.atomic import atomic_file
+from recipes import launch
+
+NAMES = {"windows": "windows", "bytes": "bytes", "sentencepiece": "pieces"}
+PARAGRAPH_BYTES = 400
+PROSE = (string.ascii_letters + " .,;'()-").encode()
+
+
+def write(setting, result):
+    """Write `report.md` and `figures/`.
+
+    Args:
+        setting: A `launch.Setting`.
+        result: What `evaluate.gather` returned.
+    """
+    figures = setting.workdir / "figures"
+    figures.mkdir(exist_ok=True)
+    histories = {
+        tokens: launch.read_json(
+            setting.workdir / "models" / tokens / "result.json"
+        )["history"]
+        for tokens in result["models"]
+    }
+    draw_curves(histories, figures)
+    draw_flops(result["models"], figures)
+    draw_segmentation(setting, result["models"], figures)
+    sections = [
+        heading(setting, result),
+        table(result, histories),
+        m1_section(result),
+        curves_section(),
+        seconds_section(result),
+        generation_section(setting),
+    ]
+    with atomic_file(setting.workdir / "report.md") as file:
+        file.write("\n\n".join(sections).encode() + b"\n")
+
+
+def label(tokens, row):
+    """What a model is called in tables and pictures."""
+    size = f"{row['vocabulary_size']:,}"
+    return {
+        "windows": f"M2, equal-info windows {size}",
+        "bytes": "bytes",
+        "sentencepiece": f"SentencePiece {size}",
+    }[tokens]
+
+
+def draw_curves(histories, figures):
+    """Held-out bits/byte over bytes and over seconds."""
+    curves = {
+        NAMES[tokens]: {
+            "bytes": [row["bytes"] for row in history],
+            "seconds": [row["seconds"] for row in history],
+            "bits_per_byte": [row["held_out_bits_per_byte"] for row in history],
+        }
+        for tokens, history in histories.items()
+    }
+    for against in ("bytes", "seconds"):
+        figure = evaluation.training_curves(curves, against)
+        evaluation.save_figure(figure, figures / f"bits_over_{against}.png")
+
+
+def draw_flops(models, figures):
+    """Bits/byte against FLOPs/byte, the logits' included."""
+    points = {
+        label(tokens, row): (
+            row["flops_per_byte"]["with_logits"],
+            row["bits_per_byte"],
+        )
+        for tokens, row in models.items()
+    }
+    figure = evaluation.bits_against_flops(points)
+    evaluation.save_figure(figure, figures / "bits_against_flops.png")
+
+
+def draw_segmentation(setting, kinds, figures):
+    """How each tokenizer cuts one paragraph of the held-out text."""
+    paragraph = choose_paragraph(setting.documents("held_out"))
+    rows = {}
+    for tokens in kinds:
+        if tokens != "bytes":
+            folder = setting.workdir / "models" / tokens / "preset"
+            tokenizer = keras_hub.models.CausalLM.from_preset(
+                str(folder)
+            ).preprocessor.tokenizer
+            ids = tokenizer.encode_batch([paragraph])[0].tolist()
+            rows[NAMES[tokens]] = pieces(tokenizer, ids)
+    if rows:
+        figure = evaluation.segmentation(rows)
+        evaluation.save_figure(figure, figures / "segmentation.png")
+
+
+def pieces(tokenizer, ids):
+    """The bytes of every window: of one id, or of several that make one."""
+    size = tokenizer.layout.tokens_per_window
+    return [
+        tokenizer.detokenize(ids[i : i + size])
+        for i in range(0, len(ids), size)
+    ]
+
+
+def choose_paragraph(documents):
+    """The first paragraph of plain prose that is neither short nor long."""
+    first = b""
+    for document in documents:
+        for paragraph in document.split(b"\n\n"):
+            paragraph = b" ".join(paragraph.split())
+            first = first or paragraph[:PARAGRAPH_BYTES]
+            long = PARAGRAPH_BYTES // 2 < len(paragraph) <= PARAGRAPH_BYTES
+            if long and all(byte in PROSE for byte in paragraph):
+                return paragraph
+    return first
+
+
+def heading(setting, result):
+    """Title and conditions."""
+    models = result["models"]
+    tokens = next(iter(models.values()))["train_tokens"]
+    data = ", ".join(setting.data)
+    return (
+        f"# keras_nc: configuration `{setting.name}`\n\n"
+        f"Text: `{data}`; {result['held_out_bytes']:,} bytes in "
+        f"{result['held_out_documents']:,} documents are held out, the same "
+        f"for every row. Every model saw {tokens:,} tokens. Backend: "
+        f"{result['backend']}, {setting.config.dtype}; Keras "
+        f"{result['keras']}, Python {result['python']}; {result['machine']}."
+    )
+
+
+def table(result, histories):
+    """The one table."""
+    seconds = result["equal_seconds"]
+    lines = [
+        f"| model | vocabulary | parameters | bytes/token | uniform | unigram "
+        f"| bits/byte, equal tokens | bits/byte, equal seconds ({seconds:,.0f} "
+        "s) | FLOPs/byte, paper | FLOPs/byte, run | FLOPs/byte, with logits "
+        "| encode MB/s |",
+        "|---" + "|---:" * 11 + "|",
+    ]
+    for tokens, row in result["models"].items():
+        flops = row["flops_per_byte"]
+        at = at_seconds(histories[tokens], seconds)
+        lines.append(
+            f"| {label(tokens, row)} | {row['vocabulary_size']:,} "
+            f"| {row['parameters']:,} | {row['bytes_per_token']:.3f} "
+            f"| {row['uniform']:.3f} | {row['unigram']:.3f} "
+            f"| **{row['bits_per_byte']:.3f}** | {at} "
+            f"| {flops['paper']:,.0f} | {flops['run']:,.0f} "
+            f"| {flops['with_logits']:,.0f} "
+            f"| {row['encode_mb_per_second']:,.1f} |"
+        )
+    return "\n".join(lines) + (
+        "\n\nBits per byte of held-out text: bits of all tokens, end of text "
+        "included, over the bytes they stand for. *Uniform* and *unigram* are "
+        "models that know nothing, or how frequent each token is. *Equal "
+        "seconds* is each model's last score on the probe (a part of the "
+        "held-out text, scored during training) after as many seconds of "
+        "training as the fastest took in all. FLOPs: *paper* counts "
+        "parameters without embeddings, and M1 on every byte; *run* leaves M1 "
+        "out, for a codebook needs none; *with logits* adds the product that "
+        "gives the logits."
+    )
+
+
+def at_seconds(history, seconds):
+    """The last probe score within so many seconds of training."""
+    scores = [
+        row["held_out_bits_per_byte"]
+        for row in history
+        if row["seconds"] <= seconds
+    ]
+    return f"{scores[-1]:.3f}" if scores else "none yet"
+
+
+def m1_section(result):
+    """M1 beside the classic compressors."""
+    m1 = result["m1"]
+    rows = {
+        f"M1 ({m1['bytes']:,} bytes seen)": m1["bits_per_byte"],
+        **result["compressors"],
+    }
+    lines = [f"| {name} | {bits:.3f} |" for name, bits in rows.items()]
+    return (
+        "## M1 beside compressors\n\n"
+        "Bits per byte of the same held-out text. The compressors see it as "
+        "one stream; M1 learned from the training text and sees no further "
+        "back than its sequence.\n\n"
+        "| | bits/byte |\n|---|---:|\n" + "\n".join(lines)
+    )
+
+
+def curves_section():
+    """The pictures."""
+    return (
+        "## Pictures\n\n"
+        "![Bits per byte over bytes of text](figures/bits_over_bytes.png)\n\n"
+        "![Bits per byte over seconds of training]"
+        "(figures/bits_over_seconds.png)\n\n"
+        "![Bits per byte against FLOPs per byte]"
+        "(figures/bits_against_flops.png)\n\n"
+        "One held-out paragraph, as each tokenizer cuts it:\n\n"
+        "![Windows and pieces of one paragraph](figures/segmentation.png)"
+    )
+
+
+def seconds_section(result):
+    """Seconds of every stage."""
+    stages = {
+        "train M1": result["m1"]["seconds"],
+        "build the codebook": result["codebook"]["seconds"],
+    }
+    if result["sentencepiece_seconds"] is not None:
+        stages["train SentencePiece"] = result["sentencepiece_seconds"]
+    for tokens, row in result["models"].items():
+        stages[f"tokenize into {NAMES[tokens]}"] = row["tokenize_seconds"]
+        stages[f"train over {NAMES[tokens]}"] = row["train_seconds"]
+        stages[f"score over {NAMES[tokens]}"] = row["score_seconds"]
+    lines = [f"| {name} | {value:,.1f} |" for name, value in stages.items()]
+    return "## Seconds\n\n| stage | seconds |\n|---|---:|\n" + "\n".join(lines)
+
+
+def generation_section(setting):
+    """What the models write, and how fast."""
+    generated = launch.read_json(setting.workdir / "generations.json")
+    if generated is None:
+        return "## Text\n\nNothing was generated: run `recipes.generate`."
+    models = generated["models"]
+    lines = [
+        f"| {NAMES[tokens]} | {row['bytes_per_second']:,.0f} "
+        f"| {row['first_call_seconds']:,.1f} |"
+        for tokens, row in models.items()
+    ]
+    parts = [
+        "## Text\n\n"
+        f"Continuations of held-out texts ({generated['sampling']}), all "
+        "prompts in one batch; the second call is timed, the first one "
+        "compiles.\n\n"
+        "| model | bytes/s | first call, s |\n|---|---:|---:|\n"
+        + "\n".join(lines)
+    ]
+    for i, prompt in enumerate(generated["prompts"]):
+        parts.append(f"### Prompt {i + 1}\n\n{quote(prompt)}")
+        for tokens, row in models.items():
+            text = row["continuations"][i]
+            parts.append(
+                f"The model over **{NAMES[tokens]}** goes on:\n\n{quote(text)}"
+            )
+    return "\n\n".join(parts)
+
+
+def quote(text):
+    """Text as an indented block, which no character in it can end."""
+    return "\n".join(f"    {line}" for line in text.split("\n"))

@@ -1,0 +1,86 @@
+"""What training M1, M2 and the baselines has in common."""
+
+import dataclasses
+import time
+
+import keras
+
+from keras_nc.evaluation import bits_per_byte
+from keras_nc.metrics import BitsPerByte
+from keras_nc.training import get_optimizer
+from keras_nc.training import resumable_fit
+from recipes import launch
+
+
+def train(setting, folder, make_model, training, shards, label):
+    """Train a model, score it on all held-out text, save it as a preset.
+
+    Args:
+        setting: A `launch.Setting`.
+        folder: Where the run goes: `preset/`, `metrics.csv`, `result.json`.
+        make_model: A function that creates the model.
+        training: A `configs.Training`.
+        shards: dict of `TokenShards` by split.
+        label: str. What the progress line says.
+
+    Returns:
+        The stage's figures, a dict.
+    """
+    result = launch.read_json(folder / "result.json")
+    if result is not None:
+        return result
+    keras.utils.set_random_seed(training.seed)
+    model = make_model()
+    model.compile(
+        optimizer=get_optimizer(
+            training.optimizer,
+            training.learning_rate,
+            schedule=training.schedule,
+            warmup_steps=training.warmup_steps,
+            steps=training.steps,
+        ),
+        weighted_metrics=[
+            BitsPerByte(bytes_per_token=shards["train"].bytes_per_token)
+        ],
+        z_loss=training.z_loss,
+    )
+    history = resumable_fit(
+        model,
+        shards["train"],
+        folder,
+        sequence_length=training.sequence_length,
+        batch_size=training.batch_size,
+        steps=training.steps,
+        steps_per_epoch=training.steps_per_epoch,
+        seed=training.seed,
+        held_out=shards["probe"],
+        label=label,
+    )
+    launch.say(f"{label}: scoring the held-out text")
+    start = time.perf_counter()
+    score = bits_per_byte(
+        model,
+        shards["held_out"],
+        sequence_length=training.sequence_length,
+        batch_size=training.batch_size,
+        progress=False,
+    )
+    score_seconds = time.perf_counter() - start
+    # A preset is for generating and further training: the run's own optimizer
+    # and metric stay with its checkpoint.
+    model.compile()
+    model.save_to_preset(folder / "preset")
+    launch.say(f"{label}: {score:.3f} bits/byte of held-out text")
+    return launch.write_json(
+        folder / "result.json",
+        {
+            "bits_per_byte": score,
+            "training": dataclasses.asdict(training),
+            "backend": keras.backend.backend(),
+            "tokens": history[-1]["tokens"],
+            "bytes": history[-1]["bytes"],
+            "seconds": history[-1]["seconds"],
+            "score_seconds": score_seconds,
+            "history": history,
+        },
+    )

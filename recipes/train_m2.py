@@ -1,0 +1,49 @@
+"""Train M2 over windows, or a baseline over bytes or SentencePiece.
+
+    python -m recipes.train_m2 --config tiny --workdir runs/tiny
+    python -m recipes.train_m2 --config tiny --workdir runs/tiny --tokens bytes
+
+All are trained by the same recipe on equally many tokens, as in the paper.
+"""
+
+import dataclasses
+
+from keras_nc.models import CompressedBackbone
+from keras_nc.models import CompressedCausalLM
+from keras_nc.models import CompressedCausalLMPreprocessor
+from recipes import launch
+from recipes import tokenize_corpus
+from recipes.train import train
+
+
+def run(setting, tokens=None):
+    """Train, unless it is done; return the stage's figures."""
+    tokens = tokens or tokenize_corpus.TOKENS_FLAG.value
+    config = setting.config
+    shards = tokenize_corpus.open_shards(setting, tokens)
+    tokenizer = tokenize_corpus.get_tokenizer(setting, tokens)
+
+    def make_model():
+        return CompressedCausalLM(
+            CompressedBackbone(
+                tokenizer.vocabulary_size(),
+                **dataclasses.asdict(config.m2),
+                dtype=config.dtype,
+            ),
+            CompressedCausalLMPreprocessor(
+                tokenizer, config.m2_training.sequence_length
+            ),
+        )
+
+    return train(
+        setting,
+        setting.workdir / "models" / tokens,
+        make_model,
+        config.m2_training,
+        shards,
+        f"M2 over {tokens}" if tokens == "windows" else f"Baseline {tokens}",
+    )
+
+
+if __name__ == "__main__":
+    launch.main(run)

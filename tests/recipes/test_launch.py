@@ -1,0 +1,190 @@
+"""What bad input gets: one line that says what to do, exit code 2."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from recipes import configs
+from recipes import launch
+from recipes import tokenize_corpus
+from recipes import train_m2
+
+TEXTS = [f"Text number {i}, of no great interest. ".encode() for i in range(99)]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for i, text in enumerate(TEXTS):
+        (folder / f"{i}.txt").write_bytes(text)
+    return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """A function that runs a recipe with flags; exit code and line."""
+
+    def run(*arguments, recipe=lambda setting: None):
+        flags.FLAGS.unparse_flags()
+        monkeypatch.setattr(sys, "argv", ["recipe.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            launch.main(recipe)
+        return exit_.value.code, capsys.readouterr().err
+
+    yield run
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(["tests"])
+
+
+def check(outcome, *words):
+    code, said = outcome
+    assert code == 2
+    *progress, line = said.splitlines()
+    assert progress in ([], ["Tokenizing into bytes"])
+    assert line.startswith("recipe: error: ")
+    for word in words:
+        assert word in line, line
+
+
+def test_unknown_config(command, tmp_path):
+    workdir = tmp_path / "new"
+    check(command("--config", "huge", "--workdir", workdir), "tiny", "huge")
+    assert not workdir.exists()
+
+
+def test_missing_workdir(command):
+    check(command("--config", "smoke"), "--workdir")
+
+
+def test_unknown_flag(command):
+    check(command("--workers", "3"), "--help")
+
+
+def test_arguments_that_are_no_flags(command):
+    check(command("tiny"), "tiny")
+
+
+def test_missing_files(command, tmp_path):
+    workdir = tmp_path / "new"
+    outcome = command("--workdir", workdir, "--data", tmp_path / "no*.txt")
+    check(outcome, "no*.txt", "matches none")
+    assert not workdir.exists()
+
+
+def test_a_workdir_that_cannot_be_made(command, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    check(command("--workdir", tmp_path / "file" / "new"), "Check the path")
+
+
+def test_a_workdir_of_another_configuration(command, tmp_path, data):
+    flags_ = ("--workdir", tmp_path / "new", "--data", data / "*.txt")
+    assert command("--config", "smoke", *flags_)[0] in (None, 0)
+    assert command("--config", "smoke", *flags_)[0] in (None, 0)
+    check(command("--config", "tiny", *flags_), "another --workdir", "smoke")
+
+
+def test_a_workdir_with_other_files(command, data):
+    check(command("--workdir", data), "no recipe made")
+
+
+def test_empty_data(command, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    outcome = command(
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", tmp_path / "empty.txt"),
+        recipe=lambda setting: tokenize_corpus.run(setting, "bytes"),
+    )
+    check(outcome, "train", "--data")
+
+
+def test_unreadable_data(command, tmp_path):
+    (tmp_path / "damaged.jsonl").write_text("{")
+    outcome = command(
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", tmp_path / "damaged.jsonl"),
+        recipe=lambda setting: tokenize_corpus.run(setting, "bytes"),
+    )
+    check(outcome, "damaged.jsonl", "line 1")
+
+
+def test_a_stage_that_lacks_another(command, tmp_path, data):
+    outcome = command(
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", data / "*.txt"),
+        recipe=lambda setting: train_m2.run(setting, "windows"),
+    )
+    check(outcome, "recipes.tokenize_corpus")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
+def test_no_space_left(command, tmp_path, data):
+    """A limit on file sizes fails as a full disk does: while writing."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
+    try:
+        outcome = command(
+            *("--config", "smoke", "--workdir", tmp_path / "new"),
+            *("--data", data / "*.txt"),
+            recipe=lambda setting: tokenize_corpus.run(setting, "bytes"),
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    check(outcome, "disk")
+    tokens = tmp_path / "new" / "tokens" / "bytes"
+    assert not (tokens / "result.json").exists()
+    assert not list(tokens.rglob("*.tmp*"))
+
+
+def test_an_unsupported_backend():
+    result = subprocess.run(
+        [sys.executable, "-m", "recipes.train_m1"],
+        env={**os.environ, "KERAS_BACKEND": "theano"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("recipes: error: ")
+    assert result.stderr.count("\n") == 1
+    assert "theano" in result.stderr
+
+
+def test_held_out_text_is_no_training_text(data):
+    config = configs.CONFIGS["smoke"]
+    setting = launch.Setting("smoke", config, None, data=(str(data / "*.txt"),))
+    train = set(setting.documents("train"))
+    held_out = set(setting.documents("held_out"))
+    assert held_out and not train & held_out
+    assert train | held_out == set(TEXTS)
+    assert set(setting.documents("probe")) <= held_out
+
+
+def test_held_out_files_are_used(data, tmp_path):
+    (tmp_path / "other.txt").write_bytes(b"held out")
+    setting = launch.Setting(
+        "smoke",
+        configs.CONFIGS["smoke"],
+        None,
+        data=(str(data / "*.txt"),),
+        held_out=(str(tmp_path / "other.txt"),),
+    )
+    assert list(setting.documents("held_out")) == [b"held out"]
+    assert sorted(setting.documents("train")) == sorted(TEXTS)
+
+
+def test_the_papers_configurations():
+    paper = configs.CONFIGS["paper_2b"]
+    training = paper.m2_training
+    assert (training.sequence_length, training.batch_size) == (512, 256)
+    tokens = training.steps * training.batch_size * training.sequence_length
+    assert tokens == pytest.approx(26.2e9, rel=0.01)
+    assert (training.optimizer, training.schedule) == ("adafactor", "rsqrt")
+    assert training.z_loss == 1e-4
+    assert paper.m2 == configs.Model(24, 32, 2048, 8192)
+    for config in configs.CONFIGS.values():
+        for run in (config.m1_training, config.m2_training):
+            assert run.steps % run.steps_per_epoch == 0
