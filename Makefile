@@ -33,16 +33,19 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Much of a test's time is compilation on one core: two files at a time.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
+
 # What does not depend on the backend is tested once, with the first one.
 BACKEND_FREE := tests/cli tests/coding tests/data tests/entropy_models \
     tests/evaluation tests/recipes tests/tutorials tests/test_docs.py \
     tests/test_package.py
 
 test: lint
-	KERAS_BACKEND=jax $(BIN)/pytest
-	KERAS_BACKEND=tensorflow $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
+	KERAS_BACKEND=jax $(PYTEST)
+	KERAS_BACKEND=tensorflow $(PYTEST) $(BACKEND_FREE:%=--ignore=%)
 	# Small models: more than one thread is spent waiting for the others.
-	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(BIN)/pytest $(BACKEND_FREE:%=--ignore=%)
+	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) $(BACKEND_FREE:%=--ignore=%)
 
 # The reference documentation, links checked, into build/site.
 docs: $(VENV)/installed

@@ -201,18 +201,24 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def setting_from_flags():
-    """The setting that the flags ask for, its workdir claimed."""
+def config_from_flags():
+    """The `Config` that --config names."""
     if _CONFIG.value not in CONFIGS:
         raise ValueError(
             f"--config must be one of {', '.join(CONFIGS)}. "
             f"Received: {_CONFIG.value}"
         )
+    return CONFIGS[_CONFIG.value]
+
+
+def setting_from_flags():
+    """The setting that the flags ask for, its workdir claimed."""
+    config = config_from_flags()
     if not _WORKDIR.value:
         raise ValueError("Say with --workdir where everything shall go.")
     setting = Setting(
         _CONFIG.value,
-        CONFIGS[_CONFIG.value],
+        config,
         pathlib.Path(_WORKDIR.value),
         tuple(_DATA.value),
         tuple(_HELD_OUT.value),

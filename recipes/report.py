@@ -138,36 +138,61 @@ def heading(setting, result):
 def table(result, histories):
     """The one table."""
     seconds = result["equal_seconds"]
-    lines = [
-        f"| model | vocabulary | parameters | bytes/token | uniform | unigram "
-        f"| bits/byte, equal tokens | bits/byte, equal seconds ({seconds:,.0f} "
-        "s) | FLOPs/byte, paper | FLOPs/byte, run | FLOPs/byte, with logits "
-        "| encode MB/s |",
-        "|---" + "|---:" * 11 + "|",
+    columns = [
+        "model",
+        "vocabulary",
+        "parameters",
+        "bytes/token",
+        "uniform",
+        "unigram",
+        "**bits/byte**",
+        "probe, equal tokens",
+        f"probe, equal seconds ({seconds:,.0f} s)",
+        "FLOPs/byte, paper",
+        "FLOPs/byte, run",
+        "FLOPs/byte, with logits",
+        "encode MB/s",
     ]
+    lines = [as_row(columns), "|---" + "|---:" * (len(columns) - 1) + "|"]
     for tokens, row in result["models"].items():
         flops = row["flops_per_byte"]
-        at = at_seconds(histories[tokens], seconds)
+        history = histories[tokens]
         lines.append(
-            f"| {label(tokens, row)} | {row['vocabulary_size']:,} "
-            f"| {row['parameters']:,} | {row['bytes_per_token']:.3f} "
-            f"| {row['uniform']:.3f} | {row['unigram']:.3f} "
-            f"| **{row['bits_per_byte']:.3f}** | {at} "
-            f"| {flops['paper']:,.0f} | {flops['run']:,.0f} "
-            f"| {flops['with_logits']:,.0f} "
-            f"| {row['encode_mb_per_second']:,.1f} |"
+            as_row(
+                [
+                    label(tokens, row),
+                    f"{row['vocabulary_size']:,}",
+                    f"{row['parameters']:,}",
+                    f"{row['bytes_per_token']:.3f}",
+                    f"{row['uniform']:.3f}",
+                    f"{row['unigram']:.3f}",
+                    f"**{row['bits_per_byte']:.3f}**",
+                    f"{history[-1]['held_out_bits_per_byte']:.3f}",
+                    at_seconds(history, seconds),
+                    f"{flops['paper']:,.0f}",
+                    f"{flops['run']:,.0f}",
+                    f"{flops['with_logits']:,.0f}",
+                    f"{row['encode_mb_per_second']:,.1f}",
+                ]
+            )
         )
     return "\n".join(lines) + (
-        "\n\nBits per byte of held-out text: bits of all tokens, end of text "
-        "included, over the bytes they stand for. *Uniform* and *unigram* are "
-        "models that know nothing, or how frequent each token is. *Equal "
-        "seconds* is each model's last score on the probe (a part of the "
-        "held-out text, scored during training) after as many seconds of "
-        "training as the fastest took in all. FLOPs: *paper* counts "
-        "parameters without embeddings, and M1 on every byte; *run* leaves M1 "
-        "out, for a codebook needs none; *with logits* adds the product that "
-        "gives the logits."
+        "\n\nBits per byte of held-out text, after equally many tokens of "
+        "training: bits of all tokens, end of text included, over the bytes "
+        "they stand for. *Uniform* and *unigram* are models that know nothing, "
+        "or how frequent each token is. The *probe* is the part of the "
+        "held-out text that is scored during training: *equal tokens* at the "
+        "end, *equal seconds* when each model had trained as long as the "
+        "fastest did in all. FLOPs: *paper* counts parameters without "
+        "embeddings, and M1 on every byte; *run* leaves M1 out, for a codebook "
+        "needs none; *with logits* adds the product that gives the logits. "
+        "Encoding: the held-out text in one call, on one core."
     )
+
+
+def as_row(cells):
+    """One line of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def at_seconds(history, seconds):

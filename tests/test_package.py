@@ -73,13 +73,12 @@ def test_importing_is_cheap():
         import sys
         import time
         import keras_hub
-        start = time.perf_counter()
+        start = time.process_time()  # the machine may be busy
         import keras_nc
-        print(time.perf_counter() - start)
+        print(time.process_time() - start)
         assert "numba" not in sys.modules
     """
-    # Three tries, for a machine may be busy with something else.
-    assert any(float(run_script(code).split()[-1]) < 0.5 for _ in range(3))
+    assert float(run_script(code).split()[-1]) < 0.5
 
 
 def test_importing_needs_no_tensorflow():

@@ -25,9 +25,32 @@ def distance_buckets(num_buckets, max_distance):
     return np.where(distances < exact, distances, buckets).astype("int32")
 
 
+def near_first(buckets, num_buckets, num_heads):
+    """Biases to begin with: every head looks near, each at a scale of its own.
+
+    Minus a slope times the smallest distance of the bucket, with the slopes
+    `2^(1 - 8 h / H)` (as in ALiBi, Press et al., 2022, but for their factor).
+    Heads that begin by looking everywhere alike must first find the last few
+    tokens, and spend most of a short training on that.
+
+    Args:
+        buckets: What `distance_buckets` returned.
+        num_buckets: int. Number of buckets.
+        num_heads: int, `H`.
+
+    Returns:
+        A float32 array of shape `(num_buckets, H)`.
+    """
+    nearest = np.searchsorted(buckets, np.arange(num_buckets))
+    slopes = 2.0 ** (1 - 8 * np.arange(num_heads) / num_heads)
+    return (-nearest[:, None] * slopes).astype("float32")
+
+
 @keras.saving.register_keras_serializable(package="keras_nc")
 class RelativeBias(keras.layers.Layer):
     """Bias added to attention scores, one scalar per head and distance bucket.
+
+    Biases are learned; they begin as `near_first` says.
 
     Args:
         num_heads: int. Number of attention heads, `H`.
@@ -69,9 +92,13 @@ class RelativeBias(keras.layers.Layer):
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.num_buckets, self.num_heads),
-            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            initializer=self._initial_biases,
         )
         self.built = True
+
+    def _initial_biases(self, shape, dtype=None):
+        biases = near_first(self._buckets, *shape)
+        return ops.convert_to_tensor(biases, dtype)
 
     def call(self, queries, keys=None):
         """Biases of queries over keys."""

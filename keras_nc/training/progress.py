@@ -3,7 +3,6 @@
 import sys
 
 import keras
-import rich.progress
 
 
 class TrainingProgress(keras.callbacks.Callback):
@@ -38,6 +37,10 @@ class TrainingProgress(keras.callbacks.Callback):
         """Show the bar."""
         if sys.stderr is None or not sys.stderr.isatty():
             return
+        # Here, because importing it takes a tenth of a second.
+        import rich.console
+        import rich.progress
+
         self._bar = rich.progress.Progress(
             "{task.description}",
             rich.progress.BarColumn(),

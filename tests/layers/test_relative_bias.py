@@ -6,6 +6,7 @@ import pytest
 
 from keras_nc.layers import RelativeBias
 from keras_nc.layers.relative_bias import distance_buckets
+from keras_nc.layers.relative_bias import near_first
 
 
 def t5_bucket(distance, num_buckets, max_distance):
@@ -39,6 +40,23 @@ def test_diagonals_equal_a_look_up_per_pair(length):
         for j in range(i + 1):
             expected = table[buckets[min(i - j, 20)]]
             np.testing.assert_array_equal(slow[:, i, j], expected)
+
+
+def test_heads_begin_by_looking_near():
+    layer = RelativeBias(num_heads=4, num_buckets=8, max_distance=20)
+    bias = keras.ops.convert_to_numpy(layer(np.arange(10, dtype="int32")))
+    last = bias[:, -1, ::-1]  # of the last query, by distance
+    assert (last[:, 0] == 0).all()
+    assert (np.diff(last, axis=1) <= 0).all()
+    np.testing.assert_allclose(last[:, 1], [-2, -0.5, -0.125, -0.03125])
+
+
+@pytest.mark.parametrize("buckets, distance", [(2, 3), (64, 65), (32, 128)])
+def test_every_bucket_has_a_bias_to_begin_with(buckets, distance):
+    table = distance_buckets(buckets, distance)
+    biases = near_first(table, buckets, num_heads=3)
+    assert biases.shape == (buckets, 3)
+    assert np.isfinite(biases).all()
 
 
 def test_config_round_trip():
