@@ -19,7 +19,7 @@ from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 from recipes import launch
 
-_STEPS = flags.DEFINE_integer("steps", 5, "Steps to time, after two.", 1)
+_STEPS = flags.DEFINE_integer("steps", 20, "Steps to time, after two.", 1)
 
 
 def run(argv):

@@ -1,0 +1,82 @@
+"""Run the examples of pages, each page in its folder and in its order.
+
+    python -m tests.page_runner pages.json results.json
+
+A page is `{"folder": str, "steps": [...]}`. A step is `{"python": source,
+"file": str, "line": int}` or `{"command": [...], "environment": {...}}`.
+Python steps of a page share a namespace; importing Keras once for all pages is
+what makes this quick. The result of a page is `{"outputs": [...], "error":
+str}`. The output of a step is a list of `[line, text]`: of each statement that
+printed, its last line and what it printed; of a command, line 0 and its
+standard output.
+"""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import traceback
+
+
+def run_python(source, file, line, namespace):
+    """Run statement by statement, so that outputs can be told apart."""
+    outputs = []
+    for statement in ast.parse(source, file).body:
+        end = statement.end_lineno
+        ast.increment_lineno(statement, line - 1)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            module = ast.Module([statement], [])
+            exec(compile(module, file, "exec"), namespace)
+        if printed.getvalue():
+            outputs.append([end, printed.getvalue()])
+    return outputs
+
+
+def run_command(command, environment):
+    """Run a command; its failure is an error of the page."""
+    result = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        raise RuntimeError(
+            f"{command} ended with exit code {result.returncode}:\n"
+            f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+        )
+    return [[0, result.stdout]]
+
+
+def run_page(folder, steps):
+    """Run the steps of a page; give its result."""
+    os.chdir(folder)
+    # Classes of examples live in the module of a script, as they would.
+    namespace = {"__name__": "__main__"}
+    outputs = []
+    try:
+        for step in steps:
+            if "command" in step:
+                outputs.append(run_command(**step))
+            else:
+                where = step["file"], step["line"]
+                outputs.append(run_python(step["python"], *where, namespace))
+    except BaseException:  # an example may exit, too
+        return {"outputs": outputs, "error": traceback.format_exc()}
+    return {"outputs": outputs, "error": ""}
+
+
+def main():
+    """Run all pages and write their results."""
+    given, results = (pathlib.Path(path).resolve() for path in sys.argv[1:])
+    pages = [run_page(**page) for page in json.loads(given.read_text())]
+    results.write_text(json.dumps(pages))
+
+
+if __name__ == "__main__":
+    main()
