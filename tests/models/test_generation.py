@@ -49,8 +49,14 @@ def uncached_greedy(causal_lm, prompt, length):
     while len(ids) < length:
         window, phase = divmod(len(ids) - start, per_window)
         fit = codes
-        if window == 0:
-            fit = codes[(codes >= encoded.low) & (codes < encoded.high)]
+        generated = tokenizer.detokenize(
+            ids[start : start + window * per_window], skip_special=True
+        )
+        free = len(generated) >= len(encoded.remainder)
+        if not free:
+            low, high, others = encoded.choices[len(generated)]
+            inside = (codes >= low) & (codes < high)
+            fit = codes[inside | np.isin(codes, others)]
         if per_window == 1:
             allowed = fit.tolist()
         else:
@@ -60,7 +66,7 @@ def uncached_greedy(causal_lm, prompt, length):
             so_far = np.array(ids[len(ids) - phase :], dtype=int)
             fits = (spelled[:, :phase] == so_far).all(axis=1)
             allowed = sorted(set(spelled[fits, phase].tolist()))
-        if phase == 0 and (window or not encoded.remainder):
+        if phase == 0 and free:
             allowed.append(2)
         token_ids = np.zeros((1, length), "int32")
         token_ids[0, : len(ids)] = ids
@@ -277,7 +283,7 @@ def test_remainders_constrain_only_the_first_window(codebooks):
             continue
         cut_short += 1
         low, high = codebook.prefix_range(prompt.remainder)
-        assert (prompt.low, prompt.high) == (low, high)
+        assert prompt.choices[0] == (low, high, [])
         starts = [codebook.token_bytes(i) for i in range(low, high)]
         assert all(window.startswith(prompt.remainder) for window in starts)
     assert cut_short > 10
