@@ -72,7 +72,12 @@ def _print_windows(console, codebook, top):
     ids = np.flatnonzero(codebook.token_lengths)
     windows = {int(i): codebook.token_bytes(i) for i in ids}
     # Of a run of spaces and all shorter runs, the longest says enough.
-    leaves = [i for i, w in windows.items() if not codebook.remainder_length(w)]
+    following = [*list(windows.values())[1:], b""]
+    leaves = [
+        i
+        for (i, window), after in zip(windows.items(), following, strict=True)
+        if not after.startswith(window)
+    ]
     longest = heapq.nsmallest(top, leaves, key=lambda i: (-len(windows[i]), i))
     rows = [(i, len(windows[i]), quoted(windows[i])) for i in longest]
     title = "Longest windows that no other window begins with"

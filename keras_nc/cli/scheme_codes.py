@@ -70,6 +70,6 @@ class SchemeCodes:
         """Give the bytes of one id."""
         return self._scheme.token_bytes(token_id)
 
-    def remainder_length(self, data):
-        """Tokens end where blocks end: 0, at a cost of a token a block."""
-        return 0
+    def encode_part(self, data):
+        """Tokens end where blocks end, at a cost of a token a block."""
+        return self.encode(data), len(data)

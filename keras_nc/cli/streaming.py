@@ -28,8 +28,8 @@ def read_blocks(source, progress=ignore):
 def encode_blocks(codebook, blocks):
     """Encode a text that comes in blocks as if it came in one piece.
 
-    The end of a block does not cut a window: if the last window may grow, its
-    bytes wait for the next block.
+    The end of a block does not cut a window: bytes whose windows may still
+    change wait for the next block.
 
     Args:
         codebook: a `Codebook`, or what `load_codebook` gives.
@@ -51,12 +51,8 @@ def encode_blocks(codebook, blocks):
     rest = b""
     for block in blocks:
         text = rest + block
-        codes = codebook.encode(text)
-        rest = b""
-        if len(codes):
-            last = codebook.token_bytes(codes[-1])
-            if codebook.remainder_length(last):
-                rest, codes = last, codes[:-1]
+        codes, settled = codebook.encode_part(text)
+        rest = text[settled:]
         if len(codes):
             yield codes
     if rest:

@@ -55,10 +55,11 @@ class Trie:
         ids, id_offsets, _ = self._encode(text, offsets)
         return ids, id_offsets
 
-    def settled(self, text):
-        """Count the bytes whose windows no continuation changes."""
-        opened = self._encode(text, np.array([0, text.size], np.int64))[2]
-        return text.size if opened < 0 else int(opened)
+    def encode_part(self, text):
+        """Encode a text; count the bytes whose windows no more text changes."""
+        offsets = np.array([0, text.size], np.int64)
+        ids, _, opened = self._encode(text, offsets)
+        return ids, text.size if opened < 0 else int(opened)
 
     def _encode(self, text, offsets):
         encode, *tables = self._kernel_for(text, offsets)

@@ -229,6 +229,38 @@ class Codebook:
         """
         return self._trie.encode(*join_documents(documents))
 
+    def encode_part(self, data):
+        r"""Cut bytes of which more will follow, as far as the cut is sure.
+
+        A text can so be encoded part by part: each with what is left of the
+        part before in front of it, and the last by `encode`.
+
+        Args:
+            data: bytes-like object, from a window's start on.
+
+        Returns:
+            Ids of the windows that no more text changes, uint16 of shape
+            (T,), and how many bytes they stand for.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=10)
+        >>> ids, settled = codebook.encode_part(b"a\0a")
+        >>> codebook.decode(ids), settled
+        (b'a\x00', 2)
+        """
+        array = as_byte_array(data)
+        ids, settled = self._trie.encode_part(array)
+        ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
+        count = int(np.searchsorted(ends, settled, side="right"))
+        if "aligned" in self.parse:
+            # What is left must be cut alone as it is here. Only the boundary
+            # after a second space asks for a byte before the window.
+            while count and _is_second_space(array, ends[count - 1]):
+                count -= 1
+        return ids[:count], int(ends[count - 1]) if count else 0
+
     def decode(self, ids, skip_special=False):
         """Give the bytes that ids stand for.
 
@@ -350,7 +382,7 @@ class Codebook:
         0
         """
         array = as_byte_array(data)
-        return array.size - self._trie.settled(array)
+        return array.size - self._trie.encode_part(array)[1]
 
     def continuations(self, data):
         r"""Tell which windows may come next where data are to be continued.
@@ -484,3 +516,9 @@ class Codebook:
             f"windows={np.count_nonzero(self._token_lengths)}, "
             f"fingerprint={self.fingerprint[:12]!r})"
         )
+
+
+def _is_second_space(array, at):
+    """Whether a byte is a space after a space, the last one of the run."""
+    near = array[at - 1 : at + 2].tobytes()
+    return near[:2] == b"  " and near[2:] != b" "

@@ -126,12 +126,11 @@ class EqualInfoScheme(Scheme):
         """Commit all windows but those that more text could still change."""
         choices = self.codebook.continuations(prompt)
         committed = len(prompt) - len(choices)
-        ids, _ = self.encode_batch([prompt])
         codes = self.codebook.encode(prompt)
         ends = np.cumsum(self.codebook.token_lengths[codes])
-        kept = int(np.searchsorted(ends, committed, side="right"))
-        kept *= self.window_bits // self.token_bits
-        return Prompt(ids[:kept].astype("int32"), prompt[committed:], choices)
+        codes = codes[: np.searchsorted(ends, committed, side="right")]
+        ids = split_codes(codes, self.window_bits, self.token_bits)
+        return Prompt(ids, prompt[committed:], choices)
 
     def get_config(self):
         """Bits and the codebook's fingerprint; the codebook is an asset."""

@@ -25,7 +25,7 @@ def shown(run, folder):
 def test_codebook(shown, codebook):
     rows = shown("book.npz", "--top", "50")
     assert ["fingerprint", codebook.fingerprint] in rows
-    assert ["format", "version", "1"] in rows
+    assert ["format", "version", "2"] in rows
     assert ["window", "bits", "(W)", "11"] in rows
     assert ["windows", "2,045"] in rows
     assert ["longest", "allowed,", "bytes", "64"] in rows

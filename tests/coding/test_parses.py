@@ -94,6 +94,21 @@ def test_continuations_hold_what_may_come(parse, text, more, seed):
             assert left.startswith(window) and left != window
 
 
+@quick
+@given(parts=st.lists(texts, max_size=5), seed=st.integers(0, 2))
+@pytest.mark.parametrize("parse", PARSES)
+def test_parts_of_a_text_are_cut_as_the_whole(parse, parts, seed):
+    codebook = by_hand(parse, seed)
+    ids, rest = [], b""
+    for part in parts:
+        part = rest + part
+        some, settled = codebook.encode_part(part)
+        ids += some.tolist()
+        rest = part[settled:]
+    ids += codebook.encode(rest).tolist()
+    assert ids == codebook.encode(b"".join(parts)).tolist()
+
+
 @settings(deadline=None, max_examples=20)
 @given(data=st.binary(max_size=300))
 @pytest.mark.parametrize("parse", PARSES)

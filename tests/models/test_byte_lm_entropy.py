@@ -81,9 +81,18 @@ def test_models_over_windows_are_refused(codebooks, make_m2):
         ByteLMModel(causal_lm)
 
 
-def test_rounds_need_counts(trained, text):
-    with pytest.raises(ValueError, match="refit"):
-        Codebook.build(ByteLMModel(trained), text, window_bits=9, rounds=1)
+def test_rounds_learn_what_follows_window_starts(trained, text):
+    model = ByteLMModel(trained)
+    settings = dict(window_bits=10, allocation="tunstall")
+    plain = Codebook.build(model, **settings)
+    refitted = Codebook.build(model, text, rounds=1, **settings)
+    assert len(refitted.encode(text)) < 0.95 * len(plain.encode(text))
+    # What was never counted is left to the model.
+    counted = model.refit(b"ab", np.array([0]))
+    rows = counted.probabilities([b"xyz", b""])
+    expected = model.probabilities([b"xyz"])[0]
+    np.testing.assert_allclose(rows[0], expected, atol=1e-6)
+    np.testing.assert_allclose(rows.sum(axis=1), 1)
 
 
 def test_odd_batch_sizes_are_refused(trained):
