@@ -1,5 +1,8 @@
 """Text to ids and back, as Keras preprocessing layers."""
 
+from keras_nc.tokenizers.bpe import BPEScheme
+from keras_nc.tokenizers.bpe import BPETokenizer
+from keras_nc.tokenizers.bpe_training import train_bpe
 from keras_nc.tokenizers.byte import ByteScheme
 from keras_nc.tokenizers.byte import ByteTokenizer
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
