@@ -9,28 +9,35 @@ ROOT_WEIGHT = 1 << 39  # times a frequency of 24 bits, it still fits 63 bits
 
 
 def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
-    """Find the most probable windows, as many as there are codes.
+    """Give the most probable windows, bytes by id in lexicographic order."""
+    size = (1 << window_bits) - NUM_SPECIAL
+    windows = most_probable_windows(model, size, max_window_bytes, batch)
+    return dict(enumerate(windows, NUM_SPECIAL))
+
+
+def most_probable_windows(model, size, max_window_bytes, batch=4096):
+    """Find the most probable windows.
 
     The order is one of integers, hence the same on every machine. The empty
     prefix weighs 2^39, and a prefix followed by byte b weighs
     `weight * f_b // F` with the integer frequencies of the entropy model and
     their sum F. A prefix stands before another if it weighs more, or weighs
     the same and is shorter, or that and its bytes are smaller. The codebook
-    has the 256 single bytes and the first `2^W - 3 - 256` longer prefixes of
-    at most `max_window_bytes`. A prefix never stands before its own prefixes,
-    so the set is prefix-closed. Ids are in lexicographic order.
+    has the 256 single bytes and the first `size - 256` longer prefixes of at
+    most `max_window_bytes`. A prefix never stands before its own prefixes, so
+    the set is prefix-closed.
 
     Args:
         model: an entropy model.
-        window_bits: W, bits per code.
+        size: how many windows, at least 256.
         max_window_bytes: bytes that a window has at most.
         batch: prefixes that the model is asked for at a time. The result
             does not depend on it as long as the model's rows do not.
 
     Returns:
-        The windows, bytes by id.
+        The windows, a list of bytes in lexicographic order.
     """
-    room = (1 << window_bits) - NUM_SPECIAL - 256
+    room = size - 256
     # Every prefix seen so far; what follows holds places in this list.
     seen = [bytes([b]) for b in range(256)]
     weights = _child_weights(model, [b""], np.array([ROOT_WEIGHT]))[0]
@@ -64,8 +71,7 @@ def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
         useful &= (weights >= cutoff) & (lengths < max_window_bytes)
         waiting = np.append(waiting, children)
         waiting = waiting[useful[waiting]]
-    windows = sorted(seen[:256] + [seen[i] for i in best.tolist()])
-    return dict(enumerate(windows, NUM_SPECIAL))
+    return sorted(seen[:256] + [seen[i] for i in best.tolist()])
 
 
 def _child_weights(model, prefixes, weights):

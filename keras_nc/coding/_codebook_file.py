@@ -1,17 +1,22 @@
 """The codebook file and what a codebook must fulfil.
 
 A codebook file is an `.npz` archive (a zip of `.npy` arrays) without pickled
-objects. Format version 1 has these fields and no others:
+objects. Format version 2 has these fields and no others:
 
-    format_version    int64, shape (): 1
+    format_version    int64, shape (): 2
     window_bits       int64, shape (): W, 9 to 16
     max_window_bytes  int64, shape (): 1 to 255
     allocation        str, shape (): "arithmetic" or "tunstall"
-    parse             str, shape (): "greedy"
+    parse             str, shape (): "greedy", "aligned", "flexible",
+                      "likely" or "likely_aligned"
     lengths           uint8, shape (2^W,): bytes of the window of each id,
                       0 for an id that stands for no window
     bytes             uint8, shape (sum(lengths),): all windows in the order
                       of their ids
+    costs             uint16, shape (2^W,) for the parses "likely" and
+                      "likely_aligned": -log2 p of each id's window in units
+                      of 2^-10 bits, at least 1, and 0 for an id without a
+                      window; shape (0,) for the other parses
     fingerprint       str, shape (): SHA-256 in hexadecimal
 
 The fingerprint is taken over the ASCII line
@@ -20,13 +25,13 @@ The fingerprint is taken over the ASCII line
     <allocation> <parse>
 
 (one line, single spaces, ended by a newline), then the bytes of `lengths`,
-then `bytes`. The fields are what decodes: a codebook is never rebuilt from
-its entropy model.
+then `bytes`, then the costs in little-endian order. The fields are what
+decodes: a codebook is never rebuilt from its entropy model.
 
 Every codebook fulfils: ids 0 to 2 have no window; windows are in
-lexicographic order, and so unique; all 256 single bytes are windows; a window
-without its last byte is a window; no window is longer than
-`max_window_bytes`.
+lexicographic order, and so unique; all 256 single bytes are windows; no
+window is longer than `max_window_bytes`. Without pruning, a window without
+its last byte is a window, too.
 """
 
 import hashlib
@@ -40,18 +45,19 @@ import numpy as np
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.special import NUM_SPECIAL
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
 ALLOCATIONS = ("arithmetic", "tunstall")
-PARSES = ("greedy",)
+PARSES = ("greedy", "aligned", "flexible", "likely", "likely_aligned")
+WEIGHED = ("likely", "likely_aligned")  # parses that need costs
 
 _INTEGER_FIELDS = ("format_version", "window_bits", "max_window_bytes")
 _TEXT_FIELDS = ("allocation", "parse", "fingerprint")
-_ARRAY_FIELDS = ("lengths", "bytes")
+_ARRAY_FIELDS = ("lengths", "bytes", "costs")
 
 
-def fields_of(windows, window_bits, max_window_bytes, allocation, parse):
+def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
     """Give the fields of a dict from ids to windows."""
     V = 1 << window_bits
     lengths = np.zeros(V, np.uint8)
@@ -71,6 +77,7 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse):
         "parse": parse,
         "lengths": lengths,
         "bytes": np.frombuffer(content, np.uint8),
+        "costs": np.zeros(0, np.uint16) if costs is None else costs,
     }
 
 
@@ -82,6 +89,7 @@ def fingerprint(fields):
     digest = hashlib.sha256(line.encode("ascii"))
     digest.update(fields["lengths"].tobytes())
     digest.update(fields["bytes"].tobytes())
+    digest.update(fields["costs"].astype("<u2").tobytes())
     return digest.hexdigest()
 
 
@@ -90,16 +98,16 @@ def check(fields):
     fault = _find_fault(fields)
     if fault:
         raise ValueError(
-            "A codebook is a prefix-closed set of windows in lexicographic "
-            f"order that holds every single byte. Received: {fault}. Build "
-            "it with `Codebook.build`."
+            "A codebook is a set of windows in lexicographic order that holds "
+            f"every single byte. Received: {fault}. Build it with "
+            "`Codebook.build`."
         )
 
 
 def _find_fault(fields):
     W = fields["window_bits"]
     longest = fields["max_window_bytes"]
-    lengths, content = fields["lengths"], fields["bytes"]
+    lengths, content, costs = (fields[name] for name in _ARRAY_FIELDS)
     if not MIN_WINDOW_BITS <= W <= MAX_WINDOW_BITS:
         return f"window_bits={W}"
     if not 1 <= longest <= 255:
@@ -108,8 +116,10 @@ def _find_fault(fields):
         return f"allocation={fields['allocation']!r}"
     if fields["parse"] not in PARSES:
         return f"parse={fields['parse']!r}"
-    for name, array in (("lengths", lengths), ("bytes", content)):
-        if array.dtype != np.uint8 or array.ndim != 1:
+    dtypes = {"lengths": np.uint8, "bytes": np.uint8, "costs": np.uint16}
+    for name, dtype in dtypes.items():
+        array = fields[name]
+        if array.dtype != dtype or array.ndim != 1:
             return f"{name} with dtype={array.dtype}, shape={array.shape}"
     if lengths.size != 1 << W:
         return f"{lengths.size} lengths for window_bits={W}"
@@ -125,8 +135,10 @@ def _find_fault(fields):
         return "windows out of order"
     if any(bytes([b]) not in known for b in range(256)):
         return "not all 256 single bytes"
-    if any(len(w) > 1 and w[:-1] not in known for w in windows):
-        return "a window whose prefix is no window"
+    if costs.size != (lengths.size if fields["parse"] in WEIGHED else 0):
+        return f"{costs.size} costs for parse={fields['parse']!r}"
+    if costs.size and ((costs > 0) != (lengths > 0)).any():
+        return "costs that are not those of the windows"
     return None
 
 

@@ -13,23 +13,32 @@ class Trie:
     Args:
         lengths: bytes of each id's window, uint8 of shape (V,), 0 for none.
         content: all windows in the order of their ids, uint8.
+        parse: a codebook's parse.
+        costs: cost of each id's window, uint16 of shape (V,), for parses that
+            weigh windows.
     """
 
-    def __init__(self, lengths, content):
+    def __init__(self, lengths, content, parse="greedy", costs=None):
         from keras_nc.coding import _trie_kernels
 
         self._kernels = _trie_kernels
+        self._parse = parse
         self._lengths = lengths
+        self._costs = costs
         starts = window_starts(lengths)
-        self._cells, self._id_of_slot, stops = _trie_kernels.build(
-            lengths, starts, content
+        states = _trie_kernels.count_states(lengths, starts, content)
+        self._cells, id_of_slot, self._extends = _trie_kernels.build(
+            lengths, starts, content, states
         )
-        self.stops = stops
-        # A window has extensions if the next window in the order is one.
-        used = np.flatnonzero(lengths)
-        following = np.append(used[1:], len(lengths))
-        self.extends = np.zeros(len(lengths), bool)
-        self.extends[used] = following < stops[used]
+        if self._cells.size > _trie_kernels.MAX_SLOTS:
+            raise ValueError(
+                "The windows of a codebook must have fewer than some 4 "
+                f"million different prefixes. Received: {states}. Use "
+                "shorter windows."
+            )
+        dtype = np.uint16 if len(lengths) <= 1 << 16 else np.int32
+        self._id_of_slot = id_of_slot.astype(dtype)
+        self._closed = states == np.count_nonzero(lengths)
         # Windows in words of 8 bytes, first byte lowest, for decoding.
         n_words = np.maximum(-(-lengths.astype(np.int64) // 8), 1)
         firsts = window_starts(n_words)
@@ -42,17 +51,49 @@ class Trie:
         self._words = words
 
     def encode(self, text, offsets):
-        """Encode each document; give ids (uint16) and their offsets."""
-        ids = np.empty(text.size, np.uint16)
-        id_offsets = np.empty(offsets.size, np.int64)
-        n = self._kernels.encode(
-            self._cells, self._id_of_slot, text, offsets, ids, id_offsets
-        )
-        return ids[:n].copy(), id_offsets
+        """Encode each document; give ids and their offsets."""
+        ids, id_offsets, _ = self._encode(text, offsets)
+        return ids, id_offsets
 
-    def find(self, text):
-        """Give the id whose window is the text, -1 if there is none."""
-        return int(self._kernels.find(self._cells, self._id_of_slot, text))
+    def settled(self, text):
+        """Count the bytes whose windows no continuation changes."""
+        opened = self._encode(text, np.array([0, text.size], np.int64))[2]
+        return text.size if opened < 0 else int(opened)
+
+    def _encode(self, text, offsets):
+        encode, *tables = self._kernel_for(text, offsets)
+        ids = np.empty(text.size, self._id_of_slot.dtype)
+        id_offsets = np.empty(offsets.size, np.int64)
+        n, opened = encode(
+            self._cells,
+            self._id_of_slot,
+            *tables,
+            text,
+            offsets,
+            ids,
+            id_offsets,
+        )
+        return ids[:n].copy(), id_offsets, opened
+
+    def _kernel_for(self, text, offsets):
+        """Give the kernel of the parse, and the tables that it needs."""
+        from keras_nc.coding import _likely_kernels
+        from keras_nc.coding import _parse_kernels
+        from keras_nc.coding import _word_boundaries as words
+
+        if self._parse == "flexible":
+            return (_parse_kernels.encode_flexible,)
+        if self._parse == "greedy":
+            if self._closed:
+                return _parse_kernels.encode_closed, self._extends
+            return _parse_kernels.encode_greedy, self._extends
+        if self._parse == "likely":
+            marks = np.zeros(0, np.uint8)
+        else:
+            marks = words.mark_boundaries(text, offsets, words.CLASSES)
+        if self._parse == "aligned":
+            return _parse_kernels.encode_aligned, marks
+        return _likely_kernels.encode_likely, self._costs, marks
 
     def decode(self, ids):
         """Give the bytes, or the first position whose id has no window."""

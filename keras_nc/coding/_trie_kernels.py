@@ -1,89 +1,128 @@
-"""Numba kernels that walk the windows of a codebook as a double array.
+"""Numba kernels that make and read the tables of a codebook's trie.
 
-A state of the trie is a slot `t`. Slot t holds one uint32, a cell: the base
-of its children in the upper 23 bits and the byte that leads to it in the
-lower 9. The child of a state by byte c sits at slot `base + c`, and is there
-if the cell's lower bits equal c. No two states with children have the same
-base, which makes the byte alone a sufficient check. Free slots hold a byte of
-NO_BYTE. The start state's base is 0, so slots 0 to 255 are the single bytes.
-States without children share one base, before 256 free slots.
+The states of the trie are the windows and all their prefixes. They lie in a
+double array: a state is a slot `t`, and slot t holds one uint32, a cell:
+
+    bits 0 to 8    the byte that leads to the state, NO_BYTE in a free slot
+    bit 9          whether the state is a window, and may end here
+    bits 10 to 31  the base of its children
+
+The child of a state by byte c sits at slot `base + c`, and is there if the
+cell's lowest bits equal c. No two states with children have the same base,
+which makes the byte alone a sufficient check. The start state's base is 0, so
+slots 0 to 255 are the single bytes. States without children share one base,
+before 256 free slots.
 """
 
 import numpy as np
 
 from keras_nc.coding._jit import jit
 
-LABEL_BITS = 9
 NO_BYTE = 511
+IS_WINDOW = 1 << 9
+BASE_SHIFT = 10
+MAX_SLOTS = 1 << 22
 
 
 @jit
-def build(lengths, starts, content):
-    """Place windows, given by id in lexicographic order, in slots.
-
-    Returns cells, the id of each slot (int32), and for each id where the ids
-    of its extensions stop (int32).
-    """
-    ids = lengths.size
-    parent = np.zeros(ids, np.int32)  # 0 stands for the start state
-    label = np.zeros(ids, np.int32)
-    children = np.zeros(ids, np.int32)
-    stops = np.zeros(ids, np.int32)
-    path = np.zeros(257, np.int32)  # the last id seen at each depth
-    depth = 0
-    for i in range(ids):
+def count_states(lengths, starts, content):
+    """Count the distinct prefixes of windows in lexicographic order."""
+    states = 0
+    previous = -1
+    for i in range(lengths.size):
         n = np.int64(lengths[i])
         if n == 0:
             continue
-        for d in range(n, depth + 1):
-            stops[path[d]] = i
-        depth = n
-        path[n] = i
-        parent[i] = path[n - 1]
-        label[i] = content[starts[i] + n - 1]
-        children[parent[i]] += 1
-    for d in range(1, depth + 1):
-        stops[path[d]] = ids
+        states += n
+        if previous >= 0:
+            states -= _common(content, starts, lengths, previous, i)
+        previous = i
+    return states
+
+
+@jit
+def _common(content, starts, lengths, i, j):
+    """Count the bytes that two windows have in common at the start."""
+    n = min(np.int64(lengths[i]), np.int64(lengths[j]))
+    for d in range(n):
+        if content[starts[i] + d] != content[starts[j] + d]:
+            return d
+    return n
+
+
+@jit
+def build(lengths, starts, content, states):
+    """Place windows, given by id in lexicographic order, in slots.
+
+    Returns cells, the id of each slot (int32, 0 if the state is no window),
+    and for each id whether longer windows begin with its own (bool).
+    """
+    # State 0 is the start; the others are numbered in lexicographic order.
+    parent = np.zeros(states + 1, np.int32)
+    label = np.zeros(states + 1, np.int32)
+    own_id = np.zeros(states + 1, np.int32)
+    children = np.zeros(states + 1, np.int32)
+    path = np.zeros(257, np.int32)  # the last state at each depth
+    made = 0
+    previous = -1
+    for i in range(lengths.size):
+        n = np.int64(lengths[i])
+        if n == 0:
+            continue
+        d = 0
+        if previous >= 0:
+            d = _common(content, starts, lengths, previous, i)
+        for depth in range(d + 1, n + 1):
+            made += 1
+            path[depth] = made
+            parent[made] = path[depth - 1]
+            label[made] = content[starts[i] + depth - 1]
+            children[path[depth - 1]] += 1
+        own_id[made] = i
+        previous = i
 
     # The children of each state, grouped by a counting sort.
-    first = np.zeros(ids + 1, np.int32)
-    for i in range(ids):
-        first[i + 1] = first[i] + children[i]
-    grouped = np.zeros(first[ids], np.int32)
+    first = np.zeros(states + 2, np.int32)
+    for s in range(states + 1):
+        first[s + 1] = first[s] + children[s]
+    grouped = np.zeros(states, np.int32)
     filled = first[:-1].copy()
-    for i in range(ids):
-        if lengths[i]:
-            grouped[filled[parent[i]]] = i
-            filled[parent[i]] += 1
+    for s in range(1, states + 1):
+        grouped[filled[parent[s]]] = s
+        filled[parent[s]] += 1
     slot, base, end = _place(children, first, grouped, label)
 
     # From the last base, and from the base of leaves, 256 slots are in reach.
     leaf = end + 256
     cells = np.full(leaf + 256, NO_BYTE, np.uint32)
-    id_of_slot = np.zeros(leaf + 256, np.uint16)
-    for i in range(ids):
-        if lengths[i]:
-            b = base[i] if children[i] else leaf
-            cells[slot[i]] = (np.uint32(b) << LABEL_BITS) | np.uint32(label[i])
-            id_of_slot[slot[i]] = i
-    return cells, id_of_slot, stops
+    id_of_slot = np.zeros(leaf + 256, np.int32)
+    extends = np.zeros(lengths.size, np.bool_)
+    for s in range(1, states + 1):
+        b = base[s] if children[s] else leaf
+        cell = (np.uint32(b) << np.uint32(BASE_SHIFT)) | np.uint32(label[s])
+        if own_id[s]:
+            cell |= np.uint32(IS_WINDOW)
+            id_of_slot[slot[s]] = own_id[s]
+            extends[own_id[s]] = children[s] > 0
+        cells[slot[s]] = cell
+    return cells, id_of_slot, extends
 
 
 @jit
 def _place(children, first, grouped, label):
-    """Find a slot for every window and a base for every parent, first fit.
+    """Find a slot for every state and a base for every parent, first fit.
 
     Parents with many children, which are also the common ones, come first;
     those with one child fill the gaps.
     """
-    ids = children.size
-    slot = np.zeros(ids, np.int32)
-    base = np.zeros(ids, np.int32)
+    states = children.size
+    slot = np.zeros(states, np.int32)
+    base = np.zeros(states, np.int32)
     for j in range(first[0], first[1]):
         slot[grouped[j]] = label[grouped[j]]
     end = 256
     # Free slots from 256 on are a linked list, closed at slot 0.
-    capacity = 4 * ids + 1024
+    capacity = 4 * states + 1024
     after = np.arange(1, capacity + 1).astype(np.int32)
     before = np.arange(-1, capacity - 1).astype(np.int32)
     after[0], before[256], after[capacity - 1] = 256, 0, 0
@@ -136,45 +175,6 @@ def _place(children, first, grouped, label):
             capacity *= 2
             after[capacity - 1], before[0] = 0, capacity - 1
     return slot, base, end
-
-
-@jit
-def encode(cells, id_of_slot, text, offsets, ids, id_offsets):
-    """Write the ids of each document's windows, longest window first."""
-    written = 0
-    id_offsets[0] = 0
-    for d in range(offsets.size - 1):
-        i = np.uint64(offsets[d])
-        end = np.uint64(offsets[d + 1])
-        while i < end:
-            t = np.uint64(text[i])
-            cell = cells[t]
-            i += np.uint64(1)
-            while i < end:
-                c = np.uint64(text[i])
-                u = np.uint64(cell >> np.uint32(LABEL_BITS)) + c
-                child = cells[u]
-                if np.uint64(child & np.uint32(NO_BYTE)) != c:
-                    break
-                cell = child
-                t = u
-                i += np.uint64(1)
-            ids[written] = id_of_slot[t]
-            written += 1
-        id_offsets[d + 1] = written
-    return written
-
-
-@jit
-def find(cells, id_of_slot, text):
-    """Give the id of the window that equals the text, or -1."""
-    t = np.uint64(text[0])
-    for i in range(1, text.size):
-        c = np.uint64(text[i])
-        t = np.uint64(cells[t] >> np.uint32(LABEL_BITS)) + c
-        if np.uint64(cells[t] & np.uint32(NO_BYTE)) != c:
-            return -1
-    return np.int64(id_of_slot[t])
 
 
 @jit

@@ -5,16 +5,16 @@ to 16 bits all windows are a fixed table: the codebook. Encoding walks it,
 decoding looks up, and neither needs the model that made it.
 """
 
+import bisect
 import operator
 import threading
 
 import numpy as np
 
 from keras_nc.coding import _codebook_file
-from keras_nc.coding._build import build_windows
-from keras_nc.coding._build import check_rounds
+from keras_nc.coding._build import build_content
 from keras_nc.coding._build import check_window_bits
-from keras_nc.coding._build import window_starts_in
+from keras_nc.coding._continuations import find_continuations
 from keras_nc.coding._ids import as_ids
 from keras_nc.coding._ids import refuse_id
 from keras_nc.coding._text import as_byte_array
@@ -34,14 +34,14 @@ class Codebook:
 
     Args:
         windows: dict from ids to windows (bytes); ids in lexicographic order
-            of the windows, every single byte included, and every window's
-            prefixes too.
+            of the windows, every single byte included.
         window_bits: W, bits per code, 9 to 16.
         max_window_bytes: bytes that a window has at most, 1 to 255.
         allocation: how codes were given to windows, `"arithmetic"` or
             `"tunstall"`.
-        parse: how text is cut into windows; `"greedy"` takes the longest
-            window that the text begins with.
+        parse: how text is cut into windows, see `Codebook.build`.
+        costs: `-log2 p` of each id's window in units of 2^-10 bits, uint16 of
+            shape (2^W,), for the parses `"likely"` and `"likely_aligned"`.
 
     Raises:
         ValueError: if the windows are no codebook.
@@ -64,16 +64,17 @@ class Codebook:
         max_window_bytes,
         allocation,
         parse="greedy",
+        costs=None,
     ):
         check_window_bits(window_bits)
         fields = _codebook_file.fields_of(
-            windows, window_bits, max_window_bytes, allocation, parse
+            windows, window_bits, max_window_bytes, allocation, parse, costs
         )
         _codebook_file.check(fields)
         self._set_fields(fields)
 
     def _set_fields(self, fields):
-        for name in ("lengths", "bytes"):
+        for name in ("lengths", "bytes", "costs"):
             fields[name].setflags(write=False)
         self._fields = fields
         self._fingerprint = _codebook_file.fingerprint(fields)
@@ -81,6 +82,7 @@ class Codebook:
         self._token_lengths.setflags(write=False)
         self._starts = window_starts(fields["lengths"])
         self._lazy_trie = None
+        self._lazy_windows = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -101,6 +103,8 @@ class Codebook:
         *,
         window_bits,
         allocation="arithmetic",
+        parse="greedy",
+        prune=False,
         rounds=0,
         max_window_bytes=64,
     ):
@@ -110,12 +114,31 @@ class Codebook:
         round therefore encodes the text, lets the model refit itself to the
         window starts that occurred, and builds again.
 
+        `parse` says how text is cut into windows:
+
+        - `"greedy"`: the longest window that the text begins with;
+        - `"aligned"`: the longest one that ends at a word boundary, and if
+          none does, the longest. One word is then cut in few ways, which a
+          language model profits from. See `docs/exactness.md` for what a word
+          boundary is, byte by byte;
+        - `"flexible"`: the one after which the next window can reach
+          furthest, which needs fewer windows;
+        - `"likely"`: the most probable segmentation of the whole document, by
+          the frequencies of windows in the text that is given here;
+        - `"likely_aligned"`: the same, with as few ends inside words as
+          possible.
+
         Args:
             model: an `EntropyModel`; with rounds it must have `refit`.
-            text: bytes, or a sequence of documents (bytes); for rounds only.
+            text: bytes, or a sequence of documents (bytes); needed by rounds,
+                `prune`, and the likely parses.
             window_bits: W, bits per code, 9 to 16.
             allocation: `"arithmetic"` shares the codes of every window among
                 its next bytes; `"tunstall"` takes the most probable windows.
+            parse: one of the above.
+            prune: whether to build a codebook four times as large and keep
+                those of its windows that save most in the text. Prefixes that
+                no window ends at then take up no code.
             rounds: how many times to refit; n-gram counts converge in two.
             max_window_bytes: bytes that a window has at most, 1 to 255.
 
@@ -123,8 +146,9 @@ class Codebook:
             A `Codebook`.
 
         Raises:
-            ValueError: if an argument is out of range, rounds lack text or a
-                model with `refit`, or the model gives no distribution.
+            ValueError: if an argument is out of range, text is lacking, the
+                model has no `refit` but rounds are asked for, or the model
+                gives no distribution.
 
         Example:
         >>> from keras_nc.entropy_models import NGramModel
@@ -134,29 +158,28 @@ class Codebook:
         ...     text,
         ...     window_bits=9,
         ...     allocation="tunstall",
+        ...     parse="aligned",
         ...     rounds=1,
         ... )
         >>> assert codebook.decode(codebook.encode(text)) == text
         """
-        if rounds:
-            text = check_rounds(model, text, rounds)
-        codebook = None
-        for _ in range(rounds + 1):
-            if codebook is not None:
-                model = model.refit(text, window_starts_in(text, codebook))
-            windows = build_windows(
-                model,
-                window_bits=window_bits,
-                allocation=allocation,
-                max_window_bytes=max_window_bytes,
-            )
-            codebook = cls(
-                windows,
-                window_bits=window_bits,
-                max_window_bytes=max_window_bytes,
-                allocation=allocation,
-            )
-        return codebook
+        content = build_content(
+            model,
+            text,
+            window_bits=window_bits,
+            allocation=allocation,
+            parse=parse,
+            prune=prune,
+            rounds=rounds,
+            max_window_bytes=max_window_bytes,
+        )
+        return cls(
+            **content,
+            window_bits=window_bits,
+            max_window_bytes=max_window_bytes,
+            allocation=allocation,
+            parse=parse,
+        )
 
     def encode(self, data):
         """Cut bytes into windows.
@@ -273,23 +296,49 @@ class Codebook:
         >>> [codebook.token_bytes(i) for i in range(low, high)]
         [b'a', b'a\x00', b'a\x01', b'a\x02']
         """
-        prefix = as_byte_array(prefix)
-        if prefix.size == 0:
+        prefix = as_byte_array(prefix).tobytes()
+        if not prefix:
             return NUM_SPECIAL, 1 << self.window_bits
-        low = self._trie.find(prefix)
-        return (low, int(self._trie.stops[low])) if low >= 0 else (0, 0)
+        ids, windows = self._sorted_windows
+        first = bisect.bisect_left(windows, prefix)
+        # No window is so long that 256 of the largest byte do not pass it.
+        last = bisect.bisect_left(windows, prefix + b"\xff" * 256)
+        if first == last:
+            return 0, 0
+        high = ids[last] if last < len(ids) else 1 << self.window_bits
+        return ids[first], high
+
+    def find(self, window):
+        """Give the id of a window.
+
+        Args:
+            window: bytes-like object.
+
+        Returns:
+            int, or `None` if the bytes are no window.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> codebook = Codebook.build(UnigramModel([1] * 256), window_bits=9)
+        >>> codebook.find(b"a"), codebook.find(b"ab")
+        (197, None)
+        """
+        window = as_byte_array(window).tobytes()
+        ids, windows = self._sorted_windows
+        at = bisect.bisect_left(windows, window)
+        found = at < len(windows) and windows[at] == window
+        return ids[at] if found else None
 
     def remainder_length(self, data):
         r"""Count the bytes at the end that a continuation may cut otherwise.
-
-        Every window but the last stays as it is whatever follows. The last
-        one may grow if a longer window begins with it.
 
         Args:
             data: bytes-like object.
 
         Returns:
-            Bytes of the last window of `data` if it may grow, else 0.
+            Bytes of `data` that lie in windows which more text might change:
+            with the greedy parse those of the last window, if a longer one
+            begins with it, else 0.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -300,10 +349,33 @@ class Codebook:
         >>> codebook.remainder_length(b"aaa\0")
         0
         """
-        ids = self.encode(data)
-        if not ids.size or not self._trie.extends[ids[-1]]:
-            return 0
-        return int(self._token_lengths[ids[-1]])
+        array = as_byte_array(data)
+        return array.size - self._trie.settled(array)
+
+    def continuations(self, data):
+        r"""Tell which windows may come next where data are to be continued.
+
+        The bytes before the remainder (see `remainder_length`) keep their
+        windows whatever follows. From each byte of the remainder on, a window
+        comes next that either begins with all bytes left, or ends before
+        their end where the parse might end it.
+
+        Args:
+            data: bytes-like object.
+
+        Returns:
+            A list, for each byte of the remainder, of `(low, high, ids)`: the
+            next window's id lies in `[low, high)` or is one of `ids`, a list
+            of int. All are empty for bytes where no window begins.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> uniform = UnigramModel([1] * 256)
+        >>> codebook = Codebook.build(uniform, window_bits=10)
+        >>> codebook.continuations(b"aaa"), codebook.prefix_range(b"a")
+        ([(391, 395, [])], (391, 395))
+        """
+        return find_continuations(self, as_byte_array(data))
 
     def save(self, path):
         """Write the codebook to a file, whole or not at all.
@@ -359,7 +431,7 @@ class Codebook:
 
     @property
     def parse(self):
-        """How text is cut into windows, `"greedy"`."""
+        """How text is cut into windows; see `Codebook.build`."""
         return self._fields["parse"]
 
     @property
@@ -377,9 +449,24 @@ class Codebook:
         if self._lazy_trie is None:
             with self._lock:
                 if self._lazy_trie is None:
-                    fields = self._fields
-                    self._lazy_trie = Trie(fields["lengths"], fields["bytes"])
+                    names = ("lengths", "bytes", "parse", "costs")
+                    fields = (self._fields[name] for name in names)
+                    self._lazy_trie = Trie(*fields)
         return self._lazy_trie
+
+    @property
+    def _sorted_windows(self):
+        """Ids and windows, two lists in the same, lexicographic order."""
+        if self._lazy_windows is None:
+            fields = self._fields
+            ids = np.flatnonzero(fields["lengths"]).tolist()
+            self._lazy_windows = (
+                ids,
+                _codebook_file.split_windows(
+                    fields["lengths"], fields["bytes"]
+                ),
+            )
+        return self._lazy_windows
 
     def __eq__(self, other):
         if not isinstance(other, Codebook):

@@ -152,10 +152,21 @@ def probabilities(trie, start_trie, prefixes, offsets, rows):
             if node < 0:
                 break
             _interpolate(trie, node, row)
-        node = 0
-        for j in range(begin, end):
-            node = _child(start_trie, node, prefixes[j])
-            if node < 0:
-                break
-        if node >= 0:
-            _interpolate(start_trie, node, row)
+        _mix_in_row(start_trie, prefixes, begin, end, row)
+
+
+@jit
+def mix_in(trie, prefixes, offsets, rows):
+    """Mix the counts of whole prefixes into a row for each."""
+    for i in range(offsets.size - 1):
+        _mix_in_row(trie, prefixes, offsets[i], offsets[i + 1], rows[i])
+
+
+@jit
+def _mix_in_row(trie, prefixes, begin, end, row):
+    node = np.int64(0)
+    for j in range(begin, end):
+        node = _child(trie, node, prefixes[j])
+        if node < 0:
+            return
+    _interpolate(trie, node, row)

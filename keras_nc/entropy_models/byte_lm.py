@@ -5,6 +5,8 @@ import numpy as np
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.entropy_models.refitted import RefittedModel
+from keras_nc.entropy_models.refitted import count_window_starts
 
 
 class ByteLMModel:
@@ -14,7 +16,7 @@ class ByteLMModel:
     every window. It runs in float32 and in few fixed shapes. A float model is
     not batch-invariant all the same: its probabilities move by about 1e-6 with
     shapes, machines and backends, so a codebook is kept, never built again to
-    decode. It has no `refit`: codebooks with `rounds` need counts.
+    decode.
 
     Args:
         causal_lm: A `keras_nc.models.ByteCausalLM`. Its weights are copied:
@@ -67,6 +69,23 @@ class ByteLMModel:
             rows = order[first : first + self.batch_size]
             result[rows] = self._batch([prefixes[row] for row in rows])
         return result
+
+    def refit(self, text, starts):
+        """Mix in what follows the window starts of a text.
+
+        Args:
+            text: bytes, or a sequence of documents (bytes).
+            starts: offsets of the window starts in the documents joined,
+                int64 of shape (windows,), ascending.
+
+        Returns:
+            An entropy model: counts of the window starts, and this model
+            where they know nothing.
+
+        Raises:
+            ValueError: if `starts` are no ascending offsets into the text.
+        """
+        return RefittedModel(self, count_window_starts(text, starts))
 
     def _batch(self, prefixes):
         """Probabilities for up to `batch_size` prefixes."""

@@ -7,9 +7,8 @@ import numpy as np
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
 from keras_nc.entropy_models._counts import CountTrie
-
-# No codebook has longer windows.
-_MAX_WINDOW_BYTES = 255
+from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
+from keras_nc.entropy_models.refitted import count_window_starts
 
 
 class NGramModel:
@@ -77,12 +76,12 @@ class NGramModel:
         whole = all(isinstance(n, numbers.Integral) for n in (order, *least))
         if (
             not whole
-            or not 0 <= order <= _MAX_WINDOW_BYTES
+            or not 0 <= order <= MAX_WINDOW_BYTES
             or min(least, default=1) < 1
         ):
             raise ValueError(
                 "`order`, `min_count` and `start_min_count` must be integers: "
-                f"`order` from 0 to {_MAX_WINDOW_BYTES}, `min_count` "
+                f"`order` from 0 to {MAX_WINDOW_BYTES}, `min_count` "
                 f"and `start_min_count` at least 1. Received: order={order}, "
                 f"min_count={min_count}, start_min_count={start_min_count}. "
                 "The defaults suit most text."
@@ -121,32 +120,7 @@ class NGramModel:
         >>> bool(new_row[ord("a")] > row[ord("a")])
         True
         """
-        joined, offsets = join_documents(as_documents(text))
-        starts = np.asarray(starts)
-        if (
-            starts.dtype.kind not in "iu"
-            or starts.ndim != 1
-            or not starts.size
-            or starts[0] < 0
-            or starts[-1] >= joined.size
-            or (starts[1:] <= starts[:-1]).any()
-        ):
-            raise ValueError(
-                "`starts` must be ascending offsets into the text. Received: "
-                f"dtype={starts.dtype}, shape={starts.shape} for "
-                f"{joined.size} bytes of text. Pass the offsets of windows "
-                "in the same text."
-            )
-        min_count = self._start_min_count
-        if min_count is None:
-            min_count = max(2, starts.size >> 18)
-        start_counts = CountTrie.count(
-            joined,
-            offsets,
-            starts.astype(np.int64),
-            _MAX_WINDOW_BYTES,
-            min_count,
-        )
+        start_counts = count_window_starts(text, starts, self._start_min_count)
         return NGramModel(self._counts, start_counts, self._start_min_count)
 
     def probabilities(self, prefixes):

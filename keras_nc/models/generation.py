@@ -16,8 +16,8 @@ class GeneratesBytes:
 
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
-                `(B, S)`, and for exact prompting `"code_low"` and
-                `"code_high"` of shape `(B,)`; see `WindowMask`.
+                `(B, S)`, and for exact prompting `"code_low"`,
+                `"code_high"` and `"other_codes"`; see `WindowMask`.
             stop_token_ids: Ids that end a row, or `None`.
 
         Returns:
@@ -68,12 +68,13 @@ class GeneratesBytes:
         if tokenizer is None:
             return lambda logits, token_ids, index: logits
         layout = tokenizer.layout
-        everything = ops.ones_like(lengths)
+        none = ops.zeros((lengths.shape[0], 1), dtype="int32")
         return WindowMask(
             layout,
             lengths,
-            inputs.get("code_low", everything * 0),
-            inputs.get("code_high", everything * layout.num_codes),
+            inputs.get("code_low", none),
+            inputs.get("code_high", none + layout.num_codes),
+            inputs.get("other_codes", none[:, :, None][:, :, :0]),
         )
 
     def generate(

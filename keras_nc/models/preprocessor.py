@@ -6,6 +6,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.models.window_mask import pack_choices
 from keras_nc.tokenizers.text import to_documents
 
 
@@ -114,8 +115,9 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
 
         Returns:
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
-            and bool `(B, sequence_length)`, and `"code_low"`, `"code_high"`,
-            int32 `(B,)`: the codes that may come next, as in `WindowMask`.
+            and bool `(B, sequence_length)`, and `"code_low"`, `"code_high"`
+            and `"other_codes"`: the codes that may come next, as in
+            `WindowMask`.
 
         Raises:
             ValueError: If a prompt does not fit.
@@ -135,8 +137,9 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         padding_mask = np.zeros((len(prompts), length), dtype="bool")
         token_ids[:, 0] = self.tokenizer.start_token_id
         for i, prompt in enumerate(prompts):
-            # The remainder needs a window of its own to be continued.
-            needed = 1 + len(prompt.ids) + per_window * bool(prompt.remainder)
+            # The remainder needs windows of its own to be continued.
+            needed = 1 + len(prompt.ids)
+            needed += per_window * self._most_windows(prompt)
             if needed > length:
                 raise ValueError(
                     "A prompt must fit into `max_length` (by default the "
@@ -151,9 +154,18 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         return {
             "token_ids": token_ids,
             "padding_mask": padding_mask,
-            "code_low": np.array([p.low for p in prompts], dtype="int32"),
-            "code_high": np.array([p.high for p in prompts], dtype="int32"),
+            **pack_choices(prompts, self.tokenizer.layout.num_codes),
         }
+
+    def _most_windows(self, prompt):
+        """Windows that the remainder of a prompt may be written in."""
+        most = [0] * (len(prompt.choices) + 1)
+        for at in range(len(prompt.choices) - 1, -1, -1):
+            low, high, codes = prompt.choices[at]
+            ends = [at + self.tokenizer.layout.code_lengths[c] for c in codes]
+            last = [len(prompt.choices)] if low < high else []
+            most[at] = 1 + max((most[end] for end in ends + last), default=0)
+        return most[0]
 
     def generate_postprocess(self, x):
         """Bytes of generated ids.

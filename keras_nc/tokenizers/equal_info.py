@@ -4,6 +4,7 @@ import operator
 import os
 
 import keras
+import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Codebook
@@ -85,8 +86,9 @@ class EqualInfoScheme(Scheme):
     @property
     def layout(self):
         """Codes are the codebook's windows."""
+        lengths = self.codebook.token_lengths
         return TokenLayout(
-            self.codebook.token_lengths > 0, self.window_bits, self.token_bits
+            lengths > 0, self.window_bits, self.token_bits, lengths
         )
 
     @property
@@ -121,14 +123,15 @@ class EqualInfoScheme(Scheme):
         return self.codebook.token_bytes(token_id)
 
     def split_prompt(self, prompt):
-        """Commit all windows but a last one that could still grow."""
-        committed = len(prompt) - self.codebook.remainder_length(prompt)
-        ids, _ = self.encode_batch([prompt[:committed]])
-        if committed == len(prompt):
-            return Prompt(ids.astype("int32"), 0, self.layout.num_codes)
-        remainder = prompt[committed:]
-        low, high = self.codebook.prefix_range(remainder)
-        return Prompt(ids.astype("int32"), low, high, remainder)
+        """Commit all windows but those that more text could still change."""
+        choices = self.codebook.continuations(prompt)
+        committed = len(prompt) - len(choices)
+        ids, _ = self.encode_batch([prompt])
+        codes = self.codebook.encode(prompt)
+        ends = np.cumsum(self.codebook.token_lengths[codes])
+        kept = int(np.searchsorted(ends, committed, side="right"))
+        kept *= self.window_bits // self.token_bits
+        return Prompt(ids[:kept].astype("int32"), prompt[committed:], choices)
 
     def get_config(self):
         """Bits and the codebook's fingerprint; the codebook is an asset."""

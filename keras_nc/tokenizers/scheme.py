@@ -20,11 +20,14 @@ class TokenLayout:
         is_code: A bool array over all codes: whether one stands for bytes.
         window_bits: int. Bits of a code, `W`.
         token_bits: int. Bits of a token, `N`.
+        code_lengths: An int array over all codes: bytes that one stands for.
+            Only schemes whose prompts have a remainder need it.
     """
 
     is_code: np.ndarray
     window_bits: int
     token_bits: int
+    code_lengths: np.ndarray | None = None
 
     @property
     def num_codes(self):
@@ -48,17 +51,16 @@ class Prompt:
 
     Attributes:
         ids: An int32 array: the ids that every continuation keeps.
-        low: int. With `high`, the codes of the windows that begin with the
-            bytes that are not committed yet: the next code lies in
-            `[low, high)`.
-        high: int. See `low`.
         remainder: bytes. The bytes that are not committed yet.
+        choices: A list, for each byte of the remainder, of `(low, high,
+            codes)`: the window that begins there has a code in `[low, high)`,
+            and then begins with all bytes left, or one of `codes`, a list,
+            and then ends before. See `Codebook.continuations`.
     """
 
     ids: np.ndarray
-    low: int
-    high: int
     remainder: bytes = b""
+    choices: list = dataclasses.field(default_factory=list)
 
 
 class Scheme(abc.ABC):
@@ -134,7 +136,7 @@ class Scheme(abc.ABC):
             A `Prompt`.
         """
         ids, _ = self.encode_batch([prompt])
-        return Prompt(ids.astype("int32"), 0, self.layout.num_codes)
+        return Prompt(ids.astype("int32"))
 
     def get_config(self):
         """What a configuration file holds; assets hold the rest."""

@@ -133,9 +133,10 @@ def test_foreign_arrays_are_refused(path):
     refused(path, "no archive of arrays")
 
 
-def test_another_format_version_is_refused(path):
-    signed(path, format_version=np.int64(2))
-    refused(path, "format_version=2")
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_format_version_is_refused(path, version):
+    signed(path, format_version=np.int64(version))
+    refused(path, f"format_version={version}")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,9 @@ def test_windows_that_are_no_codebook_are_refused(path, spoil):
         {"lengths": np.zeros(512, np.int32)},
         {"lengths": np.zeros((2, 256), np.uint8)},
         {"bytes": np.zeros(5, np.uint8)},
+        {"costs": np.ones(512, np.uint16)},
+        {"costs": np.zeros(0, np.uint8)},
+        {"parse": "likely"},
     ],
 )
 def test_fields_that_do_not_fit_are_refused(path, changes):

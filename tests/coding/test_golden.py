@@ -18,7 +18,7 @@ def models(geometric):
 
 GOLDEN = {
     ("unigram", 9, "arithmetic", 0): (
-        "d9e66aeb56715ce91fbc9378ceeff2e6baeb7e843a6c3824d40ca6d79661ec55",
+        "2806dc67bcb4ce5c86b694de0b9fbc0a642832e9afecbfb2ac2e72f4a1d9362a",
         [
             305,
             306,
@@ -38,7 +38,7 @@ GOLDEN = {
         ],
     ),
     ("unigram", 9, "tunstall", 0): (
-        "b13453a46ea235603950785df460101e8f59858ef5ffa8f35b73693fac54e88a",
+        "7f29f27e114c1ade7f013c5f61e1afac1c2d0297db56cc741178c0f73f388d18",
         [
             305,
             306,
@@ -58,15 +58,15 @@ GOLDEN = {
         ],
     ),
     ("ngram", 12, "arithmetic", 0): (
-        "e8811c7b6a5668c1e9267ef39a4df84ac9d42f0cfc06657c878411513eadf712",
+        "27bd41c9d6865dd36eb878c3a01d26a4615a2c4f1c9395c137ee283e301e8bf1",
         [1151, 3085, 3, 4095],
     ),
     ("ngram", 12, "arithmetic", 2): (
-        "1ee63e01022d8209ac94196d61d13c435d4a6fb41a318488e00cd00f9d9392c7",
+        "5b35f766ed39675f637805973bbf8d44c94276ea11fedb87015b450723236bf9",
         [1077, 3543, 3, 4095],
     ),
     ("ngram", 12, "tunstall", 2): (
-        "0a2f071a6c724d4e06825e7dc6d3dd1d821f878312a7c9fffbc428c0c052e640",
+        "ad2f279043fe7f17894c1c0dadb40b05cb8725443b12247a8a4a0ebdacd24e17",
         [814, 3, 4095],
     ),
 }
@@ -86,19 +86,51 @@ def test_codebooks_stay_as_they_are(models, name, W, allocation, rounds):
     assert codebook.encode(b"12 squared is\0\xff").tolist() == ids
 
 
+PRUNED = {
+    ("arithmetic", "aligned"): (
+        "5c30f8becd82d66bac7c685812563103e88088ef4162a9ea7dc385179bc04c00",
+        [759, 768, 669, 3, 1023],
+    ),
+    ("tunstall", "aligned"): (
+        "83e7b107db3ce1643bdd909718de1cc05952f73a18369a39c7d134d059c3e7ff",
+        [760, 723, 3, 1023],
+    ),
+    ("tunstall", "likely_aligned"): (
+        "a673a81e0729591c5eeb4624ef8eba38c8d1ac438b4cc1f586c6d486052ace69",
+        [733, 739, 682, 3, 1023],
+    ),
+}
+
+
+@pytest.mark.parametrize("allocation, parse", PRUNED)
+def test_pruned_codebooks_stay_as_they_are(models, allocation, parse):
+    codebook = Codebook.build(
+        models["ngram"],
+        TEXT,
+        window_bits=10,
+        allocation=allocation,
+        parse=parse,
+        prune=True,
+        rounds=1,
+    )
+    fingerprint, ids = PRUNED[allocation, parse]
+    assert codebook.fingerprint == fingerprint
+    assert codebook.encode(b"12 squared is\0\xff").tolist() == ids
+
+
 def test_the_file_holds_what_the_format_says(models, tmp_path):
     codebook = Codebook.build(models["unigram"], window_bits=9)
     path = tmp_path / "codebook.npz"
     codebook.save(path)
     with np.load(path, allow_pickle=False) as f:
         fields = {name: (str(f[name].dtype), f[name].shape) for name in f}
-        assert f["format_version"] == 1
+        assert f["format_version"] == 2
         assert f["window_bits"] == 9
         assert f["max_window_bytes"] == 64
         assert f["allocation"] == "arithmetic"
         assert f["parse"] == "greedy"
         content = f["lengths"].tobytes() + f["bytes"].tobytes()
-        line = b"keras_nc codebook 1 9 64 arithmetic greedy\n"
+        line = b"keras_nc codebook 2 9 64 arithmetic greedy\n"
         digest = hashlib.sha256(line + content).hexdigest()
         assert f["fingerprint"] == digest == codebook.fingerprint
     assert fields == {
@@ -109,5 +141,6 @@ def test_the_file_holds_what_the_format_says(models, tmp_path):
         "parse": ("<U6", ()),
         "lengths": ("uint8", (512,)),
         "bytes": ("uint8", (int(codebook.token_lengths.sum()),)),
+        "costs": ("uint16", (0,)),
         "fingerprint": ("<U64", ()),
     }

@@ -8,15 +8,19 @@ from keras import ops
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
 from keras_nc.models.window_mask import WindowMask
+from keras_nc.models.window_mask import pack_choices
+from keras_nc.tokenizers import Prompt
 from keras_nc.tokenizers import TokenLayout
 
 END = 2
 
 
-def allowed_ids(layout, low, high, pieces, first_window):
+def allowed_ids(layout, low, high, others, pieces, first_window):
     """Which ids may follow the pieces of a window, by going through all."""
-    low, high = (low, high) if first_window else (0, layout.num_codes)
-    codes = [c for c in range(low, high) if layout.is_code[c]]
+    if not first_window:
+        low, high, others = 0, layout.num_codes, []
+    codes = sorted({*range(low, high), *others})
+    codes = [c for c in codes if layout.is_code[c]]
     if layout.tokens_per_window == 1:
         ids = set(codes)
     else:
@@ -31,12 +35,20 @@ def allowed_ids(layout, low, high, pieces, first_window):
     return ids
 
 
+def make_mask(layout, start, choices):
+    """A mask of rows that are free after some bytes; see `pack_choices`."""
+    prompts = [Prompt(np.zeros(0, int), b"", some) for some in choices]
+    packed = pack_choices(prompts, layout.num_codes)
+    names = ("code_low", "code_high", "other_codes")
+    return WindowMask(layout, np.array(start), *(packed[n] for n in names))
+
+
 def run_mask(layout, rows, vocabulary_rows):
     """Ids that the mask lets through, for rows of one batch."""
-    start, low, high, tokens = zip(*rows, strict=True)
+    start, choices, tokens = zip(*rows, strict=True)
     index = len(tokens[0])
     ids = np.array([t + [0] * 3 for t in tokens], dtype="int32")
-    mask = WindowMask(layout, np.array(start), np.array(low), np.array(high))
+    mask = make_mask(layout, start, choices)
     logits = np.zeros((len(rows), vocabulary_rows), "float32")
     masked = ops.convert_to_numpy(
         mask(ops.convert_to_tensor(logits), ops.convert_to_tensor(ids), index)
@@ -45,49 +57,60 @@ def run_mask(layout, rows, vocabulary_rows):
     return [set(np.flatnonzero(row == 0).tolist()) for row in masked]
 
 
+def layout_of(is_code, window_bits, token_bits, lengths=1):
+    return TokenLayout(is_code, window_bits, token_bits, lengths * is_code)
+
+
 @st.composite
 def cases(draw):
-    """A layout with gaps, and an interval that holds at least one code."""
+    """A layout with gaps, and choices that hold at least one code."""
     token_bits = draw(st.sampled_from([1, 2, 3, 6]))
     is_code = np.array(draw(st.lists(st.booleans(), min_size=61, max_size=61)))
     is_code = np.concatenate([[False] * 3, is_code])
     is_code[draw(st.integers(3, 63))] = True
-    layout = TokenLayout(is_code, 6, token_bits)
-    code = draw(st.sampled_from(np.flatnonzero(is_code).tolist()))
+    layout = layout_of(is_code, 6, token_bits)
+    codes = np.flatnonzero(is_code).tolist()
+    code = draw(st.sampled_from(codes))
     low = draw(st.integers(0, code))
     high = draw(st.integers(code + 1, 64))
-    return layout, low, high, code
+    others = draw(st.lists(st.sampled_from(codes), unique=True, max_size=5))
+    if others and draw(st.booleans()):
+        low, high, code = 0, 0, others[0]
+    return layout, low, high, others, code
 
 
 @settings(deadline=None, max_examples=40)
 @given(case=cases())
-def test_first_window_lies_in_the_interval(case):
-    layout, low, high, code = case
+def test_first_window_is_a_choice(case):
+    layout, low, high, others, code = case
     spelled = [code]
     if layout.tokens_per_window > 1:
         spelled = split_codes(np.array([code]), 6, layout.token_bits).tolist()
     prompt = [1, 40, 41]
     for phase in range(layout.tokens_per_window):
         pieces = spelled[:phase]
-        (found,) = run_mask(layout, [(3, low, high, prompt + pieces)], 128)
-        assert found == allowed_ids(layout, low, high, pieces, True)
+        row = (3, [(low, high, others)], prompt + pieces)
+        (found,) = run_mask(layout, [row], 128)
+        expected = allowed_ids(layout, low, high, others, pieces, True)
+        assert found == expected
 
 
 def test_rows_of_a_batch_differ():
     is_code = np.ones(64, dtype=bool)
     is_code[:3] = is_code[20:24] = False
-    layout = TokenLayout(is_code, 6, 3)
+    layout = layout_of(is_code, 6, 3)
+    first = [(30, 33, [])]
     rows = [
-        # (start, low, high, tokens so far): first piece of the first window,
-        (5, 30, 33, [1, 5, 5, 5, 5]),
+        # (start, choices, tokens so far): first piece of the first window,
+        (5, first, [1, 5, 5, 5, 5]),
         # second piece of the first window, after its first piece 011,
-        (4, 30, 33, [1, 5, 5, 5, 3 + 3]),
+        (4, first, [1, 5, 5, 5, 3 + 3]),
         # first piece of the second window, which nothing constrains,
-        (3, 30, 33, [1, 5, 5, 3 + 3, 3 + 7]),
+        (3, first, [1, 5, 5, 3 + 3, 3 + 7]),
         # second piece of the second window, after 010,
-        (2, 30, 33, [1, 5, 3 + 3, 3 + 7, 3 + 2]),
+        (2, first, [1, 5, 3 + 3, 3 + 7, 3 + 2]),
         # and an empty prompt's first piece.
-        (5, 0, 64, [1, 5, 5, 5, 5]),
+        (5, [], [1, 5, 5, 5, 5]),
     ]
     found = run_mask(layout, rows, 128)
     assert found[0] == {3 + 3, 3 + 4}
@@ -97,27 +120,52 @@ def test_rows_of_a_batch_differ():
     assert found[4] == {END, *range(3, 11)}
 
 
+@pytest.mark.parametrize("token_bits", [6, 3, 2])
+def test_choices_follow_the_bytes_that_are_consumed(token_bits):
+    lengths = np.zeros(64, int)
+    lengths[3:] = 1 + np.arange(61) % 3
+    layout = layout_of(lengths > 0, 6, token_bits, lengths)
+    choices = [(20, 21, [3, 4]), (30, 32, []), (40, 41, [7])]
+
+    def tokens(*codes):
+        if token_bits == 6:
+            return list(codes)
+        return split_codes(np.array(codes), 6, token_bits).tolist()
+
+    for codes, expected in (
+        ([], {20, 3, 4}),
+        ([3], {30, 31}),  # one byte
+        ([4], {40, 7}),  # two bytes
+        ([20], set(range(3, 64))),  # three: the remainder is consumed
+        ([3, 31], set(range(3, 64))),
+        ([4, 7], set(range(3, 64))),
+    ):
+        row = (2, choices, [1, 9, *(tokens(*codes) if codes else [])])
+        (found,) = run_mask(layout, [row], 128)
+        free = len(expected) > 10
+        first = {tokens(code)[0] for code in expected}
+        assert found == first | ({END} if free else set())
+
+
 def test_rows_that_ended_keep_something_to_choose():
     is_code = np.zeros(64, dtype=bool)
     is_code[3:10] = True
-    layout = TokenLayout(is_code, 6, 3)
+    layout = layout_of(is_code, 6, 3)
     # After the end id the phases of this row mean nothing any more.
-    (found,) = run_mask(layout, [(1, 0, 64, [1, 3, 3 + 4, END, 3 + 7])], 128)
+    (found,) = run_mask(layout, [(1, [], [1, 3, 3 + 4, END, 3 + 7])], 128)
     assert found
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_rows_repeat_for_beams(beams):
-    layout = TokenLayout.one_token([False] * 3 + [True] * 7)
-    mask = WindowMask(
-        layout, np.array([1, 1]), np.array([3, 5]), np.array([5, 6])
-    )
+    layout = layout_of(np.arange(10) > 2, 1, 1)
+    mask = make_mask(layout, [1, 1], [[(3, 5, [])], [(5, 6, [9])]])
     logits = np.zeros((2 * beams, 128), "float32")
     ids = np.ones((2 * beams, 4), "int32")
     masked = mask(ops.convert_to_tensor(logits), ops.convert_to_tensor(ids), 1)
     allowed = ops.convert_to_numpy(masked) == 0
     for row in range(2 * beams):
-        expected = [3, 4] if row < beams else [5]
+        expected = [3, 4] if row < beams else [5, 9]
         assert np.flatnonzero(allowed[row]).tolist() == expected
 
 

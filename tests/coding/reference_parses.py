@@ -1,0 +1,69 @@
+"""Slow parses written from the definition, to hold the fast ones against."""
+
+WORD = set(b"_'0123456789") | set(range(ord("a"), ord("z") + 1))
+WORD |= set(range(ord("A"), ord("Z") + 1)) | set(range(128, 256))
+
+
+def is_boundary(text, i):
+    """Whether a word boundary lies before byte i."""
+    left, right = text[i - 1], text[i]
+    if right == ord(" "):
+        return left != ord(" ")
+    if right in WORD and left == ord(" "):
+        return i >= 2 and text[i - 2] == ord(" ")
+    return (left in WORD) != (right in WORD)
+
+
+def ends(windows, text, i):
+    """Where a window from i on may end, ascending."""
+    longest = max(map(len, windows))
+    stops = range(i + 1, min(i + longest, len(text)) + 1)
+    return [j for j in stops if text[i:j] in windows]
+
+
+def greedy(windows, text, i):
+    return ends(windows, text, i)[-1]
+
+
+def aligned(windows, text, i):
+    stops = ends(windows, text, i)
+    good = [j for j in stops if j == len(text) or is_boundary(text, j)]
+    return (good or stops)[-1]
+
+
+def flexible(windows, text, i):
+    def reach(j):
+        return len(text) + 1 if j == len(text) else greedy(windows, text, j)
+
+    return max(ends(windows, text, i), key=lambda j: (reach(j), j))
+
+
+def likely(windows, text, costs, only_aligned):
+    """Give where windows end; the first of equal costs is the last longest."""
+    best = [(0, 0)] + [None] * len(text)  # (ends inside words, cost)
+    back = [0] * (len(text) + 1)
+    for i in range(len(text)):
+        for j in ends(windows, text, i):
+            inside = only_aligned and j < len(text) and not is_boundary(text, j)
+            cost = (best[i][0] + inside, best[i][1] + costs[text[i:j]])
+            if best[j] is None or cost < best[j]:
+                best[j], back[j] = cost, i
+    stops, j = [], len(text)
+    while j:
+        stops.append(j)
+        j = back[j]
+    return stops[::-1]
+
+
+def parse(windows, text, name, costs=None):
+    """Give the windows that a text is cut into."""
+    if name.startswith("likely"):
+        stops = likely(windows, text, costs, name == "likely_aligned")
+    else:
+        cut = {"greedy": greedy, "aligned": aligned, "flexible": flexible}
+        stops, i = [], 0
+        while i < len(text):
+            i = cut[name](windows, text, i)
+            stops.append(i)
+    starts = [0, *stops[:-1]] if stops else []
+    return [text[i:j] for i, j in zip(starts, stops, strict=True)]
