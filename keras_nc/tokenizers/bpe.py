@@ -90,6 +90,12 @@ class BPEScheme(Scheme):
         return self.require(self._model, "BPE model")
 
     @property
+    def tokenizer(self):
+        """The library's own object; an error if it is not loaded yet."""
+        self.require(self._model, "BPE model")
+        return self._tokenizer
+
+    @property
     def vocabulary_size(self):
         """Number of pieces and special ids."""
         return self._vocabulary_size
@@ -114,7 +120,7 @@ class BPEScheme(Scheme):
 
     def encode_batch(self, documents):
         """The library on valid text, single bytes for the rest."""
-        self.require(self._model, "BPE model")
+        encode = self.tokenizer.encode_batch_fast
         # Invalid bytes become lone surrogates, which no valid text holds.
         parts = [
             re.split(INVALID, bytes(document).decode(errors="surrogateescape"))
@@ -122,7 +128,7 @@ class BPEScheme(Scheme):
         ]
         # Splitting by one group alternates: even places are valid text.
         valid = [text for row in parts for text in row[::2]]
-        encodings = iter(self._tokenizer.encode_batch_fast(valid))
+        encodings = iter(encode(valid))
         rows = []
         for row in parts:
             ids = []
