@@ -27,11 +27,8 @@ def run(setting):
         f"{config.entropy_model}"
     )
     start = time.perf_counter()
-    text = None
+    text = list(launch.at_most(setting.documents("train"), config.text_bytes))
     if config.entropy_model == "counts":
-        text = list(
-            launch.at_most(setting.documents("train"), config.text_bytes)
-        )
         model = NGramModel.from_text(text)
     else:
         launch.need(setting.workdir / "m1" / "result.json", "train_m1")
@@ -45,6 +42,8 @@ def run(setting):
         text,
         window_bits=config.window_bits,
         allocation=config.allocation,
+        parse=config.parse,
+        prune=config.prune,
         rounds=config.rounds,
     )
     codebook.save(setting.workdir / "codebook.npz")

@@ -38,8 +38,10 @@ class Codebook:
     token_bits: int | None = None  # None: one token per window
     entropy_model: str = "m1"  # or "counts": n-grams of the text
     allocation: str = "arithmetic"
-    rounds: int = 0  # of refitting counts to the window starts
-    text_bytes: int = 64_000_000  # of text to count in
+    parse: str = "greedy"
+    prune: bool = False
+    rounds: int = 0  # of refitting the model to the window starts
+    text_bytes: int = 64_000_000  # of text to count, parse and refit in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +119,9 @@ CONFIGS = {
             optimizer="adamw",
             warmup_steps=5,
         ),
-        codebook=Codebook(window_bits=9, allocation="tunstall"),
+        codebook=Codebook(
+            window_bits=9, allocation="tunstall", parse="aligned", rounds=1
+        ),
         sentencepiece=SentencePiece(512, "bpe"),
         m2=Model(1, 2, 32, 64),
         m2_training=Training(
@@ -148,7 +152,14 @@ CONFIGS = {
             schedule="cosine",
             warmup_steps=100,
         ),
-        codebook=Codebook(window_bits=12, allocation="tunstall"),
+        codebook=Codebook(
+            window_bits=12,
+            allocation="tunstall",
+            parse="aligned",
+            prune=True,
+            rounds=1,
+            text_bytes=8_000_000,
+        ),
         sentencepiece=SentencePiece(4_096, "bpe"),
         m2=Model(2, 4, 128, 512),
         m2_training=Training(
@@ -178,7 +189,9 @@ CONFIGS = {
             schedule="cosine",
             warmup_steps=200,
         ),
-        codebook=Codebook(allocation="tunstall"),
+        codebook=Codebook(
+            allocation="tunstall", parse="aligned", prune=True, rounds=1
+        ),
         sentencepiece=SentencePiece(65_536, "bpe"),
         m2=paper_model(6, 8, 512),
         m2_training=Training(

@@ -43,6 +43,8 @@ def main(argv):
         documents,
         window_bits=bits,
         allocation="tunstall",
+        parse="aligned",
+        prune=True,
         rounds=2,
     )
     tokenizers = {
