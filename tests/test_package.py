@@ -60,6 +60,7 @@ def test_imports_point_downwards():
 
 def test_backends_and_numba_are_imported_only_when_used():
     lazy = {"tensorflow", "tensorflow_text", "jax", "torch", "sentencepiece"}
+    lazy |= {"tokenizers"}
     # What only an extra brings.
     lazy |= {"brotli", "matplotlib", "tensorboardX"}
     for path, tree in modules():

@@ -6,7 +6,7 @@ objects. Format version 2 has these fields and no others:
     format_version    int64, shape (): 2
     window_bits       int64, shape (): W, 9 to 16
     max_window_bytes  int64, shape (): 1 to 255
-    allocation        str, shape (): "arithmetic" or "tunstall"
+    allocation        str, shape (): "arithmetic", "tunstall" or "frequency"
     parse             str, shape (): "greedy", "aligned", "flexible",
                       "likely" or "likely_aligned"
     lengths           uint8, shape (2^W,): bytes of the window of each id,
@@ -48,7 +48,8 @@ from keras_nc.coding.special import NUM_SPECIAL
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
-ALLOCATIONS = ("arithmetic", "tunstall")
+ALLOCATIONS = ("arithmetic", "tunstall")  # of an entropy model's windows
+FREQUENCY = "frequency"  # strings chosen by their uses, without a model
 PARSES = ("greedy", "aligned", "flexible", "likely", "likely_aligned")
 WEIGHED = ("likely", "likely_aligned")  # parses that need costs
 
@@ -112,7 +113,7 @@ def _find_fault(fields):
         return f"window_bits={W}"
     if not 1 <= longest <= 255:
         return f"max_window_bytes={longest}"
-    if fields["allocation"] not in ALLOCATIONS:
+    if fields["allocation"] not in (*ALLOCATIONS, FREQUENCY):
         return f"allocation={fields['allocation']!r}"
     if fields["parse"] not in PARSES:
         return f"parse={fields['parse']!r}"

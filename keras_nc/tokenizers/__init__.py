@@ -1,7 +1,13 @@
 """Text to ids and back, as Keras preprocessing layers."""
 
+from keras_nc.tokenizers.bpe import BPEScheme
+from keras_nc.tokenizers.bpe import BPETokenizer
+from keras_nc.tokenizers.bpe_training import train_bpe
 from keras_nc.tokenizers.byte import ByteScheme
 from keras_nc.tokenizers.byte import ByteTokenizer
+from keras_nc.tokenizers.dictionary import DictionaryScheme
+from keras_nc.tokenizers.dictionary import DictionaryTokenizer
+from keras_nc.tokenizers.dictionary_training import train_dictionary
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
 from keras_nc.tokenizers.scheme import Prompt

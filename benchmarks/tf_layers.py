@@ -1,0 +1,45 @@
+"""Tokenizers as layers of one tf.data pipeline."""
+
+import importlib.util
+
+from benchmarks import timing
+
+BATCH_SIZE = 64
+
+
+def contenders(windows, others, pieces):
+    """Pipelines that differ in their tokenizer only.
+
+    Args:
+        windows: A dict of `peers.Trained` by name, over codebooks.
+        others: A dict of `peers.Trained` by name, SentencePiece.
+        pieces: A list of bytes.
+
+    Returns:
+        A list of `timing.Contender`, empty without tensorflow-text.
+    """
+    if importlib.util.find_spec("tensorflow_text") is None:
+        return []
+    import tensorflow as tf
+    import tensorflow_text
+
+    layers = {name: one.tokenizer for name, one in windows.items()}
+    for name, one in others.items():
+        layers[name] = tensorflow_text.SentencepieceTokenizer(
+            model=one.tokenizer.scheme.proto
+        ).tokenize
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    strings = tf.data.Dataset.from_tensor_slices(pieces).batch(BATCH_SIZE)
+    found = []
+    for name, layer in layers.items():
+        # An empty pipeline's cost is part of both, as in training.
+        ids = strings.with_options(options).map(layer)
+        found.append(
+            timing.Contender(
+                name,
+                lambda ids=ids: [None for _ in ids],
+                sum(map(len, pieces)),
+            )
+        )
+    return found

@@ -1,0 +1,140 @@
+"""Timing that compares: pinned, interleaved, medians of rounds."""
+
+import contextlib
+import dataclasses
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+#: A call much shorter than this is repeated, so that clocks do not matter.
+LEAST_SECONDS = 0.05
+#: Those that this process was given; none where systems do not say.
+ALL_CORES = (
+    sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+)
+
+
+@dataclasses.dataclass
+class Contender:
+    """Something to time.
+
+    Args:
+        name: str.
+        call: A function without arguments.
+        amount: int. Bytes that a call goes through.
+        cores: int. Cores that it may use.
+    """
+
+    name: str
+    call: Callable
+    amount: int
+    cores: int = 1
+
+
+@contextlib.contextmanager
+def pinned(cores):
+    """Stay on some of the cores, where the system lets processes choose.
+
+    Args:
+        cores: int. How many; as many as there are, if fewer.
+    """
+    if not ALL_CORES:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, ALL_CORES[-cores:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def race(contenders, rounds):
+    """Time contenders in turn, round by round.
+
+    What slows the machine down for a while then slows all of them.
+
+    Args:
+        contenders: A list of `Contender`.
+        rounds: int.
+
+    Returns:
+        A dict from names to seconds per call, a list with one for each round.
+    """
+    seconds = {contender.name: [] for contender in contenders}
+    repeats = {}
+    for contender in contenders:  # the first call compiles and warms up
+        with pinned(contender.cores):
+            contender.call()
+            start = time.perf_counter()
+            contender.call()
+            once = time.perf_counter() - start
+        repeats[contender.name] = max(1, round(LEAST_SECONDS / once))
+    for _ in range(rounds):
+        for contender in contenders:
+            n = repeats[contender.name]
+            with pinned(contender.cores):
+                start = time.perf_counter()
+                for _ in range(n):
+                    contender.call()
+                elapsed = time.perf_counter() - start
+            seconds[contender.name].append(elapsed / n)
+    return seconds
+
+
+def rates(contenders, seconds):
+    """Median MB/s of each contender, a dict by name."""
+    return {
+        contender.name: contender.amount
+        / 1e6
+        / statistics.median(seconds[contender.name])
+        for contender in contenders
+    }
+
+
+@dataclasses.dataclass
+class Cost:
+    """Seconds, and megabytes of memory at the peak beyond those before."""
+
+    seconds: float = 0.0
+    megabytes: float | None = None
+
+
+@contextlib.contextmanager
+def costing():
+    """Measure the block: yields a `Cost` that is filled at its end."""
+    cost = Cost()
+    before = _memory("VmRSS", reset=True)
+    start = time.perf_counter()
+    yield cost
+    cost.seconds = time.perf_counter() - start
+    if before is not None:
+        cost.megabytes = _memory("VmHWM") - before
+
+
+def _memory(field, reset=False):
+    """Megabytes by the kernel's account; `None` where it keeps none."""
+    try:
+        if reset:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")  # the peak starts anew
+        with open("/proc/self/status") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines[field].split()[0]) / 1000
+    except (OSError, KeyError):
+        return None
+
+
+def table(header, rows):
+    """A Markdown table; the first column to the left, others to the right.
+
+    Args:
+        header: A list of str.
+        rows: A list of lists of str.
+
+    Returns:
+        str.
+    """
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,174 @@
+"""Speed of compiled windows against named peers, one table from one run.
+
+    python -m benchmarks.tokenizers
+    python -m benchmarks.tokenizers --m1 runs/mine/m1/preset
+
+Everything is timed on one core, in turn, on text that nothing learned from, in
+pieces of 2,000 characters; MB/s are medians of five rounds.
+"""
+
+import concurrent.futures
+import statistics
+
+from benchmarks import building
+from benchmarks import options
+from benchmarks import peers
+from benchmarks import texts
+from benchmarks import tf_layers
+from benchmarks import timing
+
+PIECE_CHARACTERS = 2_000
+TIMED_BYTES = 2_000_000
+QUICK_TIMED_BYTES = 60_000
+ROUNDS = 5
+#: What the speed of others is told in multiples of.
+UNIGRAM, BPE = peers.SENTENCEPIECE
+
+
+def main(settings):
+    """Train, race, print the tables."""
+    size = 2**settings.window_bits
+    text = texts.training_text(settings.data, settings.max_bytes)
+    timed = QUICK_TIMED_BYTES if settings.quick else TIMED_BYTES
+    held_out = texts.held_out_text(settings.held_out, timed)
+    pieces = texts.pieces(held_out, PIECE_CHARACTERS)
+    options.say(f"Training on {sum(map(len, text)):,} bytes")
+    windows = peers.codebooks(text, settings.window_bits)
+    windows |= peers.dictionary(text, size)
+    others = peers.sentencepieces(text, size)
+    splitting = peers.bpes(text, size, splits=("gpt2",))
+    rounds = 2 if settings.quick else ROUNDS
+    with timing.pinned(1):  # the threads that libraries start stay there, too
+        options.say("Encoding")
+        contenders = encoders(windows, others | splitting, pieces)
+        print_rates("encode", contenders, timing.race(contenders, rounds))
+        options.say("Decoding")
+        contenders = decoders(windows, others | splitting, pieces)
+        print_rates("decode", contenders, timing.race(contenders, rounds))
+        options.say("Inside tf.data")
+        contenders = tf_layers.contenders(windows, others, pieces)
+        if contenders:
+            seconds = timing.race(contenders, rounds)
+            print_rates("tf.data layer", contenders, seconds)
+        else:
+            print("\ntensorflow-text is not installed: no row for tf.data.")
+        options.say("One short string")
+        print_latencies(windows | others | splitting, pieces, rounds)
+    building.print_costs(windows | others | splitting)
+    if settings.m1:
+        options.say(f"Building codebooks from {settings.m1}")
+        building.print_m1_costs(settings.m1, settings.window_bits, held_out)
+    print(
+        f"\n{sum(map(len, pieces)):,} bytes of held-out text in {len(pieces)} "
+        f"pieces; vocabularies of {size:,} ids at most, learned from "
+        f"{sum(map(len, text)):,} bytes; medians of {rounds} interleaved "
+        "rounds, one core unless said. "
+        f"{options.conditions('numpy', 'numba', 'sentencepiece', 'tokenizers')}"
+    )
+
+
+def encoders(windows, others, pieces):
+    """Contenders that encode all pieces; peers get `str`, as they like it."""
+    amount = sum(map(len, pieces))
+    strings = [piece.decode() for piece in pieces]
+    joined = b"".join(pieces)
+    found = []
+
+    def add(name, call, cores=1):
+        found.append(timing.Contender(name, call, amount, cores))
+
+    for name, one in windows.items():
+        tokenizer = one.tokenizer
+        add(name, lambda t=tokenizer: t.scheme.encode_batch(pieces))
+    codebook = next(iter(windows.values())).tokenizer.codebook
+    first = next(iter(windows))
+    add(f"{first}: one text", lambda: codebook.encode(joined))
+    add(
+        f"{first}: a call per piece",
+        lambda: [codebook.encode(piece) for piece in pieces],
+    )
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    halves = [pieces[::2], pieces[1::2]]
+    add(
+        f"{first}: two threads, two cores",
+        lambda: list(pool.map(codebook.encode_batch, halves)),
+        cores=2,
+    )
+    for name, one in others.items():
+        add(name, _encode_by_library(one.tokenizer.scheme, strings))
+    return found
+
+
+def _encode_by_library(scheme, strings):
+    """The library's own call on all strings: no work of ours is timed."""
+    if scheme.name == "sentencepiece":
+        encode = scheme.processor.encode
+        return lambda: encode(strings, num_threads=1)
+    encode = scheme.tokenizer.encode_batch_fast
+    return lambda: [one.ids for one in encode(strings)]
+
+
+def decoders(windows, others, pieces):
+    """Contenders that give all pieces' text back."""
+    amount = sum(map(len, pieces))
+    found = []
+    for name, one in windows.items():
+        ids = one.tokenizer.encode_batch(pieces)[0]
+        decode = one.tokenizer.codebook.decode
+        call = lambda ids=ids, decode=decode: decode(ids)  # noqa: E731
+        found.append(timing.Contender(name, call, amount))
+    for name, one in others.items():
+        scheme = one.tokenizer.scheme
+        if scheme.name == "sentencepiece":
+            rows = scheme.processor.encode([p.decode() for p in pieces])
+            decode = scheme.processor.decode
+            call = lambda rows=rows, decode=decode: decode(rows)  # noqa: E731
+            found.append(timing.Contender(name, call, amount))
+    return found
+
+
+def print_rates(what, contenders, seconds):
+    """Print MB/s, the spread over rounds, and multiples of the peers."""
+    rates = timing.rates(contenders, seconds)
+    header = [what, "MB/s", "slowest to fastest"]
+    peers_here = [name for name in (UNIGRAM, BPE) if name in rates]
+    header += [f"x {name}" for name in peers_here]
+    rows = []
+    for contender in contenders:
+        of_rounds = [
+            contender.amount / 1e6 / s for s in seconds[contender.name]
+        ]
+        rate = rates[contender.name]
+        row = [contender.name, f"{rate:,.1f}"]
+        row.append(f"{min(of_rounds):,.1f} to {max(of_rounds):,.1f}")
+        row += [f"{rate / rates[name]:.1f}" for name in peers_here]
+        rows.append(row)
+    print(f"\n{timing.table(header, rows)}", flush=True)
+
+
+def print_latencies(trained, pieces, rounds):
+    """Print the time to encode one string of 100 bytes."""
+    string = pieces[0][:100]
+    contenders = [
+        timing.Contender(
+            name,
+            lambda scheme=one.tokenizer.scheme: scheme.encode_batch([string]),
+            len(string),
+        )
+        for name, one in trained.items()
+    ]
+    seconds = timing.race(contenders, rounds)
+    rows = [
+        [name, f"{statistics.median(times) * 1e6:,.1f}"]
+        for name, times in seconds.items()
+    ]
+    header = ["one string of 100 bytes", "microseconds"]
+    print(f"\n{timing.table(header, rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    options.start(
+        main,
+        "Speed of compiled windows against named peers",
+        m1={"help": "A trained M1 to build codebooks from, a preset."},
+    )

@@ -1,0 +1,104 @@
+"""The benchmarks as a user runs them, with little text."""
+
+import itertools
+import re
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import timing
+
+
+def run(name, *options):
+    result = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--quick", *options],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    return result.stdout
+
+
+def rows(table):
+    """The cells of each row of Markdown tables, by the first one."""
+    found = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|") and not line.startswith("| ---")
+    ]
+    return {row[0]: row[1:] for row in found}
+
+
+def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
+    make_m1().save_to_preset(tmp_path / "m1")
+    printed = run("tokenizers", "--m1", str(tmp_path / "m1"))
+    parts = {
+        part.split("|")[1].strip(): rows(part)
+        for part in printed.split("\n\n")
+        if part.strip().startswith("|")
+    }
+    for part in ("encode", "decode", "tf.data layer"):
+        peer = parts[part]["SentencePiece unigram"]
+        assert float(peer[0]) > 0 and peer[2] == "1.0"
+        windows = parts[part]["arithmetic, greedy"]
+        multiple = float(windows[0].replace(",", "")) / float(peer[0])
+        assert float(windows[2]) == pytest.approx(multiple, rel=0.1, abs=0.1)
+    assert "tunstall, aligned, pruned" in parts["encode"]
+    assert float(parts["one string of 100 bytes"]["tunstall, greedy"][0]) > 0
+    assert "arithmetic" in parts["codebook from M1, all cores"]
+    assert re.search(r"reaches \d\.\d{3} bits/byte", printed)
+
+
+def test_ratios_are_those_of_every_scheme():
+    found = rows(run("ratios"))
+    assert [float(x) for x in found["bytes"][1:5]] == [1, 1, 1, 1]
+    assert len(found["scheme"]) == 6
+    schemes = found.keys() - {"scheme", "bytes"}
+    assert len(schemes) >= 10
+    for name in schemes:
+        prose, code, _, noise = map(float, found[name][1:5])
+        assert prose > 1.5 and code > 1.2 and 0.9 < noise < 1.3, name
+    # Splitting at words costs tokens.
+    whole, split = "BPE without splitting", "BPE, GPT-2's splitting"
+    assert float(found[whole][1]) > float(found[split][1])
+
+
+def test_what_is_wrong_is_one_line():
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ratios", "--data", "no such file"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    said = [s for s in result.stderr.splitlines() if s.startswith("ratios:")]
+    assert len(said) == 1 and "no such file" in said[0]
+
+
+def test_races_are_interleaved_and_warmed_up():
+    calls = []
+    contenders = [
+        timing.Contender(name, lambda name=name: work(calls, name), 1_000_000)
+        for name in ("slow", "fast")
+    ]
+    seconds = timing.race(contenders, 3)
+    assert all(len(times) == 3 for times in seconds.values())
+    changes = sum(a != b for a, b in itertools.pairwise(calls))
+    assert changes == 7, "each one in turn, after the warm-up"
+    rates = timing.rates(contenders, seconds)
+    assert rates["fast"] > 2 * rates["slow"]
+
+
+def work(calls, name):
+    calls.append(name)
+    sum(range(2_000_000 if name == "slow" else 200_000))
+
+
+def test_costs_are_measured():
+    with timing.costing() as cost:
+        block = bytearray(50_000_000)
+        block[:] = b"x" * len(block)
+    assert cost.seconds > 0
+    if cost.megabytes is not None:
+        assert 50 < cost.megabytes < 300
