@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format docs clean
+.PHONY: demo test bench lint format docs clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,11 @@ demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
 	    --config tiny --workdir runs/demo
 
+# Speed and bytes per token against named peers; `KERAS_BACKEND` hardly matters.
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.tokenizers
+	$(BIN)/python -m benchmarks.ratios
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,8 +42,8 @@ format: $(VENV)/installed
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # What does not depend on the backend is tested once, with the first one.
-BACKEND_FREE := tests/cli tests/coding tests/data tests/entropy_models \
-    tests/evaluation tests/recipes tests/tutorials tests/test_docs.py \
+BACKEND_FREE := tests/benchmarks tests/cli tests/coding tests/data \
+    tests/entropy_models tests/evaluation tests/recipes tests/tutorials tests/test_docs.py \
     tests/test_package.py
 
 test: lint
