@@ -18,6 +18,11 @@ SCRIPTS = pathlib.Path(sys.executable).parent
 SMALL = {
     "show_collision": {},
     "draw_windows": {"window_bits": "10", "max_bytes": "1000000"},
+    "compare_tokenizers": {
+        "config": "smoke",
+        "seeds": "1",
+        "tokenizers": "tunstall, aligned, pruned",
+    },
 }
 SMOKE = {"config": "smoke"}
 #: What stands for the reader's own files.

@@ -9,6 +9,8 @@ from keras_nc.evaluation.plots import save_figure
 from keras_nc.evaluation.plots import segmentation
 from keras_nc.evaluation.plots import training_curves
 from keras_nc.evaluation.score import bits_per_byte
+from keras_nc.evaluation.stability import instability
+from keras_nc.evaluation.stability import levenshtein
 from keras_nc.evaluation.trivial import token_counts
 from keras_nc.evaluation.trivial import uniform_bits_per_byte
 from keras_nc.evaluation.trivial import unigram_bits_per_byte

@@ -1,0 +1,64 @@
+"""How much of a tokenization changes with the words before."""
+
+import itertools
+
+
+def instability(tokenizer, sentence, first_words):
+    """Compare the tokens of one sentence under different first words.
+
+    The mean Levenshtein distance between the tokens of the sentence after one
+    first word and after the next one, as a share of its tokens (arXiv
+    2404.03626, section 6.3). The tokens of the words themselves differ in any
+    case; with a sentence of many words they count little.
+
+    Args:
+        tokenizer: A tokenizer of `keras_nc.tokenizers`, or anything with its
+            `encode_batch`.
+        sentence: bytes.
+        first_words: A list of at least two bytes.
+
+    Returns:
+        float: 0 if no token changes, about 1 if all do.
+
+    Raises:
+        ValueError: If there are fewer than two words.
+
+    Example:
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> sentence = b" is the first word of this sentence."
+    >>> changed = instability(ByteTokenizer(), sentence, [b"This", b"That"])
+    >>> round(changed * len(b"This" + sentence))
+    2
+    """
+    if len(first_words) < 2:
+        raise ValueError(
+            "Two first words or more can be compared. Received: "
+            f"{len(first_words)}. Pass a list of different words."
+        )
+    ids, offsets = tokenizer.encode_batch([w + sentence for w in first_words])
+    rows = [ids[i:j].tolist() for i, j in itertools.pairwise(offsets)]
+    distances = [levenshtein(a, b) for a, b in itertools.pairwise(rows)]
+    return sum(distances) / len(distances) * len(rows) / len(ids)
+
+
+def levenshtein(a, b):
+    """Count the insertions, deletions and changes that make `a` into `b`.
+
+    Args:
+        a: A sequence.
+        b: A sequence.
+
+    Returns:
+        int.
+
+    Example:
+    >>> levenshtein("kitten", "sitting")
+    3
+    """
+    above = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y)))
+        above = row
+    return above[-1]

@@ -1,0 +1,171 @@
+"""Compare tokenizers of one size by what a small M2 makes of them.
+
+    python -m recipes.compare_tokenizers --config tiny --workdir runs/compare
+
+All learn from the same text, have 2^W ids, and are trained by the same recipe
+on equally many tokens. `table.md` tells for held-out text: bytes per token, how
+many ids are used, the score of a unigram model, how much of a tokenization
+changes with the first word, and the bits per byte of each seed's M2.
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+from absl import flags
+
+from keras_nc.coding import Codebook
+from keras_nc.coding.atomic import atomic_file
+from keras_nc.data import write_shards
+from keras_nc.entropy_models import NGramModel
+from keras_nc.evaluation import instability
+from keras_nc.evaluation import token_counts
+from keras_nc.evaluation import unigram_bits_per_byte
+from keras_nc.models import CompressedBackbone
+from keras_nc.models import CompressedCausalLM
+from keras_nc.models import CompressedCausalLMPreprocessor
+from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import SentencePieceTokenizer
+from keras_nc.tokenizers import train_sentencepiece
+from recipes import launch
+from recipes.train import train
+
+#: Codebooks from counts, by the arguments of `Codebook.build`.
+CODEBOOKS = {
+    "arithmetic, greedy": dict(allocation="arithmetic"),
+    "tunstall, greedy": {},
+    "tunstall, aligned": dict(parse="aligned"),
+    "tunstall, aligned, pruned": dict(parse="aligned", prune=True),
+    "tunstall, flexible, pruned": dict(parse="flexible", prune=True),
+    "tunstall, likely, pruned": dict(parse="likely", prune=True),
+    "tunstall, likely aligned, pruned": dict(
+        parse="likely_aligned", prune=True
+    ),
+}
+SENTENCEPIECE = {"SentencePiece BPE": "bpe", "SentencePiece unigram": "unigram"}
+NAMES = [*SENTENCEPIECE, *CODEBOOKS]
+ROUNDS = 2
+SPLITS = ("train", "held_out", "probe")
+SENTENCE = (
+    b" was what they had been waiting for, and when it came at last nobody in "
+    b"the room was surprised by what it said about the work of the year."
+)
+FIRST_WORDS = 500
+
+_TOKENIZERS = flags.DEFINE_multi_enum(
+    "tokenizers", NAMES, NAMES, "What to compare; may be repeated."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 2, "Runs of M2 for each.", 1)
+
+
+def run(setting):
+    """Train all, write and print the table."""
+    rows = [_compare(setting, name) for name in _TOKENIZERS.value]
+    header = [
+        *("tokens", "ids", "bytes/token", "used ids", "unigram bits/byte"),
+        "changed by the first word",
+        *(f"bits/byte, seed {seed}" for seed in range(_SEEDS.value)),
+    ]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    with atomic_file(setting.workdir / "table.md") as file:
+        file.write(table.encode())
+    print(table, end="", flush=True)
+
+
+def _compare(setting, name):
+    folder = setting.workdir / "compare" / name.replace(", ", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(setting, name, folder)
+    launch.say(f"Tokenizing, {name}")
+    shards = {
+        split: write_shards(setting.documents(split), tokenizer, folder / split)
+        for split in SPLITS
+    }
+    scores = [
+        _train(setting, name, folder, tokenizer, shards, seed)
+        for seed in range(_SEEDS.value)
+    ]
+    held_out = shards["held_out"]
+    unigram = unigram_bits_per_byte(shards["train"], held_out)
+    changed = instability(tokenizer, SENTENCE, _first_words(setting))
+    return [
+        name,
+        f"{tokenizer.vocabulary_size():,}",
+        f"{held_out.bytes_per_token:.3f}",
+        f"{np.count_nonzero(token_counts(held_out)):,}",
+        f"{unigram:.3f}",
+        f"{100 * changed:.1f}%",
+        *(f"{score:.3f}" for score in scores),
+    ]
+
+
+def _tokenizer(setting, name, folder):
+    """Make a tokenizer, or read what an earlier run made."""
+    config = setting.config
+    sizes = config.codebook, config.sentencepiece
+    text = launch.at_most(
+        setting.documents("train"), min(size.text_bytes for size in sizes)
+    )
+    codebook, model = folder / "codebook.npz", folder / "sentencepiece.model"
+    if name in SENTENCEPIECE:
+        if not model.exists():
+            launch.say(f"Training {name}")
+            size = 2**config.codebook.window_bits
+            trained = train_sentencepiece(text, size, SENTENCEPIECE[name])
+            with atomic_file(model) as file:
+                file.write(trained.scheme.proto)
+        return SentencePieceTokenizer(model.read_bytes())
+    if not codebook.exists():
+        launch.say(f"Building a codebook, {name}")
+        start = time.perf_counter()
+        documents = list(text)
+        Codebook.build(
+            NGramModel.from_text(documents),
+            documents,
+            window_bits=config.codebook.window_bits,
+            rounds=ROUNDS,
+            **{"allocation": "tunstall", **CODEBOOKS[name]},
+        ).save(codebook)
+        launch.say(f"Built in {time.perf_counter() - start:.0f} s")
+    return EqualInfoTokenizer(Codebook.load(codebook))
+
+
+def _train(setting, name, folder, tokenizer, shards, seed):
+    """Train one M2; give its bits per byte of all held-out text."""
+    config = setting.config
+    training = dataclasses.replace(config.m2_training, seed=seed)
+
+    def make_model():
+        return CompressedCausalLM(
+            CompressedBackbone(
+                tokenizer.vocabulary_size(),
+                **dataclasses.asdict(config.m2),
+                dtype=config.dtype,
+            ),
+            CompressedCausalLMPreprocessor(tokenizer, training.sequence_length),
+        )
+
+    result = train(
+        setting,
+        folder / f"seed{seed}",
+        make_model,
+        training,
+        shards,
+        f"{name}, seed {seed}",
+    )
+    return result["bits_per_byte"]
+
+
+def _first_words(setting):
+    """The first words that held-out text has, in their order."""
+    words = {}
+    for document in setting.documents("held_out"):
+        words.update(dict.fromkeys(document.split()))
+        if len(words) >= FIRST_WORDS:
+            break
+    return list(words)[:FIRST_WORDS]
+
+
+if __name__ == "__main__":
+    launch.main(run)
