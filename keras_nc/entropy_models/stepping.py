@@ -21,7 +21,7 @@ class PrefixStepper:
     Letters: `B` batch. Rows begin restarted.
 
     Args:
-        model: An `EntropyModel`. It is always asked for `B` prefixes at a time.
+        model: An `EntropyModel`. It is asked for the rows that changed.
         batch_size: int, `B`.
         context_bytes: int. Bytes that a row is fed at most between restarts.
 
@@ -41,7 +41,8 @@ class PrefixStepper:
         self.context_bytes = context_bytes
         self._model = model
         self._prefixes = [bytearray() for _ in range(batch_size)]
-        self._rows = None
+        self._rows = np.zeros((batch_size, 256))
+        self._changed = np.ones(batch_size, bool)
 
     def restart(self, rows):
         """Begin a new context.
@@ -51,7 +52,7 @@ class PrefixStepper:
         """
         for row in np.flatnonzero(rows):
             self._prefixes[row].clear()
-        self._rows = None
+        self._changed |= rows
 
     def append(self, data, counts):
         """Feed some bytes to each row.
@@ -68,7 +69,7 @@ class PrefixStepper:
         check_room(fed + counts, self.context_bytes)
         for row in np.flatnonzero(counts):
             self._prefixes[row] += data[row, : counts[row]].tobytes()
-        self._rows = None
+        self._changed |= np.asarray(counts) > 0
 
     def step(self, next_bytes, active):
         """Feed one byte to some rows.
@@ -89,9 +90,12 @@ class PrefixStepper:
             A float64 array of shape `(B, 256)`; rows sum to 1. It is not
             written to later.
         """
-        if self._rows is None:
-            prefixes = [bytes(prefix) for prefix in self._prefixes]
-            self._rows = np.asarray(self._model.probabilities(prefixes))
+        rows = np.flatnonzero(self._changed)
+        if rows.size:
+            prefixes = [bytes(self._prefixes[row]) for row in rows]
+            self._rows = self._rows.copy()
+            self._rows[rows] = self._model.probabilities(prefixes)
+            self._changed[:] = False
         return self._rows
 
 
