@@ -252,12 +252,11 @@ def test_verify_finds_a_model_that_changes_its_mind(text):
         tokenizer(TEXTS)
 
 
-def test_a_model_over_live_windows_learns_and_is_saved(
+def test_a_model_over_live_windows_is_saved(
     counts, make_m2, tmp_path
 ):
     tokenizer = LiveWindowTokenizer(counts, 24, 8, checksum=False)
     m2 = make_m2(tokenizer)
-    m2.fit([TEXTS[-1]] * 4, verbose=0)
     with pytest.raises(ValueError, match="continue no prompt"):
         m2.generate(b"the quick", max_length=16)
     m2.save_to_preset(tmp_path)
