@@ -5,6 +5,7 @@ import numpy as np
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 from keras_nc.entropy_models.refitted import RefittedModel
 from keras_nc.entropy_models.refitted import count_window_starts
 
@@ -19,8 +20,8 @@ class ByteLMModel:
     decode.
 
     Args:
-        causal_lm: A `keras_nc.models.ByteCausalLM`. Its weights are copied:
-            training it further changes nothing here.
+        causal_lm: A `keras_nc.models.ByteCausalLM`, or its backbone. Its
+            weights are copied: training it further changes nothing here.
         batch_size: int. Prefixes per call of the model.
 
     Example:
@@ -39,7 +40,7 @@ class ByteLMModel:
                 "`batch_size` must be positive. "
                 f"Received: batch_size={batch_size}"
             )
-        backbone = causal_lm.backbone
+        backbone = getattr(causal_lm, "backbone", causal_lm)
         if backbone.vocabulary_size != NUM_SPECIAL + 256:
             raise ValueError(
                 "An entropy model is over bytes: the language model must have "
@@ -51,6 +52,11 @@ class ByteLMModel:
         self._backbone = copy_in_float32(backbone)
         table = self._backbone.token_embedding.get_weights()[0]
         self._byte_rows = table[NUM_SPECIAL : NUM_SPECIAL + 256]
+
+    @property
+    def backbone(self):
+        """The copy of the backbone, in float32."""
+        return self._backbone
 
     def probabilities(self, prefixes):
         """Probabilities of the next byte.
@@ -86,6 +92,10 @@ class ByteLMModel:
             ValueError: if `starts` are no ascending offsets into the text.
         """
         return RefittedModel(self, count_window_starts(text, starts))
+
+    def stepper(self, batch_size, context_bytes):
+        """A `ByteLMStepper` of this model; see `stepper_for`."""
+        return ByteLMStepper(self._backbone, batch_size, context_bytes)
 
     def _batch(self, prefixes):
         """Probabilities for up to `batch_size` prefixes."""

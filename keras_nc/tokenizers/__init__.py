@@ -10,6 +10,8 @@ from keras_nc.tokenizers.dictionary import DictionaryTokenizer
 from keras_nc.tokenizers.dictionary_training import train_dictionary
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
+from keras_nc.tokenizers.live_windows import LiveWindowScheme
+from keras_nc.tokenizers.live_windows import LiveWindowTokenizer
 from keras_nc.tokenizers.scheme import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout

@@ -122,6 +122,18 @@ class Scheme(abc.ABC):
             bytes.
         """
 
+    def decode_batch(self, rows, skip_special=False):
+        """Decode several rows of ids, for some schemes faster side by side.
+
+        Args:
+            rows: A list of integer arrays.
+            skip_special: bool. See `decode`.
+
+        Returns:
+            A list of bytes.
+        """
+        return [self.decode(row, skip_special) for row in rows]
+
     def token_bytes(self, token_id):
         """Bytes of one id."""
         return self.decode(np.array([token_id]))

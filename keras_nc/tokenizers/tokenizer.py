@@ -198,7 +198,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 )
             return graph.detokenize(self.scheme, inputs, skip_special)
         rows, batched = to_id_rows(inputs)
-        texts = [self.scheme.decode(row, skip_special) for row in rows]
+        texts = self.scheme.decode_batch(rows, skip_special)
         if errors is not None:
             texts = [text.decode(errors=errors) for text in texts]
         return texts if batched else texts[0]
