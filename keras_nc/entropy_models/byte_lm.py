@@ -17,8 +17,8 @@ class ByteLMModel:
     decode. It has no `refit`: codebooks with `rounds` need counts.
 
     Args:
-        causal_lm: A `keras_nc.models.ByteCausalLM`. Its weights are copied:
-            training it further changes nothing here.
+        causal_lm: A `keras_nc.models.ByteCausalLM`, or its backbone. Its
+            weights are copied: training it further changes nothing here.
         batch_size: int. Prefixes per call of the model.
 
     Example:
@@ -37,7 +37,7 @@ class ByteLMModel:
                 "`batch_size` must be positive. "
                 f"Received: batch_size={batch_size}"
             )
-        backbone = causal_lm.backbone
+        backbone = getattr(causal_lm, "backbone", causal_lm)
         if backbone.vocabulary_size != NUM_SPECIAL + 256:
             raise ValueError(
                 "An entropy model is over bytes: the language model must have "
@@ -49,6 +49,11 @@ class ByteLMModel:
         self._backbone = copy_in_float32(backbone)
         table = self._backbone.token_embedding.get_weights()[0]
         self._byte_rows = table[NUM_SPECIAL : NUM_SPECIAL + 256]
+
+    @property
+    def backbone(self):
+        """The copy of the backbone, in float32."""
+        return self._backbone
 
     def probabilities(self, prefixes):
         """Probabilities of the next byte.
