@@ -5,6 +5,7 @@ import numpy as np
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 
 
 class ByteLMModel:
@@ -72,6 +73,10 @@ class ByteLMModel:
             rows = order[first : first + self.batch_size]
             result[rows] = self._batch([prefixes[row] for row in rows])
         return result
+
+    def stepper(self, batch_size, context_bytes):
+        """A `ByteLMStepper` of this model; see `stepper_for`."""
+        return ByteLMStepper(self._backbone, batch_size, context_bytes)
 
     def _batch(self, prefixes):
         """Probabilities for up to `batch_size` prefixes."""

@@ -87,6 +87,11 @@ class RelativeBias(keras.layers.Layer):
         self.max_distance = max_distance
         self._buckets = distance_buckets(num_buckets, max_distance)
 
+    @property
+    def distance_buckets(self):
+        """Bucket of every distance up to `max_distance`, int32."""
+        return self._buckets
+
     def build(self, input_shape=None):
         """Create the table of biases, `(num_buckets, H)`."""
         self.embeddings = self.add_weight(

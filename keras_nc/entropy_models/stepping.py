@@ -1,0 +1,147 @@
+"""Probabilities of the next byte, step by step, for a batch of contexts.
+
+A coder with the model in the loop asks for one distribution per row, feeds the
+byte that it wrote or read, and asks again. An encoder and a decoder agree only
+if they see the same bits. A stepper gives this guarantee: a row's probabilities
+depend on the bytes since that row's restart, and on nothing else: not on other
+rows, the row's index, `batch_size`, `context_bytes`, or on how many bytes were
+appended at a time. So a document may be encoded in one row of a batch and
+decoded alone, bit for bit, by the same software on the same hardware.
+
+M1's stepper gives it by its own arithmetic, see `byte_lm_stepper`. A
+`PrefixStepper` passes on what its model gives: count models fulfil it.
+"""
+
+import numpy as np
+
+
+class PrefixStepper:
+    """Steps of any entropy model: keeps the bytes since each row's restart.
+
+    Letters: `B` batch. Rows begin restarted.
+
+    Args:
+        model: An `EntropyModel`. It is always asked for `B` prefixes at a time.
+        batch_size: int, `B`.
+        context_bytes: int. Bytes that a row is fed at most between restarts.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"abracadabra")
+    >>> stepper = PrefixStepper(model, batch_size=2, context_bytes=8)
+    >>> stepper.step(np.array([97, 0], "uint8"), np.array([True, False]))
+    >>> stepper.probabilities().shape
+    (2, 256)
+    """
+
+    def __init__(self, model, batch_size, context_bytes):
+        check_sizes(batch_size, context_bytes)
+        self.batch_size = batch_size
+        self.context_bytes = context_bytes
+        self._model = model
+        self._prefixes = [bytearray() for _ in range(batch_size)]
+        self._rows = None
+
+    def restart(self, rows):
+        """Begin a new context.
+
+        Args:
+            rows: bool array of shape `(B,)`: which rows.
+        """
+        for row in np.flatnonzero(rows):
+            self._prefixes[row].clear()
+        self._rows = None
+
+    def append(self, data, counts):
+        """Feed some bytes to each row.
+
+        Args:
+            data: uint8 array of shape `(B, n)`.
+            counts: int array of shape `(B,)`: row b is fed
+                `data[b, :counts[b]]`.
+
+        Raises:
+            ValueError: If a row has no room for its bytes.
+        """
+        fed = np.array([len(prefix) for prefix in self._prefixes])
+        check_room(fed + counts, self.context_bytes)
+        for row in np.flatnonzero(counts):
+            self._prefixes[row] += data[row, : counts[row]].tobytes()
+        self._rows = None
+
+    def step(self, next_bytes, active):
+        """Feed one byte to some rows.
+
+        Args:
+            next_bytes: uint8 array of shape `(B,)`.
+            active: bool array of shape `(B,)`: which rows take their byte.
+
+        Raises:
+            ValueError: If a row has been fed `context_bytes` bytes before.
+        """
+        self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
+
+    def probabilities(self):
+        """Distribution of each row's next byte.
+
+        Returns:
+            A float64 array of shape `(B, 256)`; rows sum to 1. It is not
+            written to later.
+        """
+        if self._rows is None:
+            prefixes = [bytes(prefix) for prefix in self._prefixes]
+            self._rows = np.asarray(self._model.probabilities(prefixes))
+        return self._rows
+
+
+def stepper_for(model, batch_size, context_bytes):
+    """Make the stepper of a model.
+
+    A model that has a method `stepper(batch_size, context_bytes)` makes its
+    own, as M1 does. Any other model gets a `PrefixStepper`.
+
+    Args:
+        model: An `EntropyModel`.
+        batch_size: int, `B`. Contexts side by side.
+        context_bytes: int. Bytes that a row is fed at most between restarts.
+
+    Returns:
+        An object with the methods of `PrefixStepper`.
+
+    Raises:
+        ValueError: If a size is no positive integer.
+
+    Example:
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"abracadabra")
+    >>> stepper = stepper_for(model, batch_size=1, context_bytes=4)
+    >>> bytes([stepper.probabilities()[0].argmax()])
+    b'a'
+    """
+    make = getattr(model, "stepper", None)
+    if make is None:
+        return PrefixStepper(model, batch_size, context_bytes)
+    return make(batch_size, context_bytes)
+
+
+def check_sizes(batch_size, context_bytes):
+    """Raise a ValueError unless both are positive integers."""
+    whole = (int, np.integer)
+    sizes = (batch_size, context_bytes)
+    if not all(isinstance(n, whole) for n in sizes) or min(sizes) < 1:
+        raise ValueError(
+            "`batch_size` and `context_bytes` must be positive integers. "
+            f"Received: batch_size={batch_size!r}, "
+            f"context_bytes={context_bytes!r}"
+        )
+
+
+def check_room(fed, context_bytes):
+    """Raise a ValueError if a row has been fed too much."""
+    if fed.max() > context_bytes:
+        raise ValueError(
+            f"A row takes {context_bytes} bytes between restarts. Received: "
+            f"{fed.max()} bytes. Restart it, or make the stepper with more "
+            "`context_bytes`."
+        )

@@ -1,0 +1,133 @@
+"""Steppers: equal to asking for prefixes, and the same bits in any batch."""
+
+import numpy as np
+import pytest
+
+from keras_nc.entropy_models import ByteLMModel
+from keras_nc.entropy_models import NGramModel
+from keras_nc.entropy_models import PrefixStepper
+from keras_nc.entropy_models import stepper_for
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+@pytest.fixture(scope="module")
+def models(make_m1, text):
+    return {
+        "ngram": NGramModel.from_text(text),
+        "m1": ByteLMModel(make_m1()),
+        "rope": ByteLMModel(make_m1(position="rope")),
+        # Sizes that are no multiples of what the kernels work on.
+        "odd": ByteLMModel(
+            make_m1(hidden_dim=30, num_heads=5, intermediate_dim=33)
+        ),
+    }
+
+
+@pytest.fixture(params=["ngram", "m1", "rope", "odd"])
+def model(request, models):
+    return models[request.param]
+
+
+def walk(stepper, contents, restarts=(), steps=45):
+    """Feed texts byte by byte; give all probabilities and prefixes."""
+    B = len(contents)
+    prefixes = [b""] * B
+    places = np.zeros(B, int)
+    seen = []
+    for step in range(steps):
+        rows = stepper.probabilities()
+        seen.append((list(prefixes), rows.copy()))
+        restarted = np.array([(step, b) in restarts for b in range(B)])
+        stepper.restart(restarted)
+        for b in np.flatnonzero(restarted):
+            prefixes[b] = b""
+        active = np.array([(step + b) % 3 > 0 for b in range(B)])
+        next_bytes = np.zeros(B, "uint8")
+        for b in np.flatnonzero(active):
+            next_bytes[b] = contents[b][places[b]]
+            prefixes[b] += bytes([next_bytes[b]])
+            places[b] += 1
+        stepper.step(next_bytes, active)
+    return seen
+
+
+CONTENTS = [b"the same text in a row, and it goes on" * 2, b"\0\xff" * 40]
+CONTENTS += [b"the same text in a row, and it goes on" * 2]
+RESTARTS = {(4, 0), (5, 1), (11, 1), (12, 1), (30, 2)}
+
+
+def test_steps_are_the_models_probabilities(model):
+    stepper = stepper_for(model, batch_size=3, context_bytes=40)
+    for prefixes, rows in walk(stepper, CONTENTS, RESTARTS):
+        assert rows.dtype == np.float64 and rows.shape == (3, 256)
+        expected = model.probabilities(prefixes)
+        np.testing.assert_allclose(rows, expected, atol=1e-5)
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-12)
+
+
+def test_only_the_bytes_since_the_restart_decide(model):
+    """Other rows, other sizes, more bytes at a time: the same bits."""
+    known = {}
+    runs = [(CONTENTS, RESTARTS, 40), (CONTENTS[::-1], {(7, 0)}, 90)]
+    runs += [([content], {(9, 0), (20, 0)}, 33) for content in CONTENTS]
+    for contents, restarts, size in runs:
+        stepper = stepper_for(model, len(contents), size)
+        for prefixes, rows in walk(stepper, contents, restarts):
+            for prefix, row in zip(prefixes, rows, strict=True):
+                expected = known.setdefault(prefix, row)
+                np.testing.assert_array_equal(row, expected)
+    assert len(known) > 60
+    for prefix, row in known.items():
+        stepper = stepper_for(model, 2, 64)
+        data = np.frombuffer(prefix * 2, "uint8").reshape(2, -1)
+        stepper.append(data, [0, len(prefix)])
+        np.testing.assert_array_equal(stepper.probabilities()[1], row)
+
+
+def test_a_full_row_takes_no_more(model):
+    stepper = stepper_for(model, batch_size=2, context_bytes=3)
+    some = np.zeros((2, 3), "uint8")
+    stepper.append(some, [3, 2])
+    with pytest.raises(ValueError, match="Received: 4 bytes"):
+        stepper.step(some[:, 0], [True, False])
+    stepper.restart(np.array([True, False]))
+    stepper.step(some[:, 0], [True, True])
+    expected = model.probabilities([b"\0", b"\0\0\0"])
+    np.testing.assert_allclose(stepper.probabilities(), expected, atol=1e-5)
+
+
+def test_odd_sizes_are_refused(model):
+    for sizes in ((0, 8), (2, 0), (1.5, 8)):
+        with pytest.raises(ValueError, match=f"batch_size={sizes[0]}"):
+            stepper_for(model, *sizes)
+
+
+def test_count_models_keep_their_prefixes(models):
+    assert isinstance(stepper_for(models["ngram"], 1, 8), PrefixStepper)
+    assert not isinstance(stepper_for(models["m1"], 1, 8), PrefixStepper)
+
+
+def test_sums_are_taken_term_by_term():
+    """The bits of float32 additions in order, without fused multiply-add."""
+    from keras_nc.entropy_models import _byte_lm_kernels as kernels
+
+    random = np.random.default_rng(0)
+    for n, K, N in [(1, 7, 5), (2, 64, 70), (5, 33, 64), (8, 256, 130)]:
+        x = random.standard_normal((n, K)).astype("float32")
+        matrix = random.standard_normal((K, N)).astype("float32")
+        packed = kernels.pack(matrix)
+        out = np.empty((n, len(packed) * kernels.COLUMNS), "float32")
+        kernels.matmul(x, packed, out)
+        expected = np.zeros((n, N), "float32")
+        for k in range(K):
+            expected = expected + x[:, k : k + 1] * matrix[k]
+        np.testing.assert_array_equal(out[:, :N], expected)
+
+
+def test_exponentials():
+    from keras_nc.entropy_models import _byte_lm_kernels as kernels
+
+    for x in [0.0, -1e-9, -0.3, -0.35, -1.0, -17.7, -300.0, -708.0]:
+        assert kernels.exp(x) == pytest.approx(np.exp(x), rel=1e-12)
+    assert kernels.exp(-1e6) == 0.0
