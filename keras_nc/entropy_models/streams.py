@@ -51,7 +51,8 @@ def encode_streams(model, documents, precision=16, context_bytes=1024):
     >>> decode_streams(model, codes, offsets, [5, 0])
     [b'to be', b'']
     """
-    _check(precision, context_bytes)
+    check_precision(precision)
+    check_context(context_bytes)
     if isinstance(model, UnigramModel):
         return encode_static(documents, _static_table(model, precision))
     if isinstance(model, NGramModel):
@@ -78,7 +79,8 @@ def decode_streams(
     Raises:
         ValueError: If a code is damaged.
     """
-    _check(precision, context_bytes)
+    check_precision(precision)
+    check_context(context_bytes)
     if isinstance(model, UnigramModel):
         table = _static_table(model, precision)
         return decode_static(codes, offsets, lengths, table)
@@ -89,8 +91,8 @@ def decode_streams(
     return decode(model, codes, offsets, lengths, precision, context_bytes)
 
 
-def _check(precision, context_bytes):
-    check_precision(precision)
+def check_context(context_bytes):
+    """Raise a ValueError unless a context of that many bytes can be."""
     if not isinstance(context_bytes, numbers.Integral) or context_bytes < 1:
         raise ValueError(
             "`context_bytes` must be a positive integer. "

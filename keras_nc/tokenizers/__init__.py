@@ -1,9 +1,13 @@
 """Text to ids and back, as Keras preprocessing layers."""
 
+from keras_nc.tokenizers.arithmetic import ArithmeticScheme
+from keras_nc.tokenizers.arithmetic import ArithmeticTokenizer
 from keras_nc.tokenizers.byte import ByteScheme
 from keras_nc.tokenizers.byte import ByteTokenizer
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
+from keras_nc.tokenizers.gzip import GZipScheme
+from keras_nc.tokenizers.gzip import GZipTokenizer
 from keras_nc.tokenizers.scheme import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout

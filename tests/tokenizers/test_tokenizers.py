@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc.entropy_models import NGramModel
+from keras_nc.entropy_models import UnigramModel
+from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import GZipTokenizer
 
 TEXTS = [
     b"",
@@ -23,6 +27,9 @@ TEXTS = [
     b"the quick brown fox jumps over the lazy dog. " * 20,
 ]
 NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
+#: A document is one stream, which no prompt can be cut from.
+STREAMS = ["ac", "static_ac", "gzip", "gzip_pairs"]
+NAMES += STREAMS
 exhaustive = settings(
     deadline=None,
     max_examples=60,
@@ -31,13 +38,19 @@ exhaustive = settings(
 
 
 @pytest.fixture(scope="module")
-def tokenizers(codebooks):
+def tokenizers(codebooks, text):
+    counts = NGramModel.from_text(text[:50000], order=3)
+    bytes_ = UnigramModel.from_text(text)
     return {
         "bytes": ByteTokenizer(),
         "one_token": EqualInfoTokenizer(codebooks[16]),
         "two_tokens": EqualInfoTokenizer(codebooks[16], token_bits=8),
         "four_tokens": EqualInfoTokenizer(codebooks[16], token_bits=4),
         "twelve_bits": EqualInfoTokenizer(codebooks[12]),
+        "ac": ArithmeticTokenizer(counts, context_bytes=64),
+        "static_ac": ArithmeticTokenizer(bytes_, token_bits=16, precision=14),
+        "gzip": GZipTokenizer(),
+        "gzip_pairs": GZipTokenizer(token_bits=16),
     }
 
 
@@ -149,6 +162,10 @@ def test_vocabulary_sizes(tokenizers):
         "two_tokens": 259,
         "four_tokens": 19,
         "twelve_bits": 4096,
+        "ac": 259,
+        "static_ac": 65539,
+        "gzip": 259,
+        "gzip_pairs": 65539,
     }
 
 
@@ -277,8 +294,9 @@ def test_another_codebook_is_refused(codebooks, tokenizers, tmp_path):
 
 
 def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
-    for tokenizer in tokenizers.values():
-        for text in TEXTS:
+    for name in NAMES:
+        tokenizer = tokenizers[name]
+        for text in TEXTS if name not in STREAMS else [b""]:
             prompt = tokenizer.split_prompt(text)
             committed = tokenizer.detokenize(prompt.ids)
             assert committed + prompt.remainder == text
