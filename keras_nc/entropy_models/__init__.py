@@ -9,3 +9,4 @@ from keras_nc.entropy_models.stepping import stepper_for
 from keras_nc.entropy_models.streams import decode_streams
 from keras_nc.entropy_models.streams import encode_streams
 from keras_nc.entropy_models.unigram import UnigramModel
+from keras_nc.entropy_models.zero_padded import ZeroPaddedWindows

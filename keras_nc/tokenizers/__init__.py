@@ -16,3 +16,5 @@ from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
 from keras_nc.tokenizers.sentencepiece_training import train_sentencepiece
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
+from keras_nc.tokenizers.zero_padded import ZeroPaddedScheme
+from keras_nc.tokenizers.zero_padded import ZeroPaddedTokenizer
