@@ -1,5 +1,9 @@
 """Bytes to codes and back: exact, in integers, with NumPy and Numba only."""
 
+from keras_nc.coding.arithmetic import ArithmeticDecoder
+from keras_nc.coding.arithmetic import ArithmeticEncoder
+from keras_nc.coding.arithmetic import decode_static
+from keras_nc.coding.arithmetic import encode_static
 from keras_nc.coding.bits import join_codes
 from keras_nc.coding.bits import split_codes
 from keras_nc.coding.codebook import Codebook

@@ -6,4 +6,7 @@ from keras_nc.entropy_models.ngram import NGramModel
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.stepping import PrefixStepper
 from keras_nc.entropy_models.stepping import stepper_for
+from keras_nc.entropy_models.streams import decode_streams
+from keras_nc.entropy_models.streams import encode_streams
 from keras_nc.entropy_models.unigram import UnigramModel
+from keras_nc.entropy_models.zero_padded import ZeroPaddedWindows

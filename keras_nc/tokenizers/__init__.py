@@ -1,5 +1,7 @@
 """Text to ids and back, as Keras preprocessing layers."""
 
+from keras_nc.tokenizers.arithmetic import ArithmeticScheme
+from keras_nc.tokenizers.arithmetic import ArithmeticTokenizer
 from keras_nc.tokenizers.bpe import BPEScheme
 from keras_nc.tokenizers.bpe import BPETokenizer
 from keras_nc.tokenizers.bpe_training import train_bpe
@@ -10,6 +12,8 @@ from keras_nc.tokenizers.dictionary import DictionaryTokenizer
 from keras_nc.tokenizers.dictionary_training import train_dictionary
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
+from keras_nc.tokenizers.gzip import GZipScheme
+from keras_nc.tokenizers.gzip import GZipTokenizer
 from keras_nc.tokenizers.live_windows import LiveWindowScheme
 from keras_nc.tokenizers.live_windows import LiveWindowTokenizer
 from keras_nc.tokenizers.scheme import Prompt
@@ -20,3 +24,5 @@ from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
 from keras_nc.tokenizers.sentencepiece_training import train_sentencepiece
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
+from keras_nc.tokenizers.zero_padded import ZeroPaddedScheme
+from keras_nc.tokenizers.zero_padded import ZeroPaddedTokenizer

@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc.entropy_models import NGramModel
+from keras_nc.entropy_models import UnigramModel
+from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import GZipTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
 
@@ -26,6 +30,9 @@ TEXTS = [
 ]
 NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
 NAMES += ["bpe", "dictionary"]
+#: A document is one stream, which no prompt can be cut from.
+STREAMS = ["ac", "static_ac", "gzip", "gzip_pairs"]
+NAMES += STREAMS
 exhaustive = settings(
     deadline=None,
     max_examples=60,
@@ -35,6 +42,8 @@ exhaustive = settings(
 
 @pytest.fixture(scope="module")
 def tokenizers(codebooks, text):
+    counts = NGramModel.from_text(text[:50000], order=3)
+    bytes_ = UnigramModel.from_text(text)
     return {
         "bytes": ByteTokenizer(),
         "one_token": EqualInfoTokenizer(codebooks[16]),
@@ -43,6 +52,10 @@ def tokenizers(codebooks, text):
         "twelve_bits": EqualInfoTokenizer(codebooks[12]),
         "bpe": train_bpe([text], 600, split=None),
         "dictionary": train_dictionary([text], 1024),
+        "ac": ArithmeticTokenizer(counts, context_bytes=64),
+        "static_ac": ArithmeticTokenizer(bytes_, token_bits=16, precision=14),
+        "gzip": GZipTokenizer(),
+        "gzip_pairs": GZipTokenizer(token_bits=16),
     }
 
 
@@ -156,6 +169,10 @@ def test_vocabulary_sizes(tokenizers):
         "twelve_bits": 4096,
         "bpe": 600,
         "dictionary": 1024,
+        "ac": 259,
+        "static_ac": 65539,
+        "gzip": 259,
+        "gzip_pairs": 65539,
     }
 
 
@@ -285,8 +302,9 @@ def test_another_codebook_is_refused(codebooks, tokenizers, tmp_path):
 
 def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
     # Merges may reach back as far as they like: BPE commits all of a prompt.
-    for tokenizer in (tokenizers[name] for name in NAMES if name != "bpe"):
-        for text in TEXTS:
+    for name in NAMES:
+        tokenizer = tokenizers[name]
+        for text in TEXTS if name not in [*STREAMS, "bpe"] else [b""]:
             prompt = tokenizer.split_prompt(text)
             committed = tokenizer.detokenize(prompt.ids)
             assert committed + prompt.remainder == text

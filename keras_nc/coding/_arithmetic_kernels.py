@@ -1,0 +1,227 @@
+"""Numba kernels of the arithmetic coder; `arithmetic` states the rule.
+
+A stream is coded in a window of 64 bits that moves over the bytes of the code.
+`low` and `span` are the interval inside the window, `at` is the number of the
+byte that the window begins with.
+"""
+
+import numpy as np
+
+from keras_nc.coding._jit import jit
+
+# Signed and unsigned integers make floats in Numba: all are unsigned.
+_BYTE = np.uint64(8)
+_TOP = np.uint64(56)
+_LEAST = np.uint64(1 << 56)
+_WHOLE = np.uint64((1 << 64) - 1)
+
+#: What decoding may find.
+FINE = 0
+NO_SYMBOL = 1
+TOO_SHORT = 2
+TOO_LONG = 3
+NOT_SHORTEST = 4
+
+
+@jit
+def _carry(out, at):
+    """Add one to the bytes before the window."""
+    at -= 1
+    while out[at] == 255:
+        out[at] = 0
+        at -= 1
+    out[at] += 1
+
+
+@jit
+def narrow(low, span, at, below, above, precision, out):
+    """Code one symbol; give the new low, span and at."""
+    step = span >> np.uint64(precision)
+    moved = low + step * np.uint64(below)
+    if moved < low:
+        _carry(out, at)
+    low = moved
+    span = step * np.uint64(above - below)
+    while span < _LEAST:
+        out[at] = low >> _TOP
+        at += 1
+        low <<= _BYTE
+        span <<= _BYTE
+    return low, span, at
+
+
+@jit
+def end_stream(low, at, out):
+    """Write the last byte; give the number of the byte after it."""
+    up = low + (_LEAST - np.uint64(1))
+    if up < low:
+        _carry(out, at)
+    out[at] = up >> _TOP
+    return at + 1
+
+
+@jit
+def begin_stream(codes, at, end):
+    """Read a window: the distance of the code from `low`, which is 0."""
+    distance = np.uint64(0)
+    for i in range(at, at + 8):
+        distance <<= _BYTE
+        if i < end:
+            distance |= np.uint64(codes[i])
+    return distance
+
+
+@jit
+def find(table, step, distance, precision):
+    """The symbol in whose part of the interval the code lies, or 256."""
+    target = distance // step
+    if target >> np.uint64(precision):
+        return 256
+    lo = 0
+    hi = 256
+    while hi - lo > 1:
+        middle = (lo + hi) >> 1
+        if np.uint64(table[middle]) <= target:
+            lo = middle
+        else:
+            hi = middle
+    return lo
+
+
+@jit
+def follow(distance, span, at, below, above, precision, codes, end):
+    """Decode one known symbol; give the new distance, span and at."""
+    step = span >> np.uint64(precision)
+    distance -= step * np.uint64(below)
+    span = step * np.uint64(above - below)
+    while span < _LEAST:
+        distance <<= _BYTE
+        span <<= _BYTE
+        at += 1
+        if at + 7 < end:
+            distance |= np.uint64(codes[at + 7])
+    return distance, span, at
+
+
+@jit
+def fault_at_end(distance, at, end, length):
+    """What is wrong with a stream whose symbols are all decoded."""
+    if length == 0:  # no symbols, no code
+        return TOO_LONG if end > at else FINE
+    if end < at + 1:
+        return TOO_SHORT
+    if end > at + 1:
+        return TOO_LONG
+    return FINE if distance < _LEAST else NOT_SHORTEST
+
+
+@jit
+def encode_static(text, offsets, table, precision, out, firsts, ends):
+    """Code documents with one table."""
+    for d in range(offsets.size - 1):
+        low, span, at = np.uint64(0), _WHOLE, firsts[d]
+        for i in range(offsets[d], offsets[d + 1]):
+            b = text[i]
+            low, span, at = narrow(
+                low, span, at, table[b], table[b + 1], precision, out
+            )
+        if offsets[d] < offsets[d + 1]:
+            at = end_stream(low, at, out)
+        ends[d] = at
+
+
+@jit
+def decode_static(codes, code_offsets, table, precision, text, offsets):
+    """Decode documents with one table; give a document and its fault."""
+    # Where the search for a symbol begins, by the target's first bits.
+    shift = np.uint64(precision - 10)
+    guide = np.empty(1 << 10, np.uint8)
+    b = 0
+    for g in range(guide.size):
+        while np.uint64(table[b + 1]) <= np.uint64(g) << shift:
+            b += 1
+        guide[g] = b
+    for d in range(offsets.size - 1):
+        at, end = code_offsets[d], code_offsets[d + 1]
+        span, distance = _WHOLE, begin_stream(codes, at, end)
+        for i in range(offsets[d], offsets[d + 1]):
+            target = distance // (span >> np.uint64(precision))
+            if target >> np.uint64(precision):
+                return d, NO_SYMBOL
+            b = np.int64(guide[target >> shift])
+            while np.uint64(table[b + 1]) <= target:
+                b += 1
+            text[i] = b
+            below, above = table[b], table[b + 1]
+            distance, span, at = follow(
+                distance, span, at, below, above, precision, codes, end
+            )
+            if at >= end:
+                return d, TOO_SHORT
+        length = offsets[d + 1] - offsets[d]
+        fault = fault_at_end(distance, at, end, length)
+        if fault:
+            return d, fault
+    return -1, FINE
+
+
+@jit
+def begin_states(codes, code_offsets, distances):
+    """Read the first window of every stream."""
+    for d in range(distances.size):
+        distances[d] = begin_stream(codes, code_offsets[d], code_offsets[d + 1])
+
+
+@jit
+def encode_step(lows, spans, ats, tables, symbols, active, precision, out):
+    """Code one symbol of every active document; give one without a share."""
+    for d in range(ats.size):
+        if not active[d]:
+            continue
+        below = tables[d, symbols[d]]
+        above = tables[d, np.int64(symbols[d]) + 1]
+        if below >= above or above > np.int64(1) << precision:
+            return d
+        lows[d], spans[d], ats[d] = narrow(
+            lows[d], spans[d], ats[d], below, above, precision, out
+        )
+    return -1
+
+
+@jit
+def end_streams(lows, ats, active, out):
+    """Write the last byte of every stream that has symbols."""
+    for d in range(ats.size):
+        if active[d]:
+            ats[d] = end_stream(lows[d], ats[d], out)
+
+
+@jit
+def decode_step(
+    distances, spans, ats, tables, symbols, active, precision, codes, ends
+):
+    """Decode one symbol of every active document; give one and its fault."""
+    for d in range(ats.size):
+        if not active[d]:
+            continue
+        step = spans[d] >> np.uint64(precision)
+        b = find(tables[d], step, distances[d], precision)
+        if b == 256:
+            return d, NO_SYMBOL
+        symbols[d] = b
+        below, above = tables[d, b], tables[d, b + 1]
+        if below >= above:  # no table; a span of nothing would never widen
+            return d, NO_SYMBOL
+        distances[d], spans[d], ats[d] = follow(
+            distances[d],
+            spans[d],
+            ats[d],
+            below,
+            above,
+            precision,
+            codes,
+            ends[d],
+        )
+        if ats[d] >= ends[d]:
+            return d, TOO_SHORT
+    return -1, FINE

@@ -1,0 +1,78 @@
+"""Numba kernels that code streams with counts, nothing of it in Python."""
+
+import numpy as np
+
+from keras_nc.coding._arithmetic_kernels import FINE
+from keras_nc.coding._arithmetic_kernels import NO_SYMBOL
+from keras_nc.coding._arithmetic_kernels import TOO_SHORT
+from keras_nc.coding._arithmetic_kernels import begin_stream
+from keras_nc.coding._arithmetic_kernels import end_stream
+from keras_nc.coding._arithmetic_kernels import fault_at_end
+from keras_nc.coding._arithmetic_kernels import find
+from keras_nc.coding._arithmetic_kernels import follow
+from keras_nc.coding._arithmetic_kernels import narrow
+from keras_nc.coding._jit import jit
+from keras_nc.coding._share_kernels import cumulate_row
+from keras_nc.entropy_models._count_kernels import probabilities
+
+_WHOLE = np.uint64((1 << 64) - 1)
+
+
+@jit
+def _look_up(tries, text, first, i, context_bytes, precision, row, table):
+    """Fill the table of byte i of a document that begins at `first`."""
+    bounds = np.array([i - (i - first) % context_bytes, i])
+    probabilities(tries[0], tries[1], text, bounds, row)
+    cumulate_row(row[0], precision, table)
+
+
+@jit
+def encode(tries, text, offsets, context_bytes, precision, out, firsts, ends):
+    """Code documents."""
+    row = np.empty((1, 256))
+    table = np.empty(257, np.int64)
+    for d in range(offsets.size - 1):
+        low, span, at = np.uint64(0), _WHOLE, firsts[d]
+        first = offsets[d]
+        for i in range(first, offsets[d + 1]):
+            _look_up(
+                tries, text, first, i, context_bytes, precision, row, table
+            )
+            b = np.int64(text[i])
+            low, span, at = narrow(
+                low, span, at, table[b], table[b + 1], precision, out
+            )
+        if first < offsets[d + 1]:
+            at = end_stream(low, at, out)
+        ends[d] = at
+
+
+@jit
+def decode(tries, codes, bounds, context_bytes, precision, text, offsets):
+    """Decode documents into `text`; give a document and its fault."""
+    row = np.empty((1, 256))
+    table = np.empty(257, np.int64)
+    for d in range(offsets.size - 1):
+        at, end = bounds[d], bounds[d + 1]
+        first = offsets[d]
+        span, distance = _WHOLE, begin_stream(codes, at, end)
+        for i in range(first, offsets[d + 1]):
+            _look_up(
+                tries, text, first, i, context_bytes, precision, row, table
+            )
+            step = span >> np.uint64(precision)
+            b = find(table, step, distance, precision)
+            if b == 256:
+                return d, NO_SYMBOL
+            text[i] = b
+            below, above = table[b], table[b + 1]
+            distance, span, at = follow(
+                distance, span, at, below, above, precision, codes, end
+            )
+            if at >= end:
+                return d, TOO_SHORT
+        length = offsets[d + 1] - first
+        fault = fault_at_end(distance, at, end, length)
+        if fault:
+            return d, fault
+    return -1, FINE

@@ -1,0 +1,117 @@
+"""What `ZeroPaddedWindows` keeps of each text that it cuts or decodes."""
+
+import numpy as np
+
+from keras_nc.coding.shares import allocate
+from keras_nc.coding.shares import frequencies
+from keras_nc.entropy_models.stepping import stepper_for
+
+
+class OpenWindows:
+    """The open window of each row."""
+
+    def __init__(self, rule, B):
+        from keras_nc.coding import _zero_padded_kernels as kernels
+
+        self._kernels = kernels
+        self._precision = rule.precision
+        size = rule.window_bits // 8
+        self._lows = np.zeros(B, np.uint64)
+        self._spans = np.full(B, kernels.WHOLE)
+        self._ats = np.zeros(B, np.int64)
+        self._bits = np.zeros((B, size + 8), np.uint8)
+        self.padded = np.zeros((B, size), np.uint8)
+        self.lengths = np.zeros(B, np.int64)
+        self.sames = np.zeros(B, np.int64)
+
+    def restart(self, rows):
+        """Open new windows."""
+        self._lows[rows] = 0
+        self._spans[rows] = self._kernels.WHOLE
+        self._ats[rows] = 0
+        self.lengths[rows] = 0
+
+    def try_bytes(self, tables, symbols, active):
+        """Add bytes to windows; give where they fit, bool of shape (B,)."""
+        fits = np.zeros(active.size, bool)
+        self._kernels.try_bytes(
+            self._lows,
+            self._spans,
+            self._ats,
+            self._bits,
+            self.padded,
+            self.lengths,
+            self.sames,
+            tables,
+            symbols,
+            active,
+            self._precision,
+            fits,
+        )
+        return fits
+
+    def choose_bytes(self, codes, tables, active):
+        """Find the next bytes on the way to codes; `active` may shrink."""
+        # One bit stands before the point; zeros follow the code.
+        bits = np.unpackbits(codes, axis=1)
+        shifted = np.packbits(np.pad(bits, ((0, 0), (1, 7))), axis=1)
+        symbols = np.zeros(active.size, np.uint8)
+        self._kernels.choose_bytes(
+            self._lows,
+            self._spans,
+            self._ats,
+            shifted,
+            tables,
+            active,
+            self._precision,
+            symbols,
+        )
+        return symbols
+
+
+class Contexts:
+    """What the model has seen of each row's text, and its tables."""
+
+    def __init__(self, rule, texts):
+        B = len(texts)
+        self._rule = rule
+        self._texts = texts
+        self._stepper = stepper_for(rule.model, B, rule.context_bytes)
+        self._firsts = np.zeros(B, np.int64)
+        self._ends = np.zeros(B, np.int64)
+        self._closed = np.zeros(B, np.int64)
+        #: Where the context began when the window did.
+        self.window_contexts = np.zeros(B, np.int64)
+
+    def tables(self):
+        """Tables of the next byte, uint32 of shape (B, 257)."""
+        rows = frequencies(self._stepper.probabilities())
+        # Shares as in codebooks: the padding is all that is different here.
+        spare = (1 << self._rule.precision) - 256
+        tables = np.zeros((len(rows), 257), np.uint32)
+        shares = allocate(rows, np.full(len(rows), spare)) + 1
+        np.cumsum(shares, axis=1, out=tables[:, 1:])
+        return tables
+
+    def move(self, positions, closing):
+        """See the texts up to these positions; some windows close there."""
+        self._closed += closing
+        size, begin = self._rule.context_bytes, self.window_contexts
+        firsts = begin + (positions - begin) // size * size
+        every = self._rule.reset_every
+        if every is not None:
+            due = closing & (self._closed % every == 0)
+            firsts[due] = positions[due]
+        # Delay takes back bytes that the model has seen.
+        restart = (firsts != self._firsts) | (positions < self._ends)
+        self._firsts = firsts
+        self._ends = np.where(restart, firsts, self._ends)
+        self._stepper.restart(restart)
+        counts = positions - self._ends
+        data = np.zeros((positions.size, counts.max(initial=0)), np.uint8)
+        for d in np.flatnonzero(counts):
+            new = self._texts[d][self._ends[d] : positions[d]]
+            data[d, : counts[d]] = np.frombuffer(new, np.uint8)
+        self._stepper.append(data, counts)
+        self._ends = positions.copy()
+        self.window_contexts[closing] = firsts[closing]

@@ -1,0 +1,229 @@
+"""The paper's own equal-info windows, whose codes are padded with zeros.
+
+Arithmetic coding gives a text an interval; its code is the shortest bit string
+whose interval lies inside. A window ends where one more byte would need more
+than W bits, and its code is padded with zeros to W bits; then the coder starts
+again. The decoder grows the text as long as its code stays the same. Windows
+collide: bytes that add nothing but zeros to a code are lost among the padding,
+or appear from it ("Training LLMs over Neurally Compressed Text", section 3.3).
+"""
+
+import dataclasses
+import numbers
+
+import numpy as np
+
+from keras_nc.coding._text import as_byte_array
+from keras_nc.coding.shares import check_precision
+from keras_nc.entropy_models._zero_padded_rows import Contexts
+from keras_nc.entropy_models._zero_padded_rows import OpenWindows
+from keras_nc.entropy_models.streams import check_context
+
+#: Texts or windows side by side. It changes the speed and not the codes.
+BATCH_SIZE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A window of a text.
+
+    Attributes:
+        start: int. Where it begins.
+        end: int. Where it ends.
+        code: bytes. Its code, padded to W bits.
+        context: int. Where the model's context began as the window did.
+    """
+
+    start: int
+    end: int
+    code: bytes
+    context: int
+
+
+class ZeroPaddedWindows:
+    """Equal-info windows by the paper's rule, which cannot be decoded safely.
+
+    Intervals are those of `keras_nc.coding.arithmetic`, with 56 bits at least.
+    In windows of 16 and 24 bits that is as good as no rounding: what goes wrong
+    is the rule.
+
+    Args:
+        model: An `EntropyModel`.
+        window_bits: int. Bits of a window, `W`: whole bytes, and more than
+            `precision`, so that every byte fits a window.
+        precision: int. Bits of a probability; the paper has 14.
+        delay: bool. The paper's Delay: bytes at a window's end that change
+            nothing in its padded code move to the next window.
+        reset_every: int, or `None` for never. The model's context restarts at
+            every window, at every second, and so on.
+        context_bytes: int. Bytes after which the context restarts anyway.
+
+    Example:
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"she sells sea shells")
+    >>> [window] = ZeroPaddedWindows(model).encode([b"sea"])[0]
+    >>> window.code.hex()
+    'd9c8'
+    """
+
+    def __init__(
+        self,
+        model,
+        window_bits=16,
+        precision=14,
+        delay=False,
+        reset_every=1,
+        context_bytes=1024,
+    ):
+        check_windows(window_bits, precision, reset_every)
+        check_context(context_bytes)
+        self.model = model
+        self.window_bits = window_bits
+        self.precision = precision
+        self.delay = bool(delay)
+        self.reset_every = reset_every
+        self.context_bytes = context_bytes
+
+    def encode(self, documents):
+        """Cut documents into windows.
+
+        Args:
+            documents: A list of bytes-like objects.
+
+        Returns:
+            For each document a list of `Window`.
+        """
+        arrays = [as_byte_array(document) for document in documents]
+        order = np.argsort([-array.size for array in arrays], kind="stable")
+        rows = [None] * len(arrays)
+        for first in range(0, len(arrays), BATCH_SIZE):
+            batch = order[first : first + BATCH_SIZE]
+            found = self._encode_batch([arrays[i] for i in batch])
+            for i, windows in zip(batch, found, strict=True):
+                rows[i] = windows
+        return rows
+
+    def _encode_batch(self, texts):
+        B = len(texts)
+        ends = np.array([text.size for text in texts])
+        positions = np.zeros(B, np.int64)
+        starts = np.zeros(B, np.int64)
+        windows = [[] for _ in texts]
+        state = OpenWindows(self, B)
+        contexts = Contexts(self, texts)
+        symbols = np.zeros(B, np.uint8)
+        while True:
+            active = positions < ends
+            closing = ~active & (state.lengths > 0)
+            if not (active | closing).any():
+                return windows
+            if active.any():
+                for d in np.flatnonzero(active):
+                    symbols[d] = texts[d][positions[d]]
+                fits = state.try_bytes(contexts.tables(), symbols, active)
+                closing |= active & ~fits
+                positions += fits
+            for d in np.flatnonzero(closing):
+                length = state.sames[d] if self.delay else state.lengths[d]
+                positions[d] = starts[d] + length
+                windows[d].append(
+                    Window(
+                        int(starts[d]),
+                        int(positions[d]),
+                        state.padded[d].tobytes(),
+                        int(contexts.window_contexts[d]),
+                    )
+                )
+                starts[d] = positions[d]
+            state.restart(closing)
+            contexts.move(positions, closing)
+
+    def decode(self, codes, contexts=None):
+        """Decode windows, each with what the model had seen before it.
+
+        The decoder follows the code and gives the longest text that has it;
+        with `delay`, the shortest.
+
+        Args:
+            codes: A list of bytes, `W / 8` each.
+            contexts: A list of bytes: what the model's context held at the
+                start of each window; nothing if `None`.
+
+        Returns:
+            A list of bytes.
+        """
+        contexts = contexts or [b""] * len(codes)
+        texts = []
+        for first in range(0, len(codes), BATCH_SIZE):
+            some = slice(first, first + BATCH_SIZE)
+            texts += self._decode_batch(codes[some], contexts[some])
+        return texts
+
+    def _decode_batch(self, codes, before):
+        B = len(codes)
+        state = OpenWindows(self, B)
+        rows = np.array([list(code) for code in codes], np.uint8)
+        texts = [bytearray(context) for context in before]
+        positions = np.array([len(context) for context in before])
+        contexts = Contexts(self, texts)
+        contexts.move(positions, np.zeros(B, bool))
+        found = np.zeros(B, np.int64)
+        active = np.ones(B, bool)
+        while active.any():
+            tables = contexts.tables()
+            symbols = state.choose_bytes(rows, tables, active)
+            active &= state.try_bytes(tables, symbols, active)
+            for d in np.flatnonzero(active):
+                texts[d].append(symbols[d])
+            positions += active
+            same = active & (state.padded == rows).all(axis=1)
+            found[same] = state.lengths[same]
+            if self.delay:
+                active &= ~same
+            contexts.move(positions, np.zeros(B, bool))
+        starts = [len(context) for context in before]
+        return [
+            bytes(text[start : start + length])
+            for text, start, length in zip(texts, starts, found, strict=True)
+        ]
+
+    def count_collisions(self, text):
+        """Count the windows of a text that come back wrong.
+
+        Args:
+            text: A bytes-like object.
+
+        Returns:
+            A pair of ints: windows whose code decodes to other bytes, even if
+            everything before is known, and all windows.
+        """
+        text = as_byte_array(text).tobytes()
+        [windows] = self.encode([text])
+        decoded = self.decode(
+            [window.code for window in windows],
+            [text[window.context : window.start] for window in windows],
+        )
+        wrong = sum(
+            found != text[window.start : window.end]
+            for found, window in zip(decoded, windows, strict=True)
+        )
+        return wrong, len(windows)
+
+
+def check_windows(window_bits, precision, reset_every):
+    """Raise a ValueError unless there are such windows."""
+    check_precision(precision)
+    whole = isinstance(window_bits, numbers.Integral)
+    if not whole or window_bits % 8 or not precision < window_bits <= 128:
+        raise ValueError(
+            "`window_bits` must be a multiple of 8, more than `precision` and "
+            f"128 at most. Received: window_bits={window_bits!r}, "
+            f"precision={precision}. The paper has 16, 24, 32, 64 and 128, "
+            "and 14."
+        )
+    whole = isinstance(reset_every, numbers.Integral)
+    if reset_every is not None and (not whole or reset_every < 1):
+        raise ValueError(
+            "`reset_every` must be a positive integer, or `None` for never. "
+            f"Received: reset_every={reset_every!r}"
+        )

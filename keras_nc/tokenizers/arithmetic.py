@@ -1,0 +1,228 @@
+"""Plain arithmetic coding of documents: the paper's AC and StaticAC."""
+
+import hashlib
+import zlib
+
+import keras
+import numpy as np
+
+from keras_nc.coding.shares import check_precision
+from keras_nc.entropy_models import decode_streams
+from keras_nc.entropy_models import encode_streams
+from keras_nc.entropy_models.streams import check_context
+from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.stream_scheme import StreamScheme
+from keras_nc.tokenizers.stream_scheme import refuse_stream
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+from keras_nc.tokenizers.tokenizer import register_scheme
+
+_CHECKSUM_BYTES = 4
+_MAX_HEAD_BYTES = 8
+
+
+@register_scheme
+class ArithmeticScheme(StreamScheme):
+    """Documents as streams of an arithmetic coder.
+
+    The stream of a document is
+
+    - its number of bytes, in groups of 7 bits, the lowest first, each in a byte
+      whose highest bit says that another follows; for 16-bit tokens, twice the
+      number, plus 1 if a zero byte fills the last token;
+    - with `checksum`, the CRC-32 of its bytes, most significant byte first;
+    - its code, see `keras_nc.coding.arithmetic`.
+
+    All of it is counted as tokens.
+
+    Args:
+        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`; `None` until
+            assets are loaded.
+        token_bits: int. Bits of a token, 8 or 16.
+        precision: int. Bits of a probability, 14 (the paper's) to 24.
+        context_bytes: int. Bytes after which the model's context restarts.
+        checksum: bool. Whether damage that gives other bytes is found.
+        entropy_model: dict. Only without a model: its configuration.
+    """
+
+    name = "arithmetic"
+
+    def __init__(
+        self,
+        model=None,
+        token_bits=8,
+        precision=16,
+        context_bytes=1024,
+        checksum=True,
+        entropy_model=None,
+    ):
+        super().__init__(token_bits)
+        check_precision(precision)
+        check_context(context_bytes)
+        self._asset = ModelAsset(model, **(entropy_model or {}))
+        self.file_assets = self._asset.file_names
+        self.precision = int(precision)
+        self.context_bytes = int(context_bytes)
+        self.checksum = bool(checksum)
+
+    @property
+    def model(self):
+        """The entropy model; an error if it is not loaded yet."""
+        return self.require(self._asset.model, "entropy model")
+
+    @property
+    def fingerprint(self):
+        """Hex digest of the model's fingerprint and all settings."""
+        settings = {**self.get_config(), **self._asset.get_config()}
+        line = "keras_nc stream {name} {kind} {fingerprint} {token_bits} "
+        line += "{precision} {context_bytes} {checksum:d}\n"
+        return hashlib.sha256(line.format(**settings).encode()).hexdigest()
+
+    def compress(self, documents):
+        """Length, checksum and code of every document."""
+        codes, offsets = encode_streams(
+            self.model, documents, self.precision, self.context_bytes
+        )
+        streams = []
+        for i, document in enumerate(documents):
+            body = codes[offsets[i] : offsets[i + 1]].tobytes()
+            if self.checksum:
+                checksum = zlib.crc32(document)
+                body = checksum.to_bytes(_CHECKSUM_BYTES, "big") + body
+            streams.append(self._with_length(len(document), body))
+        return streams
+
+    def _with_length(self, length, body):
+        if self.token_bits == 8:
+            return to_groups(length) + body
+        head = to_groups(2 * length)
+        if (len(head) + len(body)) % 2:
+            head = to_groups(2 * length + 1)  # as many groups
+        return head + body
+
+    def decompress(self, streams):
+        """Decode the codes, and check the checksums."""
+        parts = [self._split(stream) for stream in streams]
+        lengths = np.array([length for length, _, _ in parts], "int64")
+        codes = [code for _, _, code in parts]
+        offsets = np.cumsum([0, *map(len, codes)], dtype="int64")
+        documents = decode_streams(
+            self.model,
+            b"".join(codes),
+            offsets,
+            lengths,
+            self.precision,
+            self.context_bytes,
+        )
+        for document, (_, checksum, _) in zip(documents, parts, strict=True):
+            if self.checksum and zlib.crc32(document) != checksum:
+                refuse_stream("ids that give bytes with another checksum")
+        return documents
+
+    def _split(self, stream):
+        """Length, checksum and code of a stream."""
+        length, at = from_groups(stream)
+        end = len(stream)
+        if self.token_bits == 16:
+            if length & 1:
+                end -= 1
+                if stream[end]:
+                    refuse_stream("an odd number of bytes without a filling")
+            length >>= 1
+        first = at + _CHECKSUM_BYTES * self.checksum
+        if length < 1 or first >= end:
+            refuse_stream(f"{len(stream)} bytes for a text of {length}")
+        checksum = int.from_bytes(stream[at:first], "big")
+        return length, checksum, stream[first:end]
+
+    def get_config(self):
+        """Settings and what stands for the model; that is an asset."""
+        return {
+            "name": self.name,
+            "token_bits": self.token_bits,
+            "precision": self.precision,
+            "context_bytes": self.context_bytes,
+            "checksum": self.checksum,
+            "entropy_model": self._asset.get_config(),
+        }
+
+    def save_assets(self, directory):
+        """Write the model."""
+        self.require(self._asset.model, "entropy model")
+        self._asset.save(directory)
+
+    def load_assets(self, directory):
+        """Read the model and check that it is the expected one."""
+        self._asset.load(directory)
+
+
+def to_groups(number):
+    """A number in groups of 7 bits, the lowest first."""
+    groups = bytearray()
+    while number > 127:
+        groups.append(128 | number & 127)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def from_groups(data):
+    """The number that bytes begin with, and how many bytes it has."""
+    number = 0
+    for at, group in enumerate(data[:_MAX_HEAD_BYTES]):
+        number |= (group & 127) << 7 * at
+        if group < 128:
+            if at and not group:
+                break
+            return number, at + 1
+    return refuse_stream("ids that do not begin with a length")
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class ArithmeticTokenizer(SchemeTokenizer):
+    """Tokenizer that codes each document as one arithmetic-coded stream.
+
+    With M1 (a `ByteLMModel`) this is AC of arXiv 2404.03626, section 3.3, and
+    with a `UnigramModel` StaticAC. The paper runs M1 over 10,240 bytes and
+    quantises probabilities to 14 bits: `context_bytes=10240, precision=14`. A
+    language model learns next to nothing from such tokens; they are here to be
+    compared with.
+
+    Any bytes come back: with a count model everywhere, with M1 where the
+    software and the hardware are the same. Generated ids are rarely a stream
+    that decodes, and prompts cannot be continued.
+
+    Args:
+        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`.
+        token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).
+        precision: int. Bits of a probability, 14 to 24.
+        context_bytes: int. Bytes after which the model's context restarts.
+        checksum: bool. Whether each document carries 4 bytes of checksum.
+        sequence_length: int, or `None` for ragged output.
+        **kwargs: See `SchemeTokenizer`.
+
+    Example:
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"to be or not to be")
+    >>> tokenizer = ArithmeticTokenizer(model, token_bits=16, checksum=False)
+    >>> len(tokenizer("to be or not"))
+    6
+    >>> tokenizer.detokenize(tokenizer("to be or not"))
+    b'to be or not'
+    """
+
+    scheme_cls = ArithmeticScheme
+
+    def __init__(
+        self,
+        model=None,
+        token_bits=8,
+        precision=16,
+        context_bytes=1024,
+        checksum=True,
+        sequence_length=None,
+        scheme=None,
+        **kwargs,
+    ):
+        scheme = scheme or ArithmeticScheme(
+            model, token_bits, precision, context_bytes, checksum
+        )
+        super().__init__(scheme, sequence_length=sequence_length, **kwargs)

@@ -1,0 +1,124 @@
+"""Tokens that are bytes of gzip: a baseline of the paper."""
+
+import hashlib
+import os
+import zlib
+
+import keras
+
+from keras_nc.coding.atomic import atomic_file
+from keras_nc.tokenizers.stream_scheme import StreamScheme
+from keras_nc.tokenizers.stream_scheme import refuse_stream
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+from keras_nc.tokenizers.tokenizer import register_scheme
+
+#: A window of 32 KiB, and the header and footer of gzip.
+_GZIP = 31
+#: What compressors of other kinds or versions may compress differently.
+_SAMPLE = b" ".join(b"%d squared is %d." % (n, n * n) for n in range(1000))
+
+
+@register_scheme
+class GZipScheme(StreamScheme):
+    """Documents in gzip's format, by zlib at its default level.
+
+    The stream of a document is a whole gzip file, header and footer (length and
+    CRC-32) included. Where tokens are two bytes, a zero byte fills the last.
+    zlib may compress differently elsewhere, and decompresses the same.
+
+    Args:
+        token_bits: int. Bits of a token, 8 or 16.
+    """
+
+    name = "gzip"
+    # keras-hub presets need an asset; its content is checked, too.
+    file_assets = ["gzip_scheme.txt"]
+    _asset = "gzip, zlib's default level; id = 3 + {} bits\n"
+
+    def __init__(self, token_bits=8):
+        super().__init__(token_bits)
+
+    @property
+    def fingerprint(self):
+        """Hex digest of the rule and of what this zlib makes of a sample."""
+        digest = hashlib.sha256(self._asset.format(self.token_bits).encode())
+        digest.update(zlib.compress(_SAMPLE, wbits=_GZIP))
+        return digest.hexdigest()
+
+    def compress(self, documents):
+        """Deflate, with header and footer."""
+        return [zlib.compress(text, wbits=_GZIP) for text in documents]
+
+    def decompress(self, streams):
+        """Inflate; header, length and checksum are checked."""
+        return [self._inflate(stream) for stream in streams]
+
+    def _inflate(self, stream):
+        inflater = zlib.decompressobj(wbits=_GZIP)
+        try:
+            text = inflater.decompress(stream)
+        except zlib.error as error:
+            refuse_stream(f"ids that are no gzip file ({error})")
+        if not inflater.eof:
+            refuse_stream("the beginning of a gzip file")
+        size = len(stream) - len(inflater.unused_data)
+        filling = bytes(-size % (self.token_bits // 8))
+        if inflater.unused_data != filling:
+            refuse_stream("a gzip file and ids after it")
+        if not text:
+            refuse_stream("a gzip file of nothing, which is no ids here")
+        return text
+
+    def get_config(self):
+        """Name and token bits."""
+        return {"name": self.name, "token_bits": self.token_bits}
+
+    def save_assets(self, directory):
+        """Write the rule."""
+        path = os.path.join(directory, self.file_assets[0])
+        with atomic_file(path) as file:
+            file.write(self._asset.format(self.token_bits).encode())
+
+    def load_assets(self, directory):
+        """Check that the rule is this one."""
+        path = os.path.join(directory, self.file_assets[0])
+        rule = self._asset.format(self.token_bits)
+        with open(path, encoding="utf-8") as file:
+            if file.read() != rule:
+                raise ValueError(
+                    f"{path} must hold the rule {rule!r}. Load the preset "
+                    "with the version of keras_nc that saved it."
+                )
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class GZipTokenizer(SchemeTokenizer):
+    """Tokenizer that compresses each document with gzip.
+
+    GZip v256 and v65k of arXiv 2404.03626: zlib at its default level, header
+    and footer kept, a token for each byte or for each pair of bytes.
+
+    Args:
+        token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).
+        sequence_length: int, or `None` for ragged output.
+        **kwargs: See `SchemeTokenizer`.
+
+    Example:
+    >>> tokenizer = GZipTokenizer(token_bits=16)
+    >>> ids = tokenizer("to be or not to be")
+    >>> hex(ids[0] - 3)  # how every gzip file begins
+    '0x1f8b'
+    >>> tokenizer.detokenize(ids)
+    b'to be or not to be'
+    """
+
+    scheme_cls = GZipScheme
+
+    def __init__(
+        self, token_bits=8, sequence_length=None, scheme=None, **kwargs
+    ):
+        super().__init__(
+            scheme or GZipScheme(token_bits),
+            sequence_length=sequence_length,
+            **kwargs,
+        )

@@ -1,0 +1,114 @@
+"""Schemes that code a document as one stream of bits."""
+
+import abc
+import itertools
+
+import numpy as np
+
+from keras_nc.coding import NUM_SPECIAL
+from keras_nc.tokenizers.scheme import Prompt
+from keras_nc.tokenizers.scheme import Scheme
+from keras_nc.tokenizers.scheme import TokenLayout
+
+
+class StreamScheme(Scheme):
+    """A document is compressed as a whole; tokens are N bits of the result.
+
+    An id is 3 + N bits, 8 or 16, most significant first; where bytes are taken
+    in pairs, a zero byte fills the last one. A document of no bytes has no ids.
+    Ids stand for no bytes of their own, and a document comes back from all of
+    its ids or not at all. Where special ids are skipped, they also separate
+    documents.
+
+    Args:
+        token_bits: int. Bits of a token, `N`: 8 or 16.
+    """
+
+    def __init__(self, token_bits):
+        if token_bits not in (8, 16):
+            raise ValueError(
+                "`token_bits` must be 8 or 16: a token is a byte of the "
+                f"stream, or two. Received: token_bits={token_bits!r}"
+            )
+        self.token_bits = int(token_bits)
+
+    @abc.abstractmethod
+    def compress(self, documents):
+        """Give the stream of each document, a list of bytes."""
+
+    @abc.abstractmethod
+    def decompress(self, streams):
+        """Give the documents of streams, with their filling, or an error."""
+
+    @property
+    def vocabulary_size(self):
+        """3 + 2^N."""
+        return NUM_SPECIAL + (1 << self.token_bits)
+
+    @property
+    def layout(self):
+        """Any N bits may follow any others."""
+        return TokenLayout.one_token(
+            np.arange(self.vocabulary_size) >= NUM_SPECIAL
+        )
+
+    def encode_batch(self, documents):
+        """Compress, then cut into tokens."""
+        documents = [bytes(document) for document in documents]
+        streams = iter(self.compress([text for text in documents if text]))
+        rows = [next(streams) if text else b"" for text in documents]
+        size = self.token_bits // 8
+        rows = [row + bytes(-len(row) % size) for row in rows]
+        pieces = np.frombuffer(b"".join(rows), f">u{size}")
+        offsets = np.cumsum([0, *map(len, rows)], dtype="int64") // size
+        return pieces.astype("int32") + NUM_SPECIAL, offsets
+
+    def decode(self, ids, skip_special=False):
+        """Put tokens together, then decompress."""
+        ids = np.asarray(ids)
+        special = (ids >= 0) & (ids < NUM_SPECIAL)
+        wrong = (ids < 0) | (ids >= self.vocabulary_size)
+        if not skip_special:
+            wrong |= special
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise ValueError(
+                f"Ids must be from {NUM_SPECIAL} to {self.vocabulary_size - 1}."
+                f" Received: id {int(ids[at])} at position {at}. Pass "
+                "`skip_special=True` to drop pad, start and end ids."
+            )
+        bounds = [-1, *np.flatnonzero(special).tolist(), len(ids)]
+        runs = [ids[a + 1 : b] for a, b in itertools.pairwise(bounds)]
+        streams = [
+            (run - NUM_SPECIAL).astype(f">u{self.token_bits // 8}").tobytes()
+            for run in runs
+            if run.size
+        ]
+        return b"".join(self.decompress(streams))
+
+    def token_bytes(self, token_id):
+        """An error: a token of a stream stands for no bytes of its own."""
+        raise ValueError(
+            "A token of a stream stands for no bytes of its own. Received: id "
+            f"{token_id}. Decode whole documents."
+        )
+
+    def split_prompt(self, prompt):
+        """Commit nothing of an empty prompt; an error for any other."""
+        if prompt:
+            raise ValueError(
+                "A stream has other bits for every further byte, so its tokens "
+                f"cannot be continued. Received: a prompt of {len(prompt)} "
+                f"bytes for the scheme {self.name!r}. Pass an empty prompt, or "
+                "use equal-info windows."
+            )
+        return Prompt(np.zeros(0, "int32"), 0, self.vocabulary_size)
+
+
+def refuse_stream(what):
+    """Raise the ValueError for a stream that no document has."""
+    raise ValueError(
+        "Ids must be those of one whole document, in order. Received: "
+        f"{what}. They are damaged or cut; decode what was encoded, with the "
+        "tokenizer that encoded it."
+    )

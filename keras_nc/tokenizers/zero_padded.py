@@ -1,0 +1,218 @@
+"""The paper's own equal-info tokens, which can be encoded only."""
+
+import hashlib
+
+import keras
+
+from keras_nc.entropy_models import ZeroPaddedWindows
+from keras_nc.entropy_models.streams import check_context
+from keras_nc.entropy_models.zero_padded import check_windows
+from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.stream_scheme import StreamScheme
+from keras_nc.tokenizers.text import to_bytes
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+from keras_nc.tokenizers.tokenizer import register_scheme
+
+
+@register_scheme
+class ZeroPaddedScheme(StreamScheme):
+    """Windows by the paper's rule, whose codes are padded with zeros.
+
+    The codes of a document's windows follow one another, `W / 8` bytes each;
+    a token is N bits of them and may cross windows, as in the paper's b24 with
+    16-bit tokens. See `keras_nc.entropy_models.ZeroPaddedWindows`.
+
+    Args:
+        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`; `None` until
+            assets are loaded.
+        window_bits: int. Bits of a window, `W`.
+        token_bits: int. Bits of a token, 8 or 16.
+        delay: bool. The paper's Delay variant.
+        reset_every: int, or `None` for never. Windows between two restarts of
+            the model's context.
+        precision: int. Bits of a probability.
+        context_bytes: int. Bytes after which the context restarts anyway.
+        encode_only: bool. It must be `True`: codes collide.
+        entropy_model: dict. Only without a model: its configuration.
+
+    Raises:
+        ValueError: If `encode_only` is not `True`.
+    """
+
+    name = "zero_padded"
+
+    def __init__(
+        self,
+        model=None,
+        window_bits=16,
+        token_bits=16,
+        delay=False,
+        reset_every=1,
+        precision=14,
+        context_bytes=1024,
+        encode_only=False,
+        entropy_model=None,
+    ):
+        if encode_only is not True:
+            raise ValueError(
+                "Zero-padded windows cannot be decoded: different windows have "
+                "the same code. Pass `encode_only=True` if ids are all you "
+                f"need. Received: encode_only={encode_only!r}. Use an "
+                "`EqualInfoTokenizer` for ids that decode."
+            )
+        super().__init__(token_bits)
+        check_windows(window_bits, precision, reset_every)
+        check_context(context_bytes)
+        self._asset = ModelAsset(model, **(entropy_model or {}))
+        self.file_assets = self._asset.file_names
+        self.window_bits = int(window_bits)
+        self.delay = bool(delay)
+        self.reset_every = None if reset_every is None else int(reset_every)
+        self.precision = int(precision)
+        self.context_bytes = int(context_bytes)
+
+    @property
+    def windows(self):
+        """The rule with its model; an error if that is not loaded yet."""
+        return ZeroPaddedWindows(
+            self.require(self._asset.model, "entropy model"),
+            self.window_bits,
+            self.precision,
+            self.delay,
+            self.reset_every,
+            self.context_bytes,
+        )
+
+    @property
+    def fingerprint(self):
+        """Hex digest of the model's fingerprint and all settings."""
+        settings = {**self.get_config(), **self._asset.get_config()}
+        line = "keras_nc windows {name} {kind} {fingerprint} {window_bits} "
+        line += "{token_bits} {delay:d} {reset_every} {precision} "
+        line += "{context_bytes}\n"
+        return hashlib.sha256(line.format(**settings).encode()).hexdigest()
+
+    def compress(self, documents):
+        """The codes of all windows, joined."""
+        rows = self.windows.encode(documents)
+        return [b"".join(window.code for window in row) for row in rows]
+
+    def decompress(self, streams):
+        """An error: see `decode`."""
+        return self.decode(streams)
+
+    def decode(self, ids, skip_special=False):
+        """An error: the ids do not say what they were made from."""
+        raise ValueError(
+            "Zero-padded windows are for encoding only: different windows have "
+            f"the same code. Received: {len(ids)} ids to decode. Use an "
+            "`EqualInfoTokenizer` for ids that decode."
+        )
+
+    def split_prompt(self, prompt):
+        """Commit nothing of an empty prompt; an error for any other."""
+        if prompt:
+            raise ValueError(
+                "Zero-padded windows are for encoding only, so there is no "
+                f"text to continue. Received: a prompt of {len(prompt)} bytes. "
+                "Use an `EqualInfoTokenizer`."
+            )
+        return super().split_prompt(prompt)
+
+    def get_config(self):
+        """Settings and what stands for the model; that is an asset."""
+        return {
+            "name": self.name,
+            "window_bits": self.window_bits,
+            "token_bits": self.token_bits,
+            "delay": self.delay,
+            "reset_every": self.reset_every,
+            "precision": self.precision,
+            "context_bytes": self.context_bytes,
+            "encode_only": True,
+            "entropy_model": self._asset.get_config(),
+        }
+
+    def save_assets(self, directory):
+        """Write the model."""
+        self.require(self._asset.model, "entropy model")
+        self._asset.save(directory)
+
+    def load_assets(self, directory):
+        """Read the model and check that it is the expected one."""
+        self._asset.load(directory)
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class ZeroPaddedTokenizer(SchemeTokenizer):
+    """Tokenizer of the paper's own equal-info windows, for encoding only.
+
+    EqualInfoAC of arXiv 2404.03626, section 3.3, its Delay variant, and its
+    ablation of how often M1 restarts. The coder restarts at every window
+    always. It is here to repeat what the paper did: windows collide, so ids
+    cannot be decoded. `count_collisions` says how many do.
+
+    Args:
+        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`.
+        window_bits: int. Bits of a window: 16, 24, 32, 64 or 128 in the paper.
+        token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).
+        delay: bool. Whether bytes at the end of a window that change nothing
+            in its padded code move to the next one.
+        reset_every: int. The model's context restarts at every window, at
+            every second, ...; `None` for never.
+        precision: int. Bits of a probability; 14 in the paper.
+        context_bytes: int. Bytes after which the context restarts anyway.
+        encode_only: bool. It must be `True`.
+        sequence_length: int, or `None` for ragged output.
+        **kwargs: See `SchemeTokenizer`.
+
+    Example:
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> text = "to be or not to be, that is the question"
+    >>> model = UnigramModel.from_text(text.encode())
+    >>> tokenizer = ZeroPaddedTokenizer(model, encode_only=True)
+    >>> tokenizer(text).shape
+    (20,)
+    >>> tokenizer.count_collisions(text)
+    (1, 20)
+    """
+
+    scheme_cls = ZeroPaddedScheme
+
+    def __init__(
+        self,
+        model=None,
+        window_bits=16,
+        token_bits=16,
+        delay=False,
+        reset_every=1,
+        precision=14,
+        context_bytes=1024,
+        encode_only=False,
+        sequence_length=None,
+        scheme=None,
+        **kwargs,
+    ):
+        scheme = scheme or ZeroPaddedScheme(
+            model,
+            window_bits,
+            token_bits,
+            delay,
+            reset_every,
+            precision,
+            context_bytes,
+            encode_only,
+        )
+        super().__init__(scheme, sequence_length=sequence_length, **kwargs)
+
+    def count_collisions(self, text):
+        """Count the windows of a text that collide with other ones.
+
+        Args:
+            text: `str` or `bytes`.
+
+        Returns:
+            A pair of ints: windows whose code decodes to other bytes, even if
+            everything before is known, and all windows.
+        """
+        return self.scheme.windows.count_collisions(to_bytes(text))
