@@ -273,7 +273,7 @@ class LiveWindowScheme(Scheme):
                 f"windows begin with its last bytes. Received: {len(prompt)} "
                 "bytes. Generate from b'', or use an `EqualInfoTokenizer`."
             )
-        return Prompt(np.empty(0, "int32"), 0, self.vocabulary_size)
+        return Prompt(np.empty(0, "int32"))
 
     def get_config(self):
         """Bits and fingerprints; model and cache are assets."""

@@ -102,7 +102,7 @@ class StreamScheme(Scheme):
                 f"bytes for the scheme {self.name!r}. Pass an empty prompt, or "
                 "use equal-info windows."
             )
-        return Prompt(np.zeros(0, "int32"), 0, self.vocabulary_size)
+        return Prompt(np.zeros(0, "int32"))
 
 
 def refuse_stream(what):
