@@ -62,7 +62,7 @@ def main(settings):
         f"\n{sum(map(len, pieces)):,} bytes of held-out text in {len(pieces)} "
         f"pieces; vocabularies of {size:,} ids at most, learned from "
         f"{sum(map(len, text)):,} bytes; medians of {rounds} interleaved "
-        "rounds, one core unless said. "
+        "rounds, seconds of the process on one core unless said. "
         f"{options.conditions('numpy', 'numba', 'sentencepiece', 'tokenizers')}"
     )
 
