@@ -252,9 +252,7 @@ def test_verify_finds_a_model_that_changes_its_mind(text):
         tokenizer(TEXTS)
 
 
-def test_a_model_over_live_windows_is_saved(
-    counts, make_m2, tmp_path
-):
+def test_a_model_over_live_windows_is_saved(counts, make_m2, tmp_path):
     tokenizer = LiveWindowTokenizer(counts, 24, 8, checksum=False)
     m2 = make_m2(tokenizer)
     with pytest.raises(ValueError, match="continue no prompt"):
