@@ -27,7 +27,9 @@ import numpy as np
 
 from keras_nc.coding._build import check_integer
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.shares import frequencies
+from keras_nc.coding._window_rows import NO_CACHE
+from keras_nc.coding._window_rows import Rows
+from keras_nc.coding._window_rows import serve
 from keras_nc.coding.special import NUM_SPECIAL
 
 MIN_WINDOW_BITS = 9
@@ -85,7 +87,7 @@ class WindowCoder:
         size = (1 << window_bits) - NUM_SPECIAL
         words = [0, NUM_SPECIAL, *divmod(size, 1 << WORD_BITS)]
         self._start = np.array(words, np.uint64)
-        self._cache_arrays = _NO_CACHE if cache is None else cache.arrays
+        self._cache_arrays = NO_CACHE if cache is None else cache.arrays
 
     def encode_batch(self, documents):
         """Cut each document into windows; none crosses a boundary.
@@ -124,7 +126,7 @@ class WindowCoder:
         counts = np.zeros(len(documents), np.int64)
         following = np.zeros(1, np.int64)
         with self._lock:
-            rows = _Rows(self._stepper, self._cache_arrays)
+            rows = Rows(self._stepper, self._cache_arrays)
             while True:
                 kernels.encode(
                     text,
@@ -169,13 +171,13 @@ class WindowCoder:
         parts = [[] for _ in offsets[1:]]
         waiting = iter(range(len(parts)))
         with self._lock:
-            rows = _Rows(self._stepper, self._cache_arrays)
+            rows = Rows(self._stepper, self._cache_arrays)
             table = rows.table
             room = max(4096, 2 * self.max_window_bytes)
             out = np.empty((len(table), room), np.uint8)
             starts = np.arange(len(table)) * room
             while True:
-                _serve(table, out, offsets, parts, waiting)
+                serve(table, out, offsets, parts, waiting)
                 runs = np.isin(
                     table[:, kernels.NEXT], (kernels.RUN, kernels.ANSWERED)
                 )
@@ -241,75 +243,6 @@ class WindowCoder:
             )
 
 
-class _Rows:
-    """What the rows of a batch are at, and how they ask the model."""
-
-    def __init__(self, stepper, cache_arrays):
-        from keras_nc.coding import _window_kernels as kernels
-
-        B = stepper.batch_size
-        self._stepper = stepper
-        self.table = np.zeros((B, kernels.ROW_FIELDS), np.int64)
-        self._f = np.zeros((B, 256), np.uint32)
-        # Bytes of the window that the model has been fed, -1 if it does not
-        # know that a window has begun.
-        self._fed = np.full(B, -1)
-        states = np.zeros((B, 4), np.uint64)
-        #: What both kernels work on.
-        self.arguments = (
-            cache_arrays, self.table, states, self._f, self._fed
-        )  # fmt: skip
-
-    def ask(self, source, ends):
-        """Ask the model for the rows that need it; whether there are any.
-
-        Args:
-            source: uint8: holds the bytes of every row's window.
-            ends: (B,): where they end in it.
-        """
-        from keras_nc.coding import _window_kernels as kernels
-
-        asking = self.table[:, kernels.NEXT] == kernels.ASK
-        if not asking.any():
-            return False
-        fed = self._fed
-        new = asking & (fed < 0)
-        self._stepper.restart(new)
-        fed[new] = 0
-        counts = np.where(asking, self.table[:, kernels.LENGTH] - fed, 0)
-        data = np.zeros((len(counts), counts.max()), np.uint8)
-        kernels.gather(source, ends - counts, counts, data)
-        self._stepper.append(data, counts)
-        fed += counts
-        probabilities = self._stepper.probabilities()
-        self._f[asking] = frequencies(probabilities[asking])
-        self.table[asking, kernels.NEXT] = kernels.ANSWERED
-        return True
-
-
-def _serve(table, out, offsets, parts, waiting):
-    """Empty the buffers of rows that wait, and give them new documents."""
-    from keras_nc.coding import _window_kernels as kernels
-
-    states = table[:, kernels.NEXT]
-    full = (states == kernels.FULL) | (states == kernels.IDLE)
-    for i in np.flatnonzero(full & (table[:, kernels.WRITTEN] > 0)):
-        row = table[i]
-        written = out[i, : row[kernels.WRITTEN]].tobytes()
-        parts[row[kernels.DOCUMENT]].append(written)
-        row[kernels.WRITTEN] = 0
-    states[states == kernels.FULL] = kernels.RUN
-    idle = np.flatnonzero(states == kernels.IDLE)
-    for i, document in zip(idle, waiting, strict=False):
-        row = table[i]
-        row[kernels.DOCUMENT] = document
-        row[kernels.PLACE] = offsets[document]
-        row[kernels.STOP] = offsets[document + 1]
-        row[kernels.LENGTH] = 0
-        row[kernels.NODE] = kernels.NOT_BEGUN
-        row[kernels.NEXT] = kernels.RUN
-
-
 def check_live_window_bits(window_bits):
     """Raise an error unless windows may have so many bits."""
     check_integer("window_bits", window_bits)
@@ -340,10 +273,3 @@ def _as_offsets(offsets, num_codes):
             f"{num_codes} codes. Pass what `encode_batch` returned."
         )
     return offsets.astype(np.int64)
-
-
-_NO_CACHE = (
-    np.zeros(1, np.int64),
-    np.zeros(0, np.uint8),
-    np.zeros((0, 256), np.uint32),
-)
