@@ -25,7 +25,7 @@ demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
 	    --config tiny --workdir runs/demo
 
-# Speed and bytes per token against named peers; `KERAS_BACKEND` hardly matters.
+# Speed and bytes per token against named peers, in tables.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
@@ -42,9 +42,11 @@ format: $(VENV)/installed
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # What does not depend on the backend is tested once, with the first one.
-BACKEND_FREE := tests/benchmarks tests/cli tests/coding tests/data \
-    tests/entropy_models tests/evaluation tests/recipes tests/tutorials tests/test_docs.py \
-    tests/test_package.py
+BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
+    evaluation recipes tutorials test_docs.py test_formats.py test_package.py) \
+    $(addprefix tests/tokenizers/test_,arithmetic.py bpe.py dictionary.py \
+    gzip.py live_windows.py model_assets.py sentencepiece_training.py \
+    zero_padded.py)
 
 test: lint
 	KERAS_BACKEND=jax $(PYTEST)

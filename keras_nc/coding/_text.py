@@ -69,6 +69,12 @@ def join_documents(documents):
             "`documents` must be a sequence of bytes-like objects. Received: "
             f"{type(documents).__name__}. Put it in a list, or use `encode`."
         )
+    if documents and all(type(document) is bytes for document in documents):
+        # The usual case, without an array for each document.
+        offsets = np.zeros(len(documents) + 1, np.int64)
+        lengths = np.fromiter(map(len, documents), np.int64, len(documents))
+        np.cumsum(lengths, out=offsets[1:])
+        return as_byte_array(b"".join(documents)), offsets
     arrays = [as_byte_array(document) for document in documents]
     offsets = np.zeros(len(arrays) + 1, np.int64)
     np.cumsum([a.size for a in arrays], out=offsets[1:])

@@ -152,7 +152,7 @@ def _place(children, first, grouped, label):
             t = after[t]
             searched += 1
             # A long search is not worth the few slots that it saves.
-            if searched > 16000 and hi - lo > 1 and t < end:
+            if searched > 500 and t < end:
                 t = end
         base[i] = b
         base_used[b] = True

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 SEQUENCE_LENGTH = 128
 BATCH_SIZE = 16
-STEPS = 120
+STEPS = 60
 #: What a laptop's two cores may take, and CI's on a bad day.
 SECONDS = 120
 
@@ -30,7 +30,7 @@ SECONDS = 120
 def documents():
     return {
         "train": list(default_corpus("train", max_bytes=6_000_000)),
-        "validation": list(default_corpus("validation", max_bytes=200_000)),
+        "validation": list(default_corpus("validation", max_bytes=100_000)),
     }
 
 

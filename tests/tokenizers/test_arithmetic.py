@@ -25,7 +25,7 @@ from tests.scripts import run_script
 TEXT = b"the statement is \x00\xff executed"
 few = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
