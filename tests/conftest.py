@@ -21,11 +21,12 @@ def text():
 
 @pytest.fixture(scope="session")
 def codebooks(text):
-    """Codebooks by window bits."""
+    """Codebooks by window bits, one of each kind."""
     model = NGramModel.from_text(text)
+    pruned = dict(allocation="tunstall", parse="aligned", prune=True)
     return {
-        bits: Codebook.build(model, text, window_bits=bits, rounds=1)
-        for bits in (12, 16)
+        12: Codebook.build(model, text, window_bits=12, rounds=1, **pruned),
+        16: Codebook.build(model, text, window_bits=16, rounds=1),
     }
 
 
