@@ -40,7 +40,11 @@ def schemes():
     """Tokenizers by name, and how many bytes each takes at a time."""
     counts = NGramModel.from_text(TEXT, order=4)
     keras.utils.set_random_seed(0)
-    m1 = ByteLMModel(ByteBackbone(1, 2, 16, 32))
+    m1 = ByteLMModel(
+        ByteBackbone(
+            num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32
+        )
+    )
     made = {"bytes": (ByteTokenizer(), 1 << 20)}
     for W, allocation in (
         (9, "arithmetic"),
