@@ -11,6 +11,15 @@ from keras_nc.entropy_models import NGramModel
 
 SMALL = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
 
+#: Files that take longest: begun first, so that no process works alone at the
+#: end.
+LONGEST = ("test_docs.py", "test_quickstart.py", "test_benchmarks.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def text():

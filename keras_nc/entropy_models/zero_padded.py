@@ -61,9 +61,9 @@ class ZeroPaddedWindows:
     Example:
     >>> from keras_nc.entropy_models import UnigramModel
     >>> model = UnigramModel.from_text(b"she sells sea shells")
-    >>> [window] = ZeroPaddedWindows(model).encode([b"sea"])[0]
-    >>> window.code.hex()
-    'd9c8'
+    >>> windows = ZeroPaddedWindows(model).encode([b"sea shells"])[0]
+    >>> [window.code.hex() for window in windows]
+    ['7b00', '5de4', '7b28', '6450', '7080']
     """
 
     def __init__(

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 SEQUENCE_LENGTH = 128
 BATCH_SIZE = 16
-STEPS = 60
+STEPS = 80
 #: What a laptop's two cores may take, and CI's on a bad day.
 SECONDS = 120
 

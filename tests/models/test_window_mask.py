@@ -79,7 +79,7 @@ def cases(draw):
     return layout, low, high, others, code
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(case=cases())
 def test_first_window_is_a_choice(case):
     layout, low, high, others, code = case
