@@ -86,7 +86,11 @@ class Trie:
             return (_parse_kernels.encode_flexible,)
         if self._parse == "greedy":
             if self._closed:
-                return _parse_kernels.encode_closed, self._extends
+                return (
+                    _parse_kernels.encode_closed,
+                    self._extends,
+                    self._lengths,
+                )
             return _parse_kernels.encode_greedy, self._extends
         if self._parse == "likely":
             marks = np.zeros(0, np.uint8)

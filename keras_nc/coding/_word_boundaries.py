@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_nc.coding._jit import jit
 
-WORD, SPACE, OTHER = 0, 1, 2
+WORD, SPACE, OTHER = 1, 2, 4
 CLASSES = np.full(256, OTHER, np.uint8)
 CLASSES[[*(string.ascii_letters + string.digits + "_'").encode()]] = WORD
 CLASSES[128:] = WORD
@@ -28,17 +28,34 @@ CLASSES[ord(" ")] = SPACE
 @jit
 def mark_boundaries(text, offsets, classes):
     """Write 1 where a boundary lies before a byte, else 0: uint8 (L,)."""
-    marks = np.zeros(text.size, np.uint8)
+    # Each loop is one that compilers turn into operations on many bytes.
+    kinds = np.empty(text.size + 2, np.uint8)
+    kinds[:2] = OTHER
+    for i in range(text.size):
+        kinds[i + 2] = classes[text[i]]
+    marks = np.empty(text.size, np.uint8)
+    for i in range(text.size):
+        marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2])
+    # What lies before a document is nothing to it.
+    other = np.uint8(OTHER)
     for d in range(offsets.size - 1):
-        earlier, last = OTHER, OTHER
-        for i in range(offsets[d], offsets[d + 1]):
-            this = np.int64(classes[text[i]])
-            if this == WORD:
-                joined = last == WORD or (last == SPACE and earlier != SPACE)
-                marks[i] = not joined
-            elif this == SPACE:
-                marks[i] = last != SPACE
-            else:
-                marks[i] = last == WORD
-            earlier, last = last, this
+        i = offsets[d]
+        if i < offsets[d + 1]:
+            marks[i] = _mark(other, other, kinds[i + 2])
+        if i + 1 < offsets[d + 1]:
+            marks[i + 1] = _mark(other, kinds[i + 2], kinds[i + 3])
     return marks
+
+
+@jit
+def _mark(earlier, last, this):
+    """Whether a boundary lies between two bytes, 0 or 1, by their classes."""
+    one = np.uint8(1)
+    space, other = np.uint8(1), np.uint8(2)  # shifts to the lowest bit
+    after_word = last & one
+    after_space = (last >> space) & one
+    after_run = after_space & (earlier >> space)
+    before_word = this & ((last >> other) | after_run)
+    before_space = (this >> space) & (after_space ^ one)
+    before_other = (this >> other) & after_word
+    return (before_word | before_space | before_other) & one
