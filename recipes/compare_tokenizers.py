@@ -5,19 +5,23 @@
 All learn from the same text, have 2^W ids, and are trained by the same recipe
 on equally many tokens. `table.md` tells for held-out text: bytes per token, how
 many ids are used, the score of a unigram model, how much of a tokenization
-changes with the first word, and the bits per byte of each seed's M2.
+changes with the first word, and the bits per byte of each seed's M2; with
+`--unseen`, bytes per token and bits per byte of those files, too.
 """
 
 import dataclasses
 import time
 
+import keras_hub
 import numpy as np
 from absl import flags
 
 from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
+from keras_nc.data import read_documents
 from keras_nc.data import write_shards
 from keras_nc.entropy_models import NGramModel
+from keras_nc.evaluation import bits_per_byte
 from keras_nc.evaluation import instability
 from keras_nc.evaluation import token_counts
 from keras_nc.evaluation import unigram_bits_per_byte
@@ -56,16 +60,24 @@ _TOKENIZERS = flags.DEFINE_multi_enum(
     "tokenizers", NAMES, NAMES, "What to compare; may be repeated."
 )
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Runs of M2 for each.", 1)
+_UNSEEN = flags.DEFINE_list(
+    "unseen", [], "Files of a kind of text that --data has not, to score too."
+)
 
 
 def run(setting):
     """Train all, write and print the table."""
+    if _UNSEEN.value:
+        read_documents(_UNSEEN.value, setting.text_key)  # do they exist?
     rows = [_compare(setting, name) for name in _TOKENIZERS.value]
     header = [
         *("tokens", "ids", "bytes/token", "used ids", "unigram bits/byte"),
         "changed by the first word",
         *(f"bits/byte, seed {seed}" for seed in range(_SEEDS.value)),
     ]
+    if _UNSEEN.value:
+        header.append("unseen bytes/token")
+        header += [f"unseen, seed {seed}" for seed in range(_SEEDS.value)]
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     with atomic_file(setting.workdir / "table.md") as file:
@@ -86,6 +98,7 @@ def _compare(setting, name):
         _train(setting, name, folder, tokenizer, shards, seed)
         for seed in range(_SEEDS.value)
     ]
+    unseen = _score_unseen(setting, tokenizer, folder) if _UNSEEN.value else []
     held_out = shards["held_out"]
     unigram = unigram_bits_per_byte(shards["train"], held_out)
     changed = instability(tokenizer, SENTENCE, _first_words(setting))
@@ -96,7 +109,7 @@ def _compare(setting, name):
         f"{np.count_nonzero(token_counts(held_out)):,}",
         f"{unigram:.3f}",
         f"{100 * changed:.1f}%",
-        *(f"{score:.3f}" for score in scores),
+        *(f"{score:.3f}" for score in (*scores, *unseen)),
     ]
 
 
@@ -155,6 +168,31 @@ def _train(setting, name, folder, tokenizer, shards, seed):
         f"{name}, seed {seed}",
     )
     return result["bits_per_byte"]
+
+
+def _score_unseen(setting, tokenizer, folder):
+    """Bytes per token of --unseen, then bits per byte of each seed's M2."""
+    documents = read_documents(_UNSEEN.value, setting.text_key)
+    shards = write_shards(documents, tokenizer, folder / "unseen")
+    training = setting.config.m2_training
+    figures = [shards.bytes_per_token]
+    for seed in range(_SEEDS.value):
+        path = folder / f"seed{seed}"
+        result = launch.read_json(path / "unseen.json")
+        if result is None:
+            model = keras_hub.models.CausalLM.from_preset(str(path / "preset"))
+            score = bits_per_byte(
+                model,
+                shards,
+                sequence_length=training.sequence_length,
+                batch_size=training.batch_size,
+                progress=False,
+            )
+            result = launch.write_json(
+                path / "unseen.json", {"bits_per_byte": score}
+            )
+        figures.append(result["bits_per_byte"])
+    return figures
 
 
 def _first_words(setting):

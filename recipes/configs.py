@@ -77,7 +77,7 @@ def paper_model(num_layers, num_heads, hidden_dim):
     return Model(num_layers, num_heads, hidden_dim, 4 * hidden_dim)
 
 
-M1_3M = paper_model(3, 4, 256)
+SIZE_3M = paper_model(3, 4, 256)
 PAPER_M1_TRAINING = Training(
     sequence_length=1024,
     batch_size=128,
@@ -97,7 +97,7 @@ PAPER_M2_TRAINING = Training(
 def paper(num_layers, num_heads, hidden_dim):
     """The paper's runs: 200,000 * 256 * 512 = 26.2B tokens of M2."""
     return Config(
-        m1=M1_3M,
+        m1=SIZE_3M,
         m1_training=PAPER_M1_TRAINING,
         codebook=Codebook(),
         sentencepiece=SentencePiece(),
@@ -176,9 +176,45 @@ CONFIGS = {
         prompt_bytes=160,
         continuation_bytes=240,
     ),
+    # What decides between tokenizers, by `recipes.compare_tokenizers`: 8.2M
+    # tokens of M2. An hour a run on two CPU cores, minutes on a GPU.
+    "study": Config(
+        m1=SIZE_3M,
+        m1_training=Training(
+            sequence_length=256,
+            batch_size=16,
+            steps=2_000,
+            steps_per_epoch=50,
+            optimizer="adamw",
+            learning_rate=3e-3,
+            schedule="cosine",
+            warmup_steps=100,
+        ),
+        codebook=Codebook(
+            window_bits=12,
+            entropy_model="counts",
+            allocation="tunstall",
+            parse="aligned",
+            prune=True,
+            rounds=2,
+        ),
+        sentencepiece=SentencePiece(4_096, "bpe"),
+        m2=SIZE_3M,
+        m2_training=Training(
+            sequence_length=256,
+            batch_size=16,
+            steps=2_000,
+            steps_per_epoch=50,
+            optimizer="adamw",
+            learning_rate=3e-3,
+            schedule="cosine",
+            warmup_steps=100,
+        ),
+        probe_bytes=200_000,
+    ),
     # An hour on one GPU.
     "small": Config(
-        m1=M1_3M,
+        m1=SIZE_3M,
         m1_training=Training(
             sequence_length=512,
             batch_size=64,

@@ -26,7 +26,11 @@ SMALL = {
 }
 SMOKE = {"config": "smoke"}
 #: What stands for the reader's own files.
-GIVEN = {"data": "sample/*.txt", "held_out": "held_out.txt"}
+GIVEN = {
+    "data": "sample/*.txt",
+    "held_out": "held_out.txt",
+    "unseen": "held_out.txt",
+}
 #: Flags whose files stay inside the temporary folder, whatever the page says.
 OUTPUTS = ("workdir", "output")
 #: What shells would do and the runner does not.

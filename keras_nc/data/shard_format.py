@@ -30,6 +30,15 @@ _FIELDS = {
     "num_bytes": int,
     "shards": list,
 }
+#: And of each shard.
+_SHARD_FIELDS = {
+    "files": dict,
+    "documents": int,
+    "tokens": int,
+    "bytes": int,
+    "documents_sha256": str,
+}
+_FILE_FIELDS = {"size": int, "sha256": str}
 
 
 def file_name(array, shard):
@@ -96,16 +105,44 @@ def read_manifest(path):
             f"{content.get('format_version')}. {remedy}"
         )
     # The checksum proves the values; the types, that we wrote them.
-    well_formed = content.keys() == _FIELDS.keys() and all(
-        type(content[name]) is kind for name, kind in _FIELDS.items()
-    )
-    well_formed = well_formed and content["complete"] == (path.name == MANIFEST)
-    if checksum != _checksum(content) or not well_formed:
+    is_whole = path.name == MANIFEST
+    if checksum != _checksum(content) or not _well_formed(content, is_whole):
         raise ValueError(
             f"{path} must be as it was written. Received: a manifest whose "
             f"checksum or fields are wrong. {remedy}"
         )
     return content
+
+
+def _well_formed(content, is_whole):
+    """Whether a manifest has the fields that ours have, whole ones shards."""
+    return (
+        _has_fields(content, _FIELDS)
+        and content["complete"] == is_whole
+        and (bool(content["shards"]) or not is_whole)
+        and all(
+            _has_fields(shard, _SHARD_FIELDS)
+            and shard["files"].keys() == set(ARRAYS)
+            and all(
+                _has_fields(file, _FILE_FIELDS)
+                for file in shard["files"].values()
+            )
+            for shard in content["shards"]
+        )
+        and all(
+            content[f"num_{total}"]
+            == sum(shard[total] for shard in content["shards"])
+            for total in ("documents", "tokens", "bytes")
+        )
+    )
+
+
+def _has_fields(content, kinds):
+    return (
+        type(content) is dict
+        and content.keys() == kinds.keys()
+        and all(type(content[name]) is kind for name, kind in kinds.items())
+    )
 
 
 def _checksum(fields):
