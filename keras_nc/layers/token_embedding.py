@@ -56,10 +56,33 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         outputs = super().call(inputs, reverse=reverse)
         if not reverse:
             return outputs * self.output_dim**0.5
+        return self._masked(outputs)
+
+    def _masked(self, logits):
         # Sums of exponentials need float32 whatever the policy computes in.
-        logits = ops.cast(outputs, "float32")
+        logits = ops.cast(logits, "float32")
         is_id = ops.arange(self.input_dim) < self.vocabulary_size
         return ops.where(is_id, logits, MASKED_LOGIT)
+
+    @property
+    def table(self):
+        """The table in the dtype that is computed in, `(rows, D)`."""
+        return ops.cast(self.embeddings, self.compute_dtype)
+
+    def logits_of(self, hidden, table):
+        """Logits of hidden states, as `reverse=True`, with `table` given.
+
+        For gradients that are taken by hand, chunk by chunk.
+
+        Args:
+            hidden: A tensor of shape `(B, T, D)`.
+            table: What the property `table` gave.
+
+        Returns:
+            Float32 logits of shape `(B, T, rows)`.
+        """
+        hidden = ops.cast(hidden, table.dtype)
+        return self._masked(ops.matmul(hidden, ops.transpose(table)))
 
     def compute_output_spec(self, inputs, reverse=False):
         """Shape and dtype of the embeddings or logits."""

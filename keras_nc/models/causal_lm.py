@@ -10,8 +10,13 @@ from keras_nc.coding import PAD_ID
 from keras_nc.metrics import BitsPerByte
 from keras_nc.metrics import TokenNats
 from keras_nc.metrics.token_nats import nats_and_log_z
+from keras_nc.models.chunked_nats import nats_in_chunks
+from keras_nc.models.chunked_nats import positions_at_once
 from keras_nc.models.generation import GeneratesBytes
 from keras_nc.models.training import TrainsOnText
+
+#: Float32 logits of 1,024 tokens of 65,536 ids.
+LOGITS_BYTES = 1 << 28
 
 
 class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
@@ -46,8 +51,9 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         outputs = backbone.token_embedding(backbone(inputs), reverse=True)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
-    #: Weight of the z-loss; see `compile`.
+    #: See `compile`.
     z_loss = 0.0
+    logits_bytes = LOGITS_BYTES
 
     def compile(
         self,
@@ -56,6 +62,7 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         *,
         weighted_metrics="auto",
         z_loss=0.0,
+        logits_bytes=LOGITS_BYTES,
         **kwargs,
     ):
         """Configure training and generation.
@@ -71,9 +78,18 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
             z_loss: float. Weight of the mean squared logarithm of the
                 softmax's denominator, which is added to the loss in training
                 so that logits do not drift; 1e-4 in the paper.
+            logits_bytes: int. What the float32 logits of a batch may take in
+                training and evaluation. If those of all tokens take more,
+                they are computed for a few positions at a time, and again for
+                the gradient: less memory, a third more multiplications.
             **kwargs: See `keras_hub.models.CausalLM.compile`.
         """
-        self.z_loss = z_loss
+        if logits_bytes < 1:
+            raise ValueError(
+                "`logits_bytes` must be positive. Received: "
+                f"logits_bytes={logits_bytes}"
+            )
+        self.z_loss, self.logits_bytes = z_loss, logits_bytes
         if optimizer == "auto":
             optimizer = keras.optimizers.AdamW(1e-3)
         if loss == "auto":
@@ -101,6 +117,7 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
                 self.optimizer,
                 self.loss,
                 z_loss=self.z_loss,
+                logits_bytes=self.logits_bytes,
                 sampler=self.sampler,
             )
 
@@ -109,6 +126,7 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         config = super().get_compile_config()
         if config:
             config["z_loss"] = self.z_loss
+            config["logits_bytes"] = self.logits_bytes
             config["sampler"] = keras_hub.samplers.serialize(self.sampler)
         return config
 
@@ -155,8 +173,7 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
         Returns:
             A float32 tensor of shape `(B, T)`, in nats.
         """
-        logits = self.backbone.token_embedding(hidden, reverse=True)
-        nats, log_z = nats_and_log_z(target_ids, logits)
+        nats, log_z = self._nats_and_log_z(hidden, target_ids)
         if training and self.z_loss:
             scored = keras.ops.cast(target_ids != PAD_ID, log_z.dtype)
             count = keras.ops.maximum(keras.ops.sum(scored), 1.0)
@@ -166,6 +183,26 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
                 self.z_loss * squares / count
             )
         return nats
+
+    def _nats_and_log_z(self, hidden, target_ids):
+        """Nats and log denominators `(B, T)`, in chunks if they are many."""
+        embedding = self.backbone.token_embedding
+        B, T, _ = keras.ops.shape(hidden)
+        symbolic = None in (B, T)  # nothing is computed, so nothing is large
+        if not symbolic and embedding.quantization_mode is None:
+            positions = positions_at_once(
+                B, T, embedding.input_dim, self.logits_bytes
+            )
+            if not isinstance(positions, int) or positions < T:
+                return nats_in_chunks(
+                    keras.ops.cast(hidden, embedding.compute_dtype),
+                    embedding.table,
+                    target_ids,
+                    embedding.logits_of,
+                    positions,
+                )
+        logits = embedding(hidden, reverse=True)
+        return nats_and_log_z(target_ids, logits)
 
     def score(
         self,

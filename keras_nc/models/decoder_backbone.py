@@ -29,6 +29,9 @@ class DecoderBackbone(keras_hub.models.Backbone):
         position: `"relative_bias"` or `"rope"`.
         num_buckets: int. Distance buckets of the relative biases.
         max_distance: int. Distance from which one bucket serves all.
+        gradient_checkpointing: bool. Whether training keeps only what goes into
+            each block and computes the rest again for the gradient: less
+            memory, a third more multiplications.
         dtype: A dtype policy, such as `"float32"` or `"mixed_bfloat16"`.
         **kwargs: See `keras_hub.models.Backbone`.
 
@@ -51,6 +54,7 @@ class DecoderBackbone(keras_hub.models.Backbone):
         position="relative_bias",
         num_buckets=32,
         max_distance=128,
+        gradient_checkpointing=False,
         dtype=None,
         **kwargs,
     ):
@@ -75,19 +79,24 @@ class DecoderBackbone(keras_hub.models.Backbone):
         self.token_embedding = TokenEmbedding(
             vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding"
         )
-        self.transformer_layers = [
-            DecoderBlock(
-                num_heads,
-                head_dim,
-                intermediate_dim,
-                position,
-                num_buckets,
-                max_distance,
-                dtype=dtype,
-                name=f"block_{i}",
-            )
-            for i in range(num_layers)
-        ]
+        names = [f"block_{i}" for i in range(num_layers)]
+        with keras.RematScope(
+            mode="list_of_layers" if gradient_checkpointing else None,
+            layer_names=names,
+        ):
+            self.transformer_layers = [
+                DecoderBlock(
+                    num_heads,
+                    head_dim,
+                    intermediate_dim,
+                    position,
+                    num_buckets,
+                    max_distance,
+                    dtype=dtype,
+                    name=name,
+                )
+                for name in names
+            ]
         self.layer_norm = rms_norm(dtype, "layer_norm")
 
         # === Functional model ===
@@ -113,6 +122,7 @@ class DecoderBackbone(keras_hub.models.Backbone):
         self.position = position
         self.num_buckets = num_buckets
         self.max_distance = max_distance
+        self.gradient_checkpointing = gradient_checkpointing
 
     @classmethod
     def from_size(cls, size, vocabulary_size, **kwargs):
@@ -181,6 +191,7 @@ class DecoderBackbone(keras_hub.models.Backbone):
             position=self.position,
             num_buckets=self.num_buckets,
             max_distance=self.max_distance,
+            gradient_checkpointing=self.gradient_checkpointing,
         )
         return config
 

@@ -1,0 +1,103 @@
+"""The loss over many ids without the logits of all tokens at once."""
+
+from keras import ops
+
+from keras_nc.metrics.token_nats import nats_and_log_z
+
+
+def positions_at_once(batch_size, length, num_logits, logits_bytes):
+    """Positions of a batch whose float32 logits fit into some bytes.
+
+    Args:
+        batch_size: int or scalar tensor, `B`.
+        length: int or scalar tensor, `T`.
+        num_logits: int. Rows of the embedding table.
+        logits_bytes: int. What the logits may take.
+
+    Returns:
+        int or scalar tensor from 1 to `length`.
+    """
+    tokens = max(logits_bytes // (4 * num_logits), 1)
+    if isinstance(batch_size, int) and isinstance(length, int):
+        return min(max(tokens // batch_size, 1), length)
+    # TensorFlow may not know shapes before it runs.
+    return ops.minimum(ops.maximum(tokens // batch_size, 1), length)
+
+
+def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
+    """Nats of targets, a few positions of every row at a time.
+
+    The gradient computes the logits of each chunk again. So neither pass ever
+    holds the logits of more than a chunk, for a third more multiplications.
+    Chunks go along the rows, so that a batch that is spread over devices stays
+    where it is.
+
+    Args:
+        hidden: Hidden states of shape `(B, T, D)`.
+        table: The embedding table `(V, D)`, in the dtype of `hidden`.
+        target_ids: An int tensor of shape `(B, T)`.
+        logits_of: A function of hidden states and the table that returns
+            float32 logits, `h @ table.T` but for ids that are masked.
+        positions: int or scalar tensor. Positions of a chunk.
+
+    Returns:
+        A pair of float32 tensors of shape `(B, T)`: nats, and the logarithm of
+        the softmax's denominator.
+    """
+    B, T = ops.shape(target_ids)
+    chunks = -(-T // positions)
+    padding = chunks * positions - T
+    hidden = ops.pad(hidden, ((0, 0), (0, padding), (0, 0)))
+    target_ids = ops.pad(ops.cast(target_ids, "int32"), ((0, 0), (0, padding)))
+
+    def chunk(x, i):
+        start = [0, i * positions] + [0] * (len(x.shape) - 2)
+        size = [B, positions, *ops.shape(x)[2:]]
+        return ops.slice(x, start, size)
+
+    @ops.custom_gradient
+    def score(hidden, table):
+        def add_scores(i, scores):
+            logits = logits_of(chunk(hidden, i), table)
+            pair = nats_and_log_z(chunk(target_ids, i), logits)
+            return ops.slice_update(
+                scores, [0, i * positions, 0], ops.stack(pair, axis=-1)
+            )
+
+        scores = ops.zeros((B, T + padding, 2), "float32")
+        scores = ops.fori_loop(0, chunks, add_scores, scores)
+        log_z = scores[..., 1:]
+
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+
+            def add_gradients(i, gradients):
+                of_hidden, of_table = gradients
+                h = chunk(hidden, i)
+                logits = logits_of(h, table)
+                slopes = chunk(upstream, i)
+                of_nats, of_log_z = slopes[..., :1], slopes[..., 1:]
+                # The softmax for both, less one at the target for nats.
+                is_target = chunk(target_ids, i)[..., None] == ops.arange(
+                    ops.shape(logits)[-1], dtype="int32"
+                )
+                of_logits = ops.exp(logits - chunk(log_z, i))
+                of_logits = of_logits * (of_nats + of_log_z)
+                of_logits = ops.where(is_target, of_logits - of_nats, of_logits)
+                of_logits = ops.cast(of_logits, table.dtype)
+                of_hidden = ops.slice_update(
+                    of_hidden,
+                    [0, i * positions, 0],
+                    ops.matmul(of_logits, table),
+                )
+                more = ops.einsum("btv,btd->vd", of_logits, h)
+                return of_hidden, of_table + ops.cast(more, "float32")
+
+            start = ops.zeros_like(hidden), ops.zeros_like(table, "float32")
+            of_hidden, of_table = ops.fori_loop(0, chunks, add_gradients, start)
+            return of_hidden, ops.cast(of_table, table.dtype)
+
+        return scores, gradient
+
+    scores = score(hidden, table)[:, :T]
+    return scores[..., 0], scores[..., 1]

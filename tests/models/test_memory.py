@@ -1,0 +1,68 @@
+"""Training that needs less memory learns the same."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_nc.models import CompressedBackbone
+from keras_nc.models import CompressedCausalLM
+
+B, T, V = 3, 10, 300
+#: Three positions of three rows at a time, the table having 384 rows; the last
+#: chunk has one.
+CHUNK_BYTES = 3 * B * 384 * 4
+
+
+def trained(logits_bytes, dtype="float32", **kwargs):
+    """What a step reports, and the weights after it."""
+    generator = np.random.default_rng(0)
+    ids = generator.integers(1, V, (B, T + 1))
+    weights = generator.random((B, T)).astype("float32")
+    x = {"token_ids": ids[:, :-1], "padding_mask": np.ones((B, T), "int32")}
+    keras.utils.set_random_seed(0)
+    model = CompressedCausalLM(
+        CompressedBackbone(
+            V,
+            num_layers=1,
+            num_heads=2,
+            hidden_dim=16,
+            intermediate_dim=32,
+            dtype=dtype,
+            **kwargs,
+        )
+    )
+    # Plain gradient descent: the weights tell the gradients.
+    model.compile(
+        keras.optimizers.SGD(1.0), z_loss=0.1, logits_bytes=logits_bytes
+    )
+    loss = model.train_on_batch(x, ids[:, 1:], weights)
+    return float(loss), model.get_weights()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return trained(1 << 28)
+
+
+@pytest.mark.parametrize(
+    "logits_bytes, options",
+    [(CHUNK_BYTES, {}), (1 << 28, {"gradient_checkpointing": True})],
+    ids=["logits in chunks", "gradient checkpointing"],
+)
+def test_gradients_are_the_same(plain, logits_bytes, options):
+    loss, weights = trained(logits_bytes, **options)
+    assert loss == pytest.approx(plain[0], abs=1e-5)
+    for one, other in zip(weights, plain[1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_bfloat16(plain):
+    loss, _ = trained(
+        CHUNK_BYTES, "mixed_bfloat16", gradient_checkpointing=True
+    )
+    assert loss == pytest.approx(plain[0], rel=2e-2)
+
+
+def test_sizes_are_checked():
+    with pytest.raises(ValueError, match="logits_bytes=0"):
+        trained(0)
