@@ -25,10 +25,11 @@ demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
 	    --config tiny --workdir runs/demo
 
-# Speed and bytes per token against named peers, in tables.
+# Speed and bytes per token against named peers, in tables, and training steps.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
+	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

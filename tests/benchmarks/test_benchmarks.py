@@ -51,6 +51,21 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
     assert re.search(r"reaches \d\.\d{3} bits/byte", printed)
 
 
+def test_training_steps_are_timed_beside_plain_jax():
+    printed = run("training", "--ids", "512", "--memory", "4", "64")
+    found = rows(printed)
+    ours, peers, ratio = (float(x.replace(",", "")) for x in found["3m"])
+    assert ratio == pytest.approx(ours / peers, abs=0.02)
+    kept = [
+        float(found[name][0].replace(",", ""))
+        for name in (
+            "all logits at once",
+            "logits in chunks, gradient checkpointing",
+        )
+    ]
+    assert kept[1] < kept[0]
+
+
 def test_ratios_are_those_of_every_scheme():
     found = rows(run("ratios"))
     assert [float(x) for x in found["bytes"][1:5]] == [1, 1, 1, 1]

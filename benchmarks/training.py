@@ -1,0 +1,137 @@
+"""A training step under `fit` beside the same model written for JAX alone.
+
+    KERAS_BACKEND=jax python -m benchmarks.training
+    KERAS_BACKEND=jax python -m benchmarks.training --sizes 3m 25m --memory
+
+The peer has the same layers, loss, optimizer and precision, in plain functions
+and optax. Rounds of both are interleaved; rates are medians.
+"""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+
+from benchmarks import jax_decoder
+from benchmarks import options
+from benchmarks import timing
+from keras_nc.evaluation import flops_per_byte
+from keras_nc.models import CompressedBackbone
+from keras_nc.models import CompressedCausalLM
+
+STEPS = 4
+ROUNDS = 5
+LEARNING_RATE = 1e-3
+
+
+def main(settings):
+    """Race both, a row for each size; then tell what chunks save."""
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "The peer is written for JAX, so both must run on it. Received: "
+            f"the backend {keras.backend.backend()}. Set KERAS_BACKEND=jax."
+        )
+    if settings.quick:
+        settings.batch_size, settings.sequence_length = 2, 32
+    shape = settings.batch_size, settings.sequence_length
+    rows = []
+    for size in settings.sizes:
+        options.say(f"Training {size}")
+        backbone = CompressedBackbone.from_size(
+            size, settings.ids, dtype=settings.dtype
+        )
+        rates = race(backbone, shape, 2 if settings.quick else ROUNDS)
+        # Forward and backward, logits included.
+        flops = 3 * flops_per_byte(backbone, 1.0).with_logits
+        row = [size]
+        for rate in rates:
+            row.append(f"{rate:,.0f}")
+            if settings.peak_tflops:
+                row.append(f"{rate * flops / settings.peak_tflops / 1e10:.1f}%")
+        rows.append([*row, f"{rates[0] / rates[1]:.2f}"])
+    utilisation = ["MFU"] if settings.peak_tflops else []
+    header = ["size", "keras_nc tokens/s", *utilisation]
+    header += ["JAX and optax tokens/s", *utilisation, "ratio"]
+    print(f"\n{timing.table(header, rows)}", flush=True)
+    if settings.memory:
+        print_memory(settings)
+    print(
+        f"\n{settings.ids:,} ids, batches of {shape[0]} x {shape[1]} tokens, "
+        f"{settings.dtype}, AdamW; rounds of {STEPS} steps, interleaved. "
+        f"{options.conditions('jax', 'optax', 'keras')}, "
+        f"{jax_decoder.device()}"
+    )
+
+
+def race(backbone, shape, rounds):
+    """Tokens per second of ours under `fit`, and of the peer."""
+    model = CompressedCausalLM(backbone)
+    model.compile(
+        keras.optimizers.AdamW(LEARNING_RATE, global_clipnorm=1.0),
+        weighted_metrics=[],
+    )
+    rows = (STEPS * shape[0], shape[1])
+    ids = np.random.default_rng(0).integers(
+        3, backbone.vocabulary_size, rows, dtype="int32"
+    )
+    inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    peer = jax_decoder.Trainer(backbone, LEARNING_RATE)
+
+    def fit():
+        model.fit(inputs, ids, batch_size=shape[0], shuffle=False, verbose=0)
+
+    def fit_peer():
+        peer.fit(ids.reshape(STEPS, *shape))
+
+    seconds = {fit: [], fit_peer: []}
+    for i in range(rounds + 1):
+        for call, times in seconds.items():
+            start = time.perf_counter()
+            call()
+            if i:  # the first round compiles
+                times.append(time.perf_counter() - start)
+    return [ids.size / statistics.median(times) for times in seconds.values()]
+
+
+def print_memory(settings):
+    """What XLA plans for a step: logits at once, in chunks, checkpointed."""
+    B, T = settings.memory
+    rows = []
+    for label, logits_bytes, checkpointing in (
+        ("all logits at once", 1 << 62, False),
+        ("logits in chunks", 1 << 28, False),
+        ("logits in chunks, gradient checkpointing", 1 << 28, True),
+    ):
+        backbone = CompressedBackbone.from_size(
+            settings.sizes[0],
+            settings.ids,
+            dtype=settings.dtype,
+            gradient_checkpointing=checkpointing,
+        )
+        model = CompressedCausalLM(backbone)
+        model.compile(logits_bytes=logits_bytes)
+        figures = jax_decoder.step_megabytes(model, B, T)
+        rows.append([label, *(f"{megabytes:,.0f}" for megabytes in figures)])
+    header = [f"one step, {settings.sizes[0]}, {B} x {T} tokens"]
+    header += ["MB kept for the gradient", "MB at the peak, as planned"]
+    print(f"\n{timing.table(header, rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    options.start(
+        main,
+        "A training step beside one written for JAX alone",
+        sizes={"nargs": "+", "default": ["3m"], "help": "Of M2, by name."},
+        ids={"type": int, "default": 4096, "help": "Size of the vocabulary."},
+        batch_size={"type": int, "default": 8},
+        sequence_length={"type": int, "default": 256},
+        dtype={"default": "float32", "help": "Or mixed_bfloat16."},
+        peak_tflops={"type": float, "help": "Of the device, for MFU."},
+        memory={
+            "type": int,
+            "nargs": 2,
+            "metavar": ("B", "T"),
+            "help": "Plan the memory of a step of B x T tokens, too.",
+        },
+    )
