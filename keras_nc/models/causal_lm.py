@@ -11,10 +11,18 @@ from keras_nc.metrics import BitsPerByte
 from keras_nc.metrics import TokenNats
 from keras_nc.metrics.token_nats import nats_and_log_z
 from keras_nc.models.generation import GeneratesBytes
+from keras_nc.models.presets import SavesPresets
+from keras_nc.models.quantization import Quantizes
 from keras_nc.models.training import TrainsOnText
 
 
-class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
+class DecoderCausalLM(
+    TrainsOnText,
+    GeneratesBytes,
+    SavesPresets,
+    Quantizes,
+    keras_hub.models.CausalLM,
+):
     """A language model over tokens that stand for bytes.
 
     Called on token ids it returns logits. Called with `"target_ids"` among its
@@ -48,6 +56,8 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
 
     #: Weight of the z-loss; see `compile`.
     z_loss = 0.0
+    #: Whether `compile` left the metric to be found; not before it is called.
+    _awaits_metric = False
 
     def compile(
         self,
@@ -119,7 +129,7 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
             self.optimizer.build(self.trainable_variables)
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, its preprocessor and its tokenizer as a preset.
+        """Save the model, its tokenizer and a model card as a preset.
 
         Files are written aside and moved into place when all are complete.
 

@@ -60,7 +60,9 @@ def compiled():
     )
     model.optimizer.build(model.trainable_variables)
     variables = model.variables + model.optimizer.variables
-    return model, [(v, keras.ops.convert_to_numpy(v)) for v in variables]
+    return model, [
+        (v, np.array(keras.ops.convert_to_numpy(v))) for v in variables
+    ]
 
 
 @pytest.fixture
