@@ -4,12 +4,29 @@ import dataclasses
 import time
 
 import keras
+from absl import flags
 
 from keras_nc.evaluation import bits_per_byte
 from keras_nc.metrics import BitsPerByte
 from keras_nc.training import get_optimizer
 from keras_nc.training import resumable_fit
 from recipes import launch
+
+_KEEP = flags.DEFINE_integer("keep", 2, "Training states to keep.")
+_RESTART = flags.DEFINE_boolean(
+    "restart_on_collapse",
+    False,
+    "Go back to the last state if the loss is lost, and on in another order of "
+    "the data, instead of stopping.",
+)
+_MAX_RESTARTS = flags.DEFINE_integer(
+    "max_restarts", 3, "Restarts of one training run."
+)
+_PEAK = flags.DEFINE_float(
+    "peak_tflops",
+    None,
+    "Peak TFLOP/s of the devices, all together: shows how much of it is used.",
+)
 
 
 def train(setting, folder, make_model, training, shards, label):
@@ -54,6 +71,10 @@ def train(setting, folder, make_model, training, shards, label):
         steps_per_epoch=training.steps_per_epoch,
         seed=training.seed,
         held_out=shards["probe"],
+        keep=_KEEP.value,
+        on_collapse="restart" if _RESTART.value else "stop",
+        max_restarts=_MAX_RESTARTS.value,
+        peak_flops=None if _PEAK.value is None else _PEAK.value * 1e12,
         label=label,
     )
     launch.say(f"{label}: scoring the held-out text")

@@ -13,13 +13,21 @@ from keras_nc.metrics.token_nats import nats_and_log_z
 from keras_nc.models.chunked_nats import nats_in_chunks
 from keras_nc.models.chunked_nats import positions_at_once
 from keras_nc.models.generation import GeneratesBytes
+from keras_nc.models.presets import SavesPresets
+from keras_nc.models.quantization import Quantizes
 from keras_nc.models.training import TrainsOnText
 
 #: Float32 logits of 1,024 tokens of 65,536 ids.
 LOGITS_BYTES = 1 << 28
 
 
-class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
+class DecoderCausalLM(
+    TrainsOnText,
+    GeneratesBytes,
+    SavesPresets,
+    Quantizes,
+    keras_hub.models.CausalLM,
+):
     """A language model over tokens that stand for bytes.
 
     Called on token ids it returns logits. Called with `"target_ids"` among its
@@ -54,6 +62,8 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
     #: See `compile`.
     z_loss = 0.0
     logits_bytes = LOGITS_BYTES
+    #: Whether `compile` left the metric to be found; not before it is called.
+    _awaits_metric = False
 
     def compile(
         self,
@@ -137,7 +147,7 @@ class DecoderCausalLM(TrainsOnText, GeneratesBytes, keras_hub.models.CausalLM):
             self.optimizer.build(self.trainable_variables)
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, its preprocessor and its tokenizer as a preset.
+        """Save the model, its tokenizer and a model card as a preset.
 
         Files are written aside and moved into place when all are complete.
 

@@ -11,10 +11,12 @@ def write_csv(path, rows):
 
     Args:
         path: Where the file goes.
-        rows: Non-empty list of dicts with the same keys.
+        rows: Non-empty list of dicts; a key that only some have is empty in
+            the others.
     """
+    names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with atomic_file(path) as file:

@@ -6,7 +6,7 @@ import keras
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """Shows steps, tokens/s, bytes/s and bits per byte while training.
+    """Shows steps, tokens/s, bytes/s, MFU and bits per byte while training.
 
     On a terminal a bar moves with every step. Elsewhere, as in logs, each
     epoch of `fit` prints one line.
@@ -18,18 +18,32 @@ class TrainingProgress(keras.callbacks.Callback):
         tokens_per_step: int. Tokens in a batch.
         clock: Has `seconds`, of training so far, without evaluation.
         bytes_per_token: float. Of the training text.
+        seconds_per_token: float. Seconds that a token would take at the peak
+            of the devices, for the model FLOPs utilisation; `None` if the peak
+            is not known.
     """
 
+    #: `fit` need not wait for every step's loss.
+    async_safe = True
+
     def __init__(
-        self, label, start_step, steps, tokens_per_step, clock, bytes_per_token
+        self,
+        label,
+        start_step,
+        steps,
+        tokens_per_step,
+        clock,
+        bytes_per_token,
+        seconds_per_token=None,
     ):
         super().__init__()
         self.label = label
-        self.step = self.start_step = start_step
+        self.step = self.start_step = self._epoch_step = start_step
         self.steps = steps
         self.tokens_per_step = tokens_per_step
         self.clock = clock
         self.bytes_per_token = bytes_per_token
+        self.seconds_per_token = seconds_per_token
         self._start_seconds = clock.seconds
         self._bar = None
 
@@ -56,13 +70,15 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Move the bar."""
-        self.step += 1
+        # Batches may be reported out of order.
+        self.step = max(self.step, self._epoch_step + batch + 1)
         if self._bar is not None:
             rates = self._rates(logs or {})
             self._bar.update(self._task, completed=self.step, rates=rates)
 
     def on_epoch_end(self, epoch, logs=None):
         """Say where training is, if there is no bar."""
+        self._epoch_step = self.step
         if self._bar is None and sys.stderr is not None:
             line = f"{self.label}: {self.step:,}/{self.steps:,} steps, "
             print(line + self._rates(logs or {}), file=sys.stderr, flush=True)
@@ -85,6 +101,8 @@ class TrainingProgress(keras.callbacks.Callback):
             f"{rate:,.0f} tokens/s",
             f"{rate * self.bytes_per_token / 1e3:,.1f} KB/s",
         ]
+        if self.seconds_per_token is not None:
+            parts.append(f"{rate * self.seconds_per_token:.1%} MFU")
         for name, what in (
             ("bits_per_byte", "bits/byte"),
             ("val_bits_per_byte", "held out"),

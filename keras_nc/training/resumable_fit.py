@@ -1,16 +1,21 @@
 """`fit` that goes on where it was killed."""
 
-import math
 import pathlib
+import sys
 
 import keras
+import numpy as np
 
 from keras_nc.data import PackedSequences
 from keras_nc.training.checkpoint import Checkpoint
 from keras_nc.training.clock import TrainingClock
+from keras_nc.training.collapse import unigram_nats
+from keras_nc.training.flops import training_flops_per_token
+from keras_nc.training.keeper import Keeper
 from keras_nc.training.metrics_log import TensorBoardLog
-from keras_nc.training.metrics_log import write_csv
 from keras_nc.training.progress import TrainingProgress
+
+ON_COLLAPSE = ("stop", "restart", "ignore")
 
 
 def resumable_fit(
@@ -24,6 +29,10 @@ def resumable_fit(
     steps_per_epoch,
     seed=0,
     held_out=None,
+    keep=2,
+    on_collapse="stop",
+    max_restarts=3,
+    peak_flops=None,
     label="Training",
     tensorboard=True,
     progress=True,
@@ -35,7 +44,15 @@ def resumable_fit(
     with the same weights as a run that was never interrupted. A run that is
     complete is loaded, not repeated.
 
-    In `directory`: `checkpoint/` (the last state), `metrics.csv` (one row per
+    A short epoch whose loss is not finite, or has collapsed
+    (`training.has_collapsed`), is never kept. Training then stops with an
+    error, or goes back to the last state and on in another order of the data,
+    drawn from `seed` and the number of restarts. That number is part of the
+    state, so a run that was interrupted later goes on the same way. The first
+    restart goes back to the last state, one in vain after it to the state
+    before.
+
+    In `directory`: `checkpoint/` (the last states), `metrics.csv` (one row per
     short epoch) and `tensorboard/`.
 
     Args:
@@ -49,6 +66,14 @@ def resumable_fit(
         seed: int. Seed of the order of the sequences.
         held_out: `TokenShards` to evaluate on after each short epoch, or
             `None`.
+        keep: int. States to keep. If the last one cannot be read, training
+            goes on from the one before.
+        on_collapse: str. `"stop"` with an error; `"restart"` from the last
+            state; or `"ignore"`, which stops only if the loss is not finite.
+        max_restarts: int. Restarts in all, after which training stops.
+        peak_flops: float. Peak FLOP/s of the devices in use, all together;
+            with it the progress line, `metrics.csv` and TensorBoard have the
+            model FLOPs utilisation (`training.training_flops_per_token`).
         label: str. What the progress line calls the run.
         tensorboard: bool. Whether to write TensorBoard events.
         progress: bool. Whether to show progress.
@@ -56,18 +81,15 @@ def resumable_fit(
     Returns:
         The rows of `metrics.csv`, a list of dicts: `step`, `tokens` and
         `bytes` seen, `seconds` of training (compilation counted, evaluation
-        not), `loss` in nats per token, `bits_per_byte` of the text trained on
-        since the last row, and `held_out_bits_per_byte`.
+        not), `tokens_per_second` since the last row, `loss` in nats per token,
+        `bits_per_byte` of the text trained on since the last row, `mfu` since
+        the last row, a share of 1, and `held_out_bits_per_byte`.
 
     Raises:
         ValueError: If the folder holds a run of other settings, the
-            checkpoint is damaged, a number is odd, or the loss is not finite.
+            checkpoint is damaged, a number is odd, or the loss is lost.
     """
-    if steps < 1 or steps_per_epoch < 1 or steps % steps_per_epoch:
-        raise ValueError(
-            "`steps` must be a positive multiple of `steps_per_epoch`. "
-            f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}"
-        )
+    check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
     directory = pathlib.Path(directory)
     run = {
         "sequence_length": sequence_length,
@@ -79,124 +101,134 @@ def resumable_fit(
         "model": configuration(model.backbone),
         "optimizer": configuration(model.optimizer),
     }
-    checkpoint = Checkpoint(directory / "checkpoint", run)
-    state = checkpoint.read()
-    step, history = state["step"], state["history"]
-    if step:
-        checkpoint.load_weights(model, step)
-    if step == steps:
-        return history
-    clock = TrainingClock(history[-1]["seconds"] if history else 0.0)
+    checkpoint = Checkpoint(directory / "checkpoint", run, keep)
+    state = checkpoint.restore(model)
     tokens_per_step = batch_size * sequence_length
-    keeper = _Keeper(
-        checkpoint,
-        history,
-        clock,
-        directory,
-        steps_per_epoch,
-        tokens_per_step,
-        shards.bytes_per_token,
-        TensorBoardLog(directory / "tensorboard", step)
-        if tensorboard
-        else None,
-    )
-    # Closed in the order of this list: the clock comes first.
-    callbacks = [clock]
-    if progress:
-        callbacks.append(
-            TrainingProgress(
+    if held_out is not None:
+        held_out = PackedSequences(
+            held_out, sequence_length, batch_size, shuffle=False
+        )
+    unigram = None if on_collapse == "ignore" else unigram_nats(shards)
+    seconds_per_token = None
+    if peak_flops is not None:
+        flops = training_flops_per_token(model.backbone, sequence_length)
+        seconds_per_token = flops / peak_flops
+
+    while state["step"] < steps:
+        step, history = state["step"], state["history"]
+        # Closed in the order of this list: the clock comes first.
+        clock = TrainingClock(history[-1]["seconds"] if history else 0.0)
+        keeper = Keeper(
+            checkpoint,
+            state,
+            clock,
+            directory / "metrics.csv",
+            steps_per_epoch,
+            tokens_per_step,
+            shards.bytes_per_token,
+            unigram,
+            seconds_per_token,
+            TensorBoardLog(directory / "tensorboard", step)
+            if tensorboard
+            else None,
+        )
+        callbacks = [clock, keeper]
+        if progress:
+            line = TrainingProgress(
                 label,
                 step,
                 steps,
                 tokens_per_step,
                 clock,
                 shards.bytes_per_token,
+                seconds_per_token,
             )
+            callbacks.insert(1, line)
+        sequences = PackedSequences(
+            shards,
+            sequence_length,
+            batch_size,
+            seed=seed_of_restart(seed, len(state["restarts"])),
+            start_step=step,
+            steps=steps - step,
         )
-    callbacks.append(keeper)
-    sequences = PackedSequences(
-        shards,
-        sequence_length,
-        batch_size,
-        seed=seed,
-        start_step=step,
-        steps=steps - step,
+        try:
+            model.fit(
+                sequences,
+                validation_data=held_out,
+                initial_epoch=step // steps_per_epoch,
+                epochs=steps // steps_per_epoch,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        finally:
+            for callback in callbacks[1:]:
+                callback.close()
+        state = keeper.state
+        if keeper.failure is None:
+            continue
+        check_restart(state, keeper.failure, on_collapse, max_restarts)
+        checkpoint.go_back(state, {"why": keeper.failure})
+        state = checkpoint.restore(model)
+        if progress:
+            print(
+                f"{label}: {keeper.failure} Restart "
+                f"{len(state['restarts'])} of {max_restarts}, from step "
+                f"{state['step']:,}.",
+                file=sys.stderr,
+                flush=True,
+            )
+    return state["history"]
+
+
+def seed_of_restart(seed, restarts):
+    """Seed of the order of the data after so many restarts, an int."""
+    if restarts == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, restarts]).generate_state(1)[0])
+
+
+def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
+    """Raise a ValueError for numbers and choices that are none."""
+    if steps < 1 or steps_per_epoch < 1 or steps % steps_per_epoch:
+        raise ValueError(
+            "`steps` must be a positive multiple of `steps_per_epoch`. "
+            f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}"
+        )
+    if on_collapse not in ON_COLLAPSE:
+        raise ValueError(
+            f"`on_collapse` must be one of {ON_COLLAPSE}. "
+            f"Received: on_collapse={on_collapse!r}"
+        )
+    if peak_flops is not None and not peak_flops > 0:
+        raise ValueError(
+            "`peak_flops` must be positive, in FLOP/s. "
+            f"Received: peak_flops={peak_flops}"
+        )
+
+
+def check_restart(state, failure, on_collapse, max_restarts):
+    """Raise a ValueError unless training shall, and can, go back."""
+    remedy = (
+        "Train in another folder with a lower learning rate, a longer "
+        "warm-up or a z-loss."
     )
-    if held_out is not None:
-        held_out = PackedSequences(
-            held_out, sequence_length, batch_size, shuffle=False
+    done = len(state["restarts"])
+    if not state["kept"]:
+        raise ValueError(f"{failure} No state was kept before. {remedy}")
+    if on_collapse == "restart" and done < max_restarts:
+        return
+    last = f"The last state kept is that of step {state['kept'][-1]}."
+    if on_collapse == "restart":
+        raise ValueError(
+            f"{failure} {last} That was after {done} of "
+            f"max_restarts={max_restarts}. Allow more, or: {remedy}"
         )
-    try:
-        model.fit(
-            sequences,
-            validation_data=held_out,
-            initial_epoch=step // steps_per_epoch,
-            epochs=steps // steps_per_epoch,
-            steps_per_epoch=steps_per_epoch,
-            callbacks=callbacks,
-            verbose=0,
-        )
-    finally:
-        for callback in callbacks[1:]:
-            callback.close()
-    return keeper.history
-
-
-class _Keeper(keras.callbacks.Callback):
-    """Keeps the state, and the metrics, after every epoch."""
-
-    def __init__(
-        self,
-        checkpoint,
-        history,
-        clock,
-        directory,
-        steps_per_epoch,
-        tokens_per_step,
-        bytes_per_token,
-        tensorboard,
-    ):
-        super().__init__()
-        self.checkpoint = checkpoint
-        self.history = list(history)
-        self.clock = clock
-        self.directory = directory
-        self.steps_per_epoch = steps_per_epoch
-        self.tokens_per_step = tokens_per_step
-        self.bytes_per_token = bytes_per_token
-        self.tensorboard = tensorboard
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Keep the state, unless the loss is lost."""
-        step = (epoch + 1) * self.steps_per_epoch
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                "The loss must stay finite. Received: "
-                f"loss={loss} within the {self.steps_per_epoch} steps before "
-                f"step {step}. Train with a lower learning rate."
-            )
-        tokens = step * self.tokens_per_step
-        row = {
-            "step": step,
-            "tokens": tokens,
-            "bytes": round(tokens * self.bytes_per_token),
-            "seconds": round(self.clock.seconds, 3),
-            "loss": loss,
-            "bits_per_byte": float(logs["bits_per_byte"]),
-        }
-        if "val_bits_per_byte" in logs:
-            row["held_out_bits_per_byte"] = float(logs["val_bits_per_byte"])
-        self.history.append(row)
-        self.checkpoint.save(self.model, step, self.history)
-        write_csv(self.directory / "metrics.csv", self.history)
-        if self.tensorboard is not None:
-            self.tensorboard.write(row)
-
-    def close(self):
-        """Close the event file."""
-        if self.tensorboard is not None:
-            self.tensorboard.close()
+    raise ValueError(
+        f'{failure} {last} Go on from there with `on_collapse="restart"` '
+        f"(--restart_on_collapse of the recipes), or: {remedy}"
+    )
 
 
 def configuration(thing):

@@ -245,6 +245,7 @@ def test_presets_hold_m2_alone(make_m2, tokenizers, tmp_path):
         for name in names
     }
     assert files == {
+        "README.md",
         "config.json",
         "metadata.json",
         "model.weights.h5",

@@ -143,7 +143,10 @@ def test_killed_and_interrupted_it_ends_with_the_same_losses(workdir, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=300)
     assert not (other / "m1" / "result.json").exists()
+    kept = json.loads(state.read_text())["kept"]
     finish(start("train_m1", other))
+    assert kept == [10]
+    assert json.loads(state.read_text())["kept"] == [10, 20]
     np.testing.assert_allclose(
         metrics(other / "m1"), metrics(workdir / "m1"), atol=1e-5
     )

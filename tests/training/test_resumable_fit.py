@@ -130,10 +130,14 @@ def test_a_complete_run_is_loaded(uninterrupted, shards, probe, monkeypatch):
     )
 
 
-def test_only_the_last_weights_are_kept(uninterrupted):
+def test_the_last_two_states_are_kept(uninterrupted):
     folder, _, _ = uninterrupted
     names = sorted(path.name for path in (folder / "checkpoint").iterdir())
-    assert names == ["state.json", "step-000000012.weights.h5"]
+    assert names == [
+        "state.json",
+        "step-000000009.weights.h5",
+        "step-000000012.weights.h5",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,9 @@ def test_only_the_last_weights_are_kept(uninterrupted):
         (dict(batch_size=5), "batch_size=5; there it is 4"),
         (dict(seed=3), "seed=3"),
         (dict(steps=13), "multiple of `steps_per_epoch`"),
+        (dict(keep=0), "`keep` must be at least 1"),
+        (dict(on_collapse="pray"), "one of .'stop', 'restart', 'ignore'"),
+        (dict(peak_flops=0), "`peak_flops` must be positive"),
     ],
 )
 def test_other_settings_are_refused(uninterrupted, shards, changed, match):
@@ -169,7 +176,10 @@ def test_missing_weights_are_told(uninterrupted, shards, tmp_path):
     (tmp_path / "checkpoint").mkdir()
     state = json.loads((folder / "checkpoint" / "state.json").read_text())
     (tmp_path / "checkpoint" / "state.json").write_text(json.dumps(state))
-    with pytest.raises(ValueError, match="damaged or missing"):
+    with (
+        pytest.warns(UserWarning, match="from an older state"),
+        pytest.raises(ValueError, match=r"000009.*damaged or missing"),
+    ):
         resumable_fit(make_model(), shards, tmp_path, **SETTINGS)
 
 

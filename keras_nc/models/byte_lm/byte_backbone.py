@@ -3,6 +3,8 @@
 import keras
 
 from keras_nc.models.decoder_backbone import DecoderBackbone
+from keras_nc.models.presets import BYTE_PRESETS
+from keras_nc.models.presets import register_presets
 
 #: 256 bytes and three special ids.
 BYTE_VOCABULARY_SIZE = 259
@@ -40,3 +42,6 @@ class ByteBackbone(DecoderBackbone):
     def from_size(cls, size, vocabulary_size=BYTE_VOCABULARY_SIZE, **kwargs):
         """Create an untrained M1; see `DecoderBackbone.from_size`."""
         return super().from_size(size, vocabulary_size, **kwargs)
+
+
+register_presets(BYTE_PRESETS, ByteBackbone)

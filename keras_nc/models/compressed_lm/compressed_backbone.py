@@ -3,6 +3,8 @@
 import keras
 
 from keras_nc.models.decoder_backbone import DecoderBackbone
+from keras_nc.models.presets import COMPRESSED_PRESETS
+from keras_nc.models.presets import register_presets
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -20,3 +22,6 @@ class CompressedBackbone(DecoderBackbone):
     >>> backbone.token_embedding.input_dim
     4096
     """
+
+
+register_presets(COMPRESSED_PRESETS, CompressedBackbone)

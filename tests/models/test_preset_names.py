@@ -1,0 +1,140 @@
+"""Names, model cards, damaged presets, precision on load, quantization."""
+
+import json
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from keras_nc import models
+from keras_nc.models import presets
+from keras_nc.tokenizers import EqualInfoTokenizer
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+TEXTS = ["the statement", "a name"]
+SMALLEST = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=16)
+
+
+@pytest.fixture(scope="module")
+def m1(make_m1):
+    keras.utils.set_random_seed(0)
+    return make_m1(**SMALLEST)
+
+
+@pytest.fixture
+def saved(m1, tmp_path):
+    m1.save_to_preset(tmp_path / "m1")
+    return tmp_path / "m1"
+
+
+def logits(causal_lm):
+    x, _, _ = causal_lm.preprocessor(TEXTS)
+    return keras.ops.convert_to_numpy(causal_lm(x))[..., :259]
+
+
+def test_unknown_names_are_refused_with_what_there_is(saved, monkeypatch):
+    classes = (models.ByteCausalLM, models.ByteBackbone)
+    for cls in classes:
+        with pytest.raises(ValueError, match="none, no weights") as caught:
+            cls.from_preset("m1_small")
+        assert "Received: 'm1_small'" in str(caught.value)
+    # A name that is known.
+    utils = presets.preset_utils
+    known = {"m1_test": {"metadata": {}, "kaggle_handle": str(saved)}}
+    for registry in ("BUILTIN_PRESETS", "BUILTIN_PRESETS_FOR_BACKBONE"):
+        value = getattr(utils, registry).copy()
+        monkeypatch.setattr(utils, registry, value)
+    presets.register_presets(known, models.ByteBackbone)
+    with pytest.raises(ValueError, match="'m1_test'"):
+        models.ByteCausalLM.from_preset("m1_small")
+    for cls in (*classes, keras_hub.models.CausalLM):
+        assert set(cls.presets) >= {"m1_test"}
+        assert isinstance(cls.from_preset("m1_test"), classes)
+    assert "m1_test" not in models.CompressedCausalLM.presets
+
+
+def test_built_in_names_are_registered():
+    assert models.ByteCausalLM.presets == presets.BYTE_PRESETS
+    assert models.CompressedCausalLM.presets == presets.COMPRESSED_PRESETS
+
+
+def test_a_preset_of_another_class_is_refused(saved):
+    for cls in (models.CompressedCausalLM, models.CompressedBackbone):
+        with pytest.raises(ValueError, match="has a ByteBackbone"):
+            cls.from_preset(str(saved))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damaged_presets_are_refused(saved, name, damage):
+    data = (saved / name).read_bytes()
+    (saved / name).unlink()
+    if damage == "cut":
+        (saved / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="must be complete") as caught:
+        models.ByteCausalLM.from_preset(saved)
+    assert str(saved) in str(caught.value)
+
+
+def test_a_preset_without_its_tokenizer_files_is_refused(
+    make_m2, codebooks, tmp_path
+):
+    tokenizer = EqualInfoTokenizer(codebooks[12])
+    make_m2(tokenizer, **SMALLEST).save_to_preset(tmp_path)
+    (tmp_path / "assets" / "tokenizer" / "codebook.npz").unlink()
+    with pytest.raises(ValueError, match="codebook"):
+        models.CompressedCausalLM.from_preset(tmp_path)
+
+
+def test_model_cards_say_what_the_model_is(make_m2, codebooks, tmp_path):
+    causal_lm = make_m2(EqualInfoTokenizer(codebooks[16], 8), **SMALLEST)
+    causal_lm.save_to_preset(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: keras-hub\n")
+    metadata = json.loads((tmp_path / "metadata.json").read_text())
+    for fact in (
+        "| class | CompressedCausalLM |",
+        f"| parameters | {metadata['parameter_count']:,}, ",
+        "| ids | 259 |",
+        "| tokenizer | equal_info |",
+        "| bits per window, W | 16 |",
+        "| bits per token, N | 8 |",
+        f"`{causal_lm.preprocessor.tokenizer.fingerprint}`",
+        "| quantized to | not quantized |",
+    ):
+        assert fact in card, fact
+    assert "\nlicense:" not in card, "the licence is the user's to choose"
+
+
+def test_the_precision_is_chosen_on_load(m1, saved):
+    again = models.ByteCausalLM.from_preset(saved, dtype="mixed_bfloat16")
+    for layer in (again.backbone, again.backbone.transformer_layers[0]):
+        assert layer.compute_dtype == "bfloat16"
+        assert layer.variable_dtype == "float32"
+    difference = np.abs(logits(again) - logits(m1)).max()
+    assert 0 < difference < 0.1
+
+
+def test_int8_weights_cost_little_and_are_saved(make_m1, tmp_path):
+    model = make_m1(**SMALLEST)
+    before = model.evaluate(TEXTS, return_dict=True, verbose=0)
+    model.quantize("int8")
+    after = model.evaluate(TEXTS, return_dict=True, verbose=0)
+    # Compiled functions are made again, and int8 is not exact.
+    assert after["bits_per_byte"] != before["bits_per_byte"]
+    assert after["bits_per_byte"] == pytest.approx(
+        before["bits_per_byte"], abs=0.1
+    )
+    modes = [
+        layer.quantization_mode
+        for block in model.backbone.transformer_layers
+        for layer in block._flatten_layers()
+        if isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
+    ]
+    assert modes == ["int8"] * 7
+    model.save_to_preset(tmp_path)
+    assert "| quantized to | int8 |" in (tmp_path / "README.md").read_text()
+    again = models.ByteCausalLM.from_preset(tmp_path)
+    np.testing.assert_allclose(logits(again), logits(model), atol=1e-5)
