@@ -23,7 +23,8 @@ class CausalSelfAttention(keras.layers.Layer):
         num_heads: int. `H`.
         head_dim: int. `K`.
         position: `"relative_bias"` (the paper's: a learned bias per head and
-            distance bucket) or `"rope"` (rotary embeddings).
+            distance bucket) or `"rope"` (rotary embeddings, the faster one
+            where a backend has fused kernels: a bias rules most of them out).
         num_buckets: int. See `RelativeBias`.
         max_distance: int. See `RelativeBias`.
         **kwargs: See `keras.layers.Layer`.
@@ -128,14 +129,16 @@ class CausalSelfAttention(keras.layers.Layer):
             index = [0, start_index, 0, 0]
             key = ops.slice_update(cache[0], index, key)
             value = ops.slice_update(cache[1], index, value)
-        attended = ops.dot_product_attention(
-            query,
-            key,
-            value,
-            bias=self._score_bias(
+        if self.position == "rope" and cache is None:
+            # Without a bias, backends may choose fused kernels.
+            attended = ops.dot_product_attention(
+                query, key, value, is_causal=True
+            )
+        else:
+            bias = self._score_bias(
                 ops.shape(query)[1], ops.shape(key)[1], start_index
-            ),
-        )
+            )
+            attended = ops.dot_product_attention(query, key, value, bias=bias)
         output = self.output_projection(attended)
         return output if cache is None else (output, (key, value))
 
