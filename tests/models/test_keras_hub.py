@@ -5,9 +5,9 @@ Tokenizers with ragged output return a list of arrays in eager calls, where
 keras-hub's helper insists on lists of lists: for them
 `tests/tokenizers/test_tokenizers.py` compares eager calls and tf.data.
 
-What compiles for long runs on one backend: mixed precision and quantization of a
-backbone on TensorFlow (on torch the helper itself leaves them out), the task on
-torch. `test_preset_names.py` and `test_training.py` do the same on all.
+What compiles for long runs on one backend: mixed precision and quantization of
+a backbone on TensorFlow (on torch the helper itself leaves them out), the task
+on torch. `test_preset_names.py` and `test_training.py` do the same on all.
 """
 
 import keras
