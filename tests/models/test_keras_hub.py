@@ -3,9 +3,11 @@
 They apply to backbones, tasks, preprocessors, and tokenizers that give arrays.
 Tokenizers with ragged output return a list of arrays in eager calls, where
 keras-hub's helper insists on lists of lists: for them
-`tests/tokenizers/test_tokenizers.py` compares eager calls and tf.data. On
-torch the helper itself leaves out mixed precision (on CPUs) and quantization;
-`test_preset_names.py` quantizes there, too.
+`tests/tokenizers/test_tokenizers.py` compares eager calls and tf.data.
+
+What compiles for long runs on one backend: mixed precision and quantization of
+a backbone on TensorFlow (on torch the helper itself leaves them out), the task
+on torch. `test_preset_names.py` and `test_training.py` do the same on all.
 """
 
 import keras
@@ -22,6 +24,7 @@ TestCase = pytest.importorskip("keras_hub.src.tests.test_case").TestCase
 # What the helpers do is their business: float16 overflows, NumPy's old names.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+BACKEND = keras.backend.backend()
 SMALL = dict(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
 TEXTS = ["abcd", "efgh"]
 
@@ -40,6 +43,8 @@ class KerasHubTest(TestCase):
             init_kwargs=dict(vocabulary_size=300, **SMALL),
             input_data={"token_ids": ids, "padding_mask": ids},
             expected_output_shape=(2, 5, 8),
+            run_mixed_precision_check=BACKEND == "tensorflow",
+            run_quantization_check=BACKEND == "tensorflow",
         )
 
     def test_tokenizer(self):
@@ -59,6 +64,7 @@ class KerasHubTest(TestCase):
             input_data=TEXTS,
         )
 
+    @pytest.mark.skipif(BACKEND != "torch", reason="compiles for long")
     def test_task(self):
         keras.utils.disable_interactive_logging()
         self.run_task_test(

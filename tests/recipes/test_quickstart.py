@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 import keras_nc
+from recipes import launch
+from recipes import quantize
+from recipes.configs import CONFIGS
 from tests.scripts import run_script
 
 SPLITS = ("train", "held_out", "probe")
@@ -108,6 +111,16 @@ def test_m2_is_a_preset_that_a_new_process_loads(workdir):
         """
     )
     assert printed == "The prompt \n"
+
+
+def test_m2_in_int8_costs_little(workdir):
+    setting = launch.Setting("smoke", CONFIGS["smoke"], workdir)
+    result = quantize.run(setting, "windows")
+    assert result["bits_per_byte_int8"] == pytest.approx(
+        result["bits_per_byte"], abs=0.05
+    )
+    assert result["bytes_int8"] < result["bytes"]
+    assert quantize.run(setting, "windows") == result, "it is done"
 
 
 def test_a_finished_workdir_is_not_trained_again(workdir):
