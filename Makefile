@@ -29,6 +29,7 @@ demo: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
+	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.generation
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
