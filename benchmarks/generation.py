@@ -56,8 +56,8 @@ def main(settings):
     backend = keras.backend.backend()
     print(
         f"\nGreedy, {settings.batch_size} rows of {length} tokens from the "
-        f"start id on, {settings.dtype}, random weights, on "
-        f"{keras.distribution.list_devices()[0]}; a byte model needs "
+        f"start id on, {settings.dtype}, random weights"
+        f"{', one block only' if settings.quick else ''}; a byte model needs "
         f"{ratio:.1f} times as many tokens for as much text, but is timed at "
         f"the same length. Medians of {rounds} interleaved rounds. "
         f"{options.conditions('keras', backend)}"
@@ -82,13 +82,16 @@ def windows(settings):
 
 def race(size, tokenizer, ratio, length, rounds, settings):
     """Rows of the table, the byte model's first."""
+    made = {"dtype": settings.dtype}
+    if settings.quick:
+        made["num_layers"] = 1
     m1 = models.ByteCausalLM(
-        models.ByteBackbone.from_size(size, dtype=settings.dtype),
+        models.ByteBackbone.from_size(size, **made),
         models.ByteCausalLMPreprocessor(sequence_length=length),
     )
     m2 = models.CompressedCausalLM(
         models.CompressedBackbone.from_size(
-            size, tokenizer.vocabulary_size(), dtype=settings.dtype
+            size, tokenizer.vocabulary_size(), **made
         ),
         models.CompressedCausalLMPreprocessor(
             tokenizer, sequence_length=length
@@ -118,7 +121,7 @@ def race(size, tokenizer, ratio, length, rounds, settings):
                 contender.name,
                 f"{model.backbone.vocabulary_size:,}",
                 f"{model.count_params():,}",
-                f"{first[contender.name] - median:,.1f}",
+                f"{max(0.0, first[contender.name] - median):,.1f}",
                 f"{rate:,.0f}",
                 f"{bytes_per_token:.2f}",
                 f"{rate * bytes_per_token:,.0f}",

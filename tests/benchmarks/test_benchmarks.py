@@ -70,7 +70,8 @@ def test_ratios_are_those_of_every_scheme():
 def test_windows_generate_more_bytes_than_bytes():
     # PyTorch compiles nothing, which takes most of the time elsewhere.
     little = ("--build", "--max-bytes", "60000")
-    found = rows(run("generation", *little, KERAS_BACKEND="torch"))
+    torch = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+    found = rows(run("generation", *little, **torch))
     byte, window = found["3m, bytes"], found["3m, windows"]
     assert byte[0] == "259" and window[0] == "1,024"
     rate, bytes_per_token, bytes_rate = (
