@@ -25,11 +25,12 @@ demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
 	    --config tiny --workdir runs/demo
 
-# Speed and bytes per token against named peers, in tables, and training steps.
+# Speed and bytes per token against named peers; training steps; generation.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
 	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training
+	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.generation
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -4,11 +4,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_nc.models.scoring import ScoresText
+from keras_nc.models.stop_strings import cut_after
+from keras_nc.models.stop_strings import to_stop_strings
+from keras_nc.models.streaming import PIECE_LENGTH
+from keras_nc.models.streaming import StreamsBytes
+from keras_nc.models.streaming import settles_tokens
 from keras_nc.models.window_mask import WindowMask
 from keras_nc.tokenizers.text import to_documents
 
 
-class GeneratesBytes:
+class GeneratesBytes(StreamsBytes, ScoresText):
     """Mixin of `DecoderCausalLM`: cached generation with exact prompts."""
 
     def generate_step(self, inputs, stop_token_ids=None):
@@ -17,32 +23,21 @@ class GeneratesBytes:
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
                 `(B, S)`, and for exact prompting `"code_low"`,
-                `"code_high"` and `"other_codes"`; see `WindowMask`.
+                `"code_high"` and `"other_codes"`; see `WindowMask`. With
+                `"until"`, only a piece; see `StreamsBytes`.
             stop_token_ids: Ids that end a row, or `None`.
 
         Returns:
             A dict of `"token_ids"` and `"padding_mask"`, `(B, S)` each.
         """
+        if "until" in inputs:
+            return self._generate_piece(inputs)
         token_ids = inputs["token_ids"]
         padding_mask = ops.cast(inputs["padding_mask"], "bool")
-        batch_size, length = token_ids.shape
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
-        mask = self._window_mask(inputs, lengths)
-        cache = self.backbone.empty_cache(batch_size, length)
-        # One pass over the whole prompt seeds the cache.
-        hidden, cache = self.backbone.call_with_cache(token_ids, cache, 0)
-
-        def next_logits(prompt, cache, index):
-            previous = ops.slice(prompt, [0, index - 1], [prompt.shape[0], 1])
-            hidden, cache = self.backbone.call_with_cache(
-                previous, cache, index - 1
-            )
-            logits = self.backbone.token_embedding(hidden, reverse=True)
-            logits = mask(logits[:, 0], prompt, index)
-            return logits, hidden[:, 0], cache
-
+        hidden, cache = self._read_prompts(token_ids)
         token_ids = self.sampler(
-            next=next_logits,
+            next=self._next_logits(inputs, lengths),
             prompt=token_ids,
             cache=cache,
             index=ops.min(lengths),
@@ -62,6 +57,26 @@ class GeneratesBytes:
             padding_mask = ops.cumsum(stops, axis=-1) - stops == 0
         return {"token_ids": token_ids, "padding_mask": padding_mask}
 
+    def _read_prompts(self, token_ids):
+        """One pass over the whole prompts: hidden states and the cache."""
+        cache = self.backbone.empty_cache(*token_ids.shape)
+        return self.backbone.call_with_cache(token_ids, cache, 0)
+
+    def _next_logits(self, inputs, lengths):
+        """What samplers ask for the logits of position `index`."""
+        mask = self._window_mask(inputs, lengths)
+
+        def next_logits(prompt, cache, index):
+            previous = ops.slice(prompt, [0, index - 1], [prompt.shape[0], 1])
+            hidden, cache = self.backbone.call_with_cache(
+                previous, cache, index - 1
+            )
+            logits = self.backbone.token_embedding(hidden, reverse=True)
+            logits = mask(logits[:, 0], prompt, index)
+            return logits, hidden[:, 0], cache
+
+        return next_logits
+
     def _window_mask(self, inputs, lengths):
         """The ids that may come next, by the tokenizer's layout."""
         tokenizer = getattr(self.preprocessor, "tokenizer", None)
@@ -78,7 +93,12 @@ class GeneratesBytes:
         )
 
     def generate(
-        self, inputs, max_length=None, stop_token_ids="auto", strip_prompt=False
+        self,
+        inputs,
+        max_length=None,
+        stop_token_ids="auto",
+        strip_prompt=False,
+        stop=None,
     ):
         """Continue prompts, byte for byte.
 
@@ -94,6 +114,9 @@ class GeneratesBytes:
                 `None`.
             stop_token_ids: `"auto"` for the end id, a list of ids, or `None`.
             strip_prompt: bool. Whether to return the continuation's bytes only.
+            stop: A `str` or `bytes`, or several: a text ends right after the
+                first of them that its continuation holds, wherever tokens
+                begin and end. The prompt is not searched.
 
         Returns:
             `str` for `str` (undecodable bytes replaced) and `bytes` for
@@ -101,8 +124,16 @@ class GeneratesBytes:
             it takes.
 
         Raises:
-            ValueError: If a prompt does not fit `max_length`.
+            ValueError: If a prompt does not fit `max_length`, a stop string
+                is empty, or ids are given with stop strings.
         """
+        stops = to_stop_strings(stop)
+        if stops and (self.preprocessor is None or isinstance(inputs, dict)):
+            raise ValueError(
+                "`stop` is looked for in text, so prompts must be text. "
+                f"Received: stop={stop!r} and token ids, or a model without "
+                "a preprocessor. Pass `stop_token_ids`."
+            )
         if self.preprocessor is None:
             return super().generate(
                 inputs, max_length, stop_token_ids, strip_prompt
@@ -116,7 +147,7 @@ class GeneratesBytes:
             for batch in inputs.as_numpy_iterator():
                 batch = [batch] if isinstance(batch, bytes) else list(batch)
                 outputs += self.generate(
-                    batch, max_length, stop_token_ids, strip_prompt
+                    batch, max_length, stop_token_ids, strip_prompt, stop
                 )
             return outputs
         if hasattr(inputs, "__next__"):
@@ -125,22 +156,32 @@ class GeneratesBytes:
         documents, batched = to_documents(inputs)
         if not documents:
             return []
-        encoded = self.preprocessor.generate_preprocess(
-            documents, sequence_length=max_length
-        )
-        outputs = self._generate_batch(encoded, stop_token_ids)
-        texts = self.preprocessor.generate_postprocess(outputs)
-        if strip_prompt:
-            texts = [
-                text[len(document) :]
-                for text, document in zip(texts, documents, strict=True)
-            ]
+        texts = self._continue(documents, max_length, stop_token_ids, stops)
+        if not strip_prompt:
+            texts = [d + text for d, text in zip(documents, texts, strict=True)]
         given = inputs if batched else [inputs]
         texts = [
             text.decode(errors="replace") if isinstance(prompt, str) else text
             for text, prompt in zip(texts, given, strict=True)
         ]
         return texts if batched else texts[0]
+
+    def _continue(self, documents, max_length, stop_token_ids, stops):
+        """Continuations of documents, a list of bytes."""
+        if stops and settles_tokens(self.sampler):
+            *_, texts = self._growing(
+                documents, max_length, stop_token_ids, stops, PIECE_LENGTH
+            )
+            return texts
+        encoded = self.preprocessor.generate_preprocess(
+            documents, sequence_length=max_length
+        )
+        outputs = self._generate_batch(encoded, stop_token_ids)
+        texts = self.preprocessor.generate_postprocess(outputs)
+        return [
+            cut_after(text[len(document) :], stops)[0]
+            for text, document in zip(texts, documents, strict=True)
+        ]
 
     def _generate_batch(self, inputs, stop_token_ids):
         """Run the compiled `generate_step`."""

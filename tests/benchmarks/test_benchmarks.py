@@ -1,6 +1,7 @@
 """The benchmarks as a user runs them, with little text."""
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -10,12 +11,13 @@ import pytest
 from benchmarks import timing
 
 
-def run(name, *options):
+def run(name, *options, **environment):
     result = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--quick", *options],
         capture_output=True,
         text=True,
         timeout=600,
+        env={**os.environ, **environment},
     )
     assert result.returncode == 0, result.stderr[-4000:]
     return result.stdout
@@ -78,6 +80,23 @@ def test_ratios_are_those_of_every_scheme():
     # Splitting at words costs tokens.
     whole, split = "BPE without splitting", "BPE, GPT-2's splitting"
     assert float(found[whole][1]) > float(found[split][1])
+
+
+def test_windows_generate_more_bytes_than_bytes():
+    # PyTorch compiles nothing, which takes most of the time elsewhere.
+    little = ("--build", "--max-bytes", "60000")
+    torch = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+    found = rows(run("generation", *little, **torch))
+    byte, window = found["3m, bytes"], found["3m, windows"]
+    assert byte[0] == "259" and window[0] == "1,024"
+    rate, bytes_per_token, bytes_rate = (
+        float(cell.replace(",", "")) for cell in window[3:6]
+    )
+    assert 1.5 < bytes_per_token < 8
+    assert bytes_rate == pytest.approx(rate * bytes_per_token, rel=0.02)
+    byte_rate = float(byte[5].replace(",", ""))
+    assert float(window[6]) == pytest.approx(bytes_rate / byte_rate, rel=0.05)
+    assert byte[6] == "1.00"
 
 
 def test_what_is_wrong_is_one_line():

@@ -8,6 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from keras import ops
 
+from keras_nc.coding import Codebook
+from keras_nc.entropy_models import NGramModel
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 
@@ -116,6 +118,40 @@ def test_continuations_begin_with_their_prompts(models, layout, sampler):
         len(text) > len(prompt)
         for prompt, text in zip(PROMPTS, texts, strict=True)
     )
+    if sampler == "beam" and layout == (
+        16,
+        8,
+    ):  # settles no byte before the end, and is cut then
+        stopped = causal_lm.generate(PROMPTS, max_length=80, stop=b"e")
+        for prompt, text, cut in zip(PROMPTS, texts, stopped, strict=True):
+            end = text.find(b"e", len(prompt))
+            assert cut == (text if end < 0 else text[: end + 1])
+
+
+@pytest.mark.parametrize(
+    "parse, token_bits",
+    [("flexible", 9), ("likely", 3), ("likely_aligned", 9)],
+)
+def test_every_parse_continues_prompts(make_m2, text, parse, token_bits):
+    text = text[:30000]
+    codebook = Codebook.build(
+        NGramModel.from_text(text),
+        text,
+        window_bits=9,
+        allocation="tunstall",
+        parse=parse,
+        rounds=1,
+    )
+    tokenizer = EqualInfoTokenizer(codebook, token_bits)
+    causal_lm = make_m2(tokenizer, 64, num_layers=1, hidden_dim=16)
+    causal_lm.compile(sampler=keras_hub.samplers.TopKSampler(k=5, seed=1))
+    prompts = [text[300 : 301 + length] for length in range(20)]
+    texts = causal_lm.generate(prompts, stop_token_ids=None)
+    for prompt, continued in zip(prompts, texts, strict=True):
+        assert continued.startswith(prompt)
+        assert len(continued) > len(prompt)
+    # Some were cut inside a window.
+    assert any(tokenizer.split_prompt(prompt).remainder for prompt in prompts)
 
 
 # One batch shape for all examples: the model is compiled once.
