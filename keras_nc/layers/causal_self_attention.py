@@ -11,6 +11,22 @@ POSITIONS = ("relative_bias", "rope")
 HIDDEN = -1e9
 
 
+def _attend_with_one(query, key, value, bias):
+    """Attention of one query a row, `(B, 1, H, K)`, that copies no keys.
+
+    The keys and values of a cache have heads behind positions. Products of
+    matrices want them in front, and would copy the cache at every step; sums
+    of products read it as it lies.
+    """
+    scale = query.shape[-1] ** -0.5
+    scores = ops.sum(ops.cast(query * key, "float32"), axis=-1) * scale
+    scores = scores + ops.cast(
+        ops.transpose(bias[:, :, 0], (0, 2, 1)), "float32"
+    )
+    weights = ops.cast(ops.softmax(scores, axis=1), value.dtype)  # (B, S, H)
+    return ops.sum(weights[..., None] * value, axis=1, keepdims=True)
+
+
 @keras.saving.register_keras_serializable(package="keras_nc")
 class CausalSelfAttention(keras.layers.Layer):
     """Multi-head self-attention in which no query sees a later key.
@@ -138,7 +154,10 @@ class CausalSelfAttention(keras.layers.Layer):
             bias = self._score_bias(
                 ops.shape(query)[1], ops.shape(key)[1], start_index
             )
-            attended = ops.dot_product_attention(query, key, value, bias=bias)
+            attend = ops.dot_product_attention
+            if cache is not None and query.shape[1] == 1:
+                attend = _attend_with_one
+            attended = attend(query, key, value, bias=bias)
         output = self.output_projection(attended)
         return output if cache is None else (output, (key, value))
 

@@ -15,6 +15,7 @@ from keras_nc.models.chunked_nats import positions_at_once
 from keras_nc.models.generation import GeneratesBytes
 from keras_nc.models.presets import SavesPresets
 from keras_nc.models.quantization import Quantizes
+from keras_nc.models.scoring import ScoresText
 from keras_nc.models.training import TrainsOnText
 
 #: Float32 logits of 1,024 tokens of 65,536 ids.
@@ -24,6 +25,7 @@ LOGITS_BYTES = 1 << 28
 class DecoderCausalLM(
     TrainsOnText,
     GeneratesBytes,
+    ScoresText,
     SavesPresets,
     Quantizes,
     keras_hub.models.CausalLM,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_nc.models.scoring import ScoresText
+from keras_nc.coding import END_ID
 from keras_nc.models.stop_strings import cut_after
 from keras_nc.models.stop_strings import to_stop_strings
 from keras_nc.models.streaming import PIECE_LENGTH
@@ -14,7 +14,7 @@ from keras_nc.models.window_mask import WindowMask
 from keras_nc.tokenizers.text import to_documents
 
 
-class GeneratesBytes(StreamsBytes, ScoresText):
+class GeneratesBytes(StreamsBytes):
     """Mixin of `DecoderCausalLM`: cached generation with exact prompts."""
 
     def generate_step(self, inputs, stop_token_ids=None):
@@ -23,7 +23,8 @@ class GeneratesBytes(StreamsBytes, ScoresText):
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
                 `(B, S)`, and for exact prompting `"code_low"`,
-                `"code_high"` and `"other_codes"`; see `WindowMask`. With
+                `"code_high"`, `"other_codes"` and `"may_end"`; see
+                `WindowMask`. With
                 `"until"`, only a piece; see `StreamsBytes`.
             stop_token_ids: Ids that end a row, or `None`.
 
@@ -90,6 +91,7 @@ class GeneratesBytes(StreamsBytes, ScoresText):
             inputs.get("code_low", none),
             inputs.get("code_high", none + layout.num_codes),
             inputs.get("other_codes", none[:, :, None][:, :, :0]),
+            inputs.get("may_end"),
         )
 
     def generate(
@@ -113,6 +115,7 @@ class GeneratesBytes(StreamsBytes, ScoresText):
                 start id included; the preprocessor's `sequence_length` if
                 `None`.
             stop_token_ids: `"auto"` for the end id, a list of ids, or `None`.
+                The end id comes only where it is one of them.
             strip_prompt: bool. Whether to return the continuation's bytes only.
             stop: A `str` or `bytes`, or several: a text ends right after the
                 first of them that its continuation holds, wherever tokens
@@ -173,15 +176,24 @@ class GeneratesBytes(StreamsBytes, ScoresText):
                 documents, max_length, stop_token_ids, stops, PIECE_LENGTH
             )
             return texts
-        encoded = self.preprocessor.generate_preprocess(
-            documents, sequence_length=max_length
-        )
+        encoded = self._encode_prompts(documents, max_length, stop_token_ids)
         outputs = self._generate_batch(encoded, stop_token_ids)
         texts = self.preprocessor.generate_postprocess(outputs)
         return [
             cut_after(text[len(document) :], stops)[0]
             for text, document in zip(texts, documents, strict=True)
         ]
+
+    def _encode_prompts(self, documents, max_length, stop_token_ids):
+        """What `generate_step` takes, NumPy arrays."""
+        encoded = self.preprocessor.generate_preprocess(
+            documents, sequence_length=max_length
+        )
+        # After an end that ends nothing, windows of several tokens would begin
+        # elsewhere.
+        may_end = stop_token_ids is not None and END_ID in stop_token_ids
+        encoded["may_end"] = np.full(len(documents), may_end)
+        return encoded
 
     def _generate_batch(self, inputs, stop_token_ids):
         """Run the compiled `generate_step`."""

@@ -94,9 +94,7 @@ class StreamsBytes:
         """Check the arguments; an iterator of all continuations so far."""
         if not documents:
             return iter([])
-        encoded = self.preprocessor.generate_preprocess(
-            documents, sequence_length=max_length
-        )
+        encoded = self._encode_prompts(documents, max_length, stop_token_ids)
 
         def grow():
             for token_ids, known in self._pieces(encoded, step):

@@ -35,10 +35,15 @@ class WindowMask:
             column holds for all bytes that follow, too.
         codes: An int tensor of shape `(B, R, C)`: other codes that the next
             window may have; 0 is none.
+        may_end: A bool tensor of shape `(B,)`: whether the end id may come,
+            where a window might begin; `None` for all rows.
     """
 
-    def __init__(self, layout, start, low, high, codes):
+    def __init__(self, layout, start, low, high, codes, may_end=None):
         self.layout = layout
+        if may_end is None:
+            may_end = ops.ones_like(start, dtype="bool")
+        self.may_end = ops.cast(may_end, "bool")
         self.start, self.low, self.high, self.codes = (
             ops.cast(x, "int32") for x in (start, low, high, codes)
         )
@@ -60,9 +65,9 @@ class WindowMask:
         """
         # A sampler that keeps several beams of a prompt repeats its rows.
         beams = logits.shape[0] // self.start.shape[0]
-        start, low, high, codes = (
+        start, low, high, codes, may_end = (
             ops.repeat(x, beams, axis=0) if beams > 1 else x
-            for x in (self.start, self.low, self.high, self.codes)
+            for x in (self.start, self.low, self.high, self.codes, self.may_end)
         )
         per_window = self.layout.tokens_per_window
         position = ops.maximum(index - start, 0)  # (B,)
@@ -80,7 +85,7 @@ class WindowMask:
         else:
             allowed = self._pieces(token_ids, index, phase, low, high, codes)
         everything = (low <= NUM_SPECIAL) & (high >= self.layout.num_codes)
-        end = (phase == 0) & everything
+        end = (phase == 0) & everything & may_end
         # Rows that have ended go on until all have: leave them something.
         end = end | ~ops.any(allowed, axis=-1)
         rows = ops.arange(logits.shape[-1], dtype="int32")[None, :]

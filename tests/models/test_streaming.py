@@ -60,7 +60,7 @@ def test_streams_join_to_what_is_generated(causal_lm, whole, piece_length):
     assert [b"".join(row) for row in zip(*parts, strict=True)] == whole
     assert len(parts) > 2 or piece_length == LENGTH
     # Some rows end before others do, by the end id.
-    assert min(map(len, whole)) + 10 < max(map(len, whole))
+    assert min(map(len, whole)) < max(map(len, whole))
 
 
 def test_nothing_is_compiled_for_a_token(causal_lm, whole, monkeypatch):
