@@ -6,8 +6,13 @@ import pathlib
 import keras
 
 from keras_nc.data import PackedSequences
+from keras_nc.data import process_batches
 from keras_nc.training.checkpoint import Checkpoint
 from keras_nc.training.clock import TrainingClock
+from keras_nc.training.distribution import check_batch_size
+from keras_nc.training.distribution import check_same_step
+from keras_nc.training.distribution import is_first_process
+from keras_nc.training.distribution import one_writer
 from keras_nc.training.metrics_log import TensorBoardLog
 from keras_nc.training.metrics_log import write_csv
 from keras_nc.training.progress import TrainingProgress
@@ -68,6 +73,7 @@ def resumable_fit(
             "`steps` must be a positive multiple of `steps_per_epoch`. "
             f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}"
         )
+    check_batch_size(batch_size)
     directory = pathlib.Path(directory)
     run = {
         "sequence_length": sequence_length,
@@ -82,6 +88,7 @@ def resumable_fit(
     checkpoint = Checkpoint(directory / "checkpoint", run)
     state = checkpoint.read()
     step, history = state["step"], state["history"]
+    check_same_step(step)
     if step:
         checkpoint.load_weights(model, step)
     if step == steps:
@@ -97,12 +104,12 @@ def resumable_fit(
         tokens_per_step,
         shards.bytes_per_token,
         TensorBoardLog(directory / "tensorboard", step)
-        if tensorboard
+        if tensorboard and is_first_process()
         else None,
     )
     # Closed in the order of this list: the clock comes first.
     callbacks = [clock]
-    if progress:
+    if progress and is_first_process():
         callbacks.append(
             TrainingProgress(
                 label,
@@ -123,12 +130,14 @@ def resumable_fit(
         steps=steps - step,
     )
     if held_out is not None:
-        held_out = PackedSequences(
-            held_out, sequence_length, batch_size, shuffle=False
+        held_out = process_batches(
+            PackedSequences(
+                held_out, sequence_length, batch_size, shuffle=False
+            )
         )
     try:
         model.fit(
-            sequences,
+            process_batches(sequences),
             validation_data=held_out,
             initial_epoch=step // steps_per_epoch,
             epochs=steps // steps_per_epoch,
@@ -188,8 +197,10 @@ class _Keeper(keras.callbacks.Callback):
         if "val_bits_per_byte" in logs:
             row["held_out_bits_per_byte"] = float(logs["val_bits_per_byte"])
         self.history.append(row)
-        self.checkpoint.save(self.model, step, self.history)
-        write_csv(self.directory / "metrics.csv", self.history)
+        with one_writer(self.model) as writes:
+            if writes:
+                self.checkpoint.save(self.model, step, self.history)
+                write_csv(self.directory / "metrics.csv", self.history)
         if self.tensorboard is not None:
             self.tensorboard.write(row)
 
