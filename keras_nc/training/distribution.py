@@ -251,13 +251,18 @@ def one_writer(model):
         for variable in variables
         if not variable.value.is_fully_replicated
     ]
+    distribution = keras.distribution.distribution()
     try:
         for variable, value in spread:
             variable._value = multihost_utils.process_allgather(
                 value, tiled=True
             )
+        # Saving creates objects to compare with, and variables of these would
+        # have to be agreed on with the processes that do not save.
+        keras.distribution.set_distribution(None)
         yield is_first_process()
     finally:
+        keras.distribution.set_distribution(distribution)
         for variable, value in spread:
             variable._value = value
 

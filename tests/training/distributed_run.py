@@ -19,13 +19,13 @@ FITTED = {
     ),
     "tensorflow": (),
 }
-#: Fitted by `resumable_fit`; the second goes on where the first was stopped.
+#: Fitted by `resumable_fit`; of two, one goes on where the other was stopped.
 RESUMED = {
     "jax": (
         ("data 8", 8, "data_parallel", None),
         ("both 8", 8, "data_and_model_parallel", 4),
     ),
-    "tensorflow": (("mirrored 2", 2, "mirrored", None),) * 2,
+    "tensorflow": (("mirrored 2", 2, "mirrored", None),),
 }
 #: Fitted by two processes of one device.
 TOGETHER = ("data_parallel", "model_parallel")
@@ -147,8 +147,9 @@ def train_alone(shards, folder, names, backend):
             model = make_model(metrics=False)
             losses = fit(model, shards)
         seen[name] = {"losses": losses, "parts": parts(model)}
-    trainers = train_half, train
-    for run, trainer in zip(RESUMED[backend], trainers, strict=True):
+    *_, last = RESUMED[backend]
+    for run in RESUMED[backend]:
+        trainer = train if run is last else train_half
         name, count, strategy, model_shards = run
         with get_distribution(strategy, model_shards, names[:count]).scope():
             model = make_model()
