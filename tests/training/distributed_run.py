@@ -12,12 +12,13 @@ STEPS = 20
 #: Fitted by one process: name, devices, strategy, `model_shards`.
 FITTED = {
     "jax": (
+        ("single", 1, "single", None),
         ("data 4", 4, "data_parallel", None),
         ("model 4", 4, "model_parallel", None),
         ("both 4", 4, "data_and_model_parallel", 2),
         ("model 8", 8, "model_parallel", None),
     ),
-    "tensorflow": (),
+    "tensorflow": (("single", 1, "single", None),),
 }
 #: Fitted by `resumable_fit`; of two, one goes on where the other was stopped.
 RESUMED = {
@@ -27,8 +28,6 @@ RESUMED = {
     ),
     "tensorflow": (("mirrored 2", 2, "mirrored", None),),
 }
-#: Fitted by two processes of one device.
-TOGETHER = ("data_parallel", "model_parallel")
 
 
 def make_model(num_heads=8, metrics=True):
@@ -53,6 +52,8 @@ def make_model(num_heads=8, metrics=True):
         keras.optimizers.SGD(0.1, momentum=0.9),
         weighted_metrics=[BitsPerByte(bytes_per_token=1.0)] if metrics else [],
         z_loss=1e-4,
+        # For so few steps TensorFlow need not compile.
+        jit_compile=keras.backend.backend() == "jax",
     )
     return model
 
@@ -60,10 +61,11 @@ def make_model(num_heads=8, metrics=True):
 def fit(model, shards, batch_size=8):
     """Train; return the loss of every step."""
     from keras_nc.data import PackedSequences
+    from keras_nc.data import process_batches
 
     sequences = PackedSequences(shards, 16, batch_size, steps=STEPS)
     history = model.fit(
-        sequences, epochs=STEPS, steps_per_epoch=1, verbose=0
+        process_batches(sequences), epochs=STEPS, steps_per_epoch=1, verbose=0
     ).history
     return history["loss"]
 
@@ -146,7 +148,11 @@ def train_alone(shards, folder, names, backend):
         with get_distribution(strategy, model_shards, names[:count]).scope():
             model = make_model(metrics=False)
             losses = fit(model, shards)
-        seen[name] = {"losses": losses, "parts": parts(model)}
+        if strategy == "single":
+            model.save_weights(folder / "single.weights.h5")
+            seen[name] = {"losses": losses}
+        else:
+            seen[name] = {"losses": losses, "parts": parts(model)}
     *_, last = RESUMED[backend]
     for run in RESUMED[backend]:
         trainer = train if run is last else train_half
@@ -179,12 +185,15 @@ def train_together(shards, folder):
     from keras_nc.training.distribution import is_first_process
 
     seen = {"devices": len(keras.distribution.list_devices())}
-    for strategy in TOGETHER:
-        with get_distribution(strategy).scope():
-            model = make_model()
-            # Process 0 writes into one folder; the other reads it only.
-            losses = train(model, shards, folder / strategy)
-        seen[strategy] = {"losses": losses, "parts": parts(model)}
+    with get_distribution("data_parallel").scope():
+        model = make_model(metrics=False)
+        losses = fit(model, shards)
+    seen["data"] = {"losses": losses, "parts": parts(model)}
+    with get_distribution("model_parallel").scope():
+        model = make_model()
+        # Process 0 writes the checkpoints, of weights that it has in part.
+        losses = train(model, shards, folder / "together")
+    seen["model"] = {"losses": losses, "parts": parts(model)}
     step = 3 if is_first_process() else 0
     seen["other step"] = error_of(check_same_step, step)
     seen["single"] = error_of(get_distribution, "single")

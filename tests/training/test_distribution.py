@@ -102,15 +102,8 @@ def together(running):
     return [seen_by(process) for process in running[1:]]
 
 
-@pytest.fixture(scope="module")
-def single(running, shards):
-    """Model and losses of one device, trained while the others train."""
-    model = distributed_run.make_model(metrics=False)
-    return model, distributed_run.fit(model, shards)
-
-
-def check_losses(losses, single, steps=20):
-    expected = single[1]
+def check_losses(losses, alone, steps=20):
+    expected = alone["single"]["losses"]
     assert len(expected) == 20 and expected[-1] < expected[0] / 2
     np.testing.assert_allclose(losses, expected[:steps], atol=1e-3)
 
@@ -140,24 +133,29 @@ def check_parts(parts, data, model, here=None):
         ("both 8", 2, 4, 20),  # from step 10 on; before, it was "data 8"
     ],
 )
-def test_jax_devices(single, alone, name, data, model, steps):
-    check_losses(alone[name]["losses"], single, steps)
+def test_jax_devices(alone, name, data, model, steps):
+    check_losses(alone[name]["losses"], alone, steps)
     check_parts(alone[name]["parts"], data, model)
 
 
 @ON_JAX
-@pytest.mark.parametrize("strategy", distributed_run.TOGETHER)
-def test_jax_processes(single, together, folder, shards, strategy):
+@pytest.mark.parametrize(("name", "model"), [("data", 1), ("model", 2)])
+def test_jax_processes(alone, together, name, model):
     for seen in together:
         assert seen["devices"] == 2
-        check_losses(seen[strategy]["losses"], single)
-        model = 2 if strategy == "model_parallel" else 1
-        check_parts(seen[strategy]["parts"], 1, model, here=1)
-    # What process 0 wrote is whole: it loads on one device.
+        check_losses(seen[name]["losses"], alone)
+        check_parts(seen[name]["parts"], 1, model, here=1)
+
+
+@ON_JAX
+def test_what_one_process_writes_is_whole(alone, together, folder, shards):
     loaded = distributed_run.make_model()
-    losses = distributed_run.train(loaded, shards, folder / strategy)
-    assert losses == together[0][strategy]["losses"]
-    for ours, theirs in zip(loaded.weights, single[0].weights, strict=True):
+    losses = distributed_run.train(loaded, shards, folder / "together")
+    assert losses == together[0]["model"]["losses"]
+    single = distributed_run.make_model(metrics=False)
+    single.optimizer.build(single.trainable_variables)
+    single.load_weights(folder / "single.weights.h5")
+    for ours, theirs in zip(loaded.weights, single.weights, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-3)
 
 
@@ -202,9 +200,9 @@ def test_a_layout_needs_its_axes():
 
 
 @ON_TENSORFLOW
-def test_tensorflow_devices(single, alone):
+def test_tensorflow_devices(alone):
     seen = alone["mirrored 2"]
-    check_losses(seen["losses"], single)
+    check_losses(seen["losses"], alone)
     for path, shape in LAYOUT.items():
         whole = [list(shape.values())] * 2  # one copy on each device
         assert seen["parts"][path] == seen["parts"][path + "+"] == whole
