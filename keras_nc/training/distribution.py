@@ -154,6 +154,11 @@ def initialize_processes(
             f"Received: coordinator={coordinator}, "
             f"num_processes={num_processes}, process_id={process_id}"
         )
+    import jax
+
+    # Of no matter on accelerators. On CPUs, collectives of several steps at
+    # once, as in `evaluate`, may wait for each other for ever.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     # Before, for otherwise Keras draws a seed, by a collective of all CPUs.
     keras.utils.set_random_seed(seed)
     keras.distribution.initialize(*given)
