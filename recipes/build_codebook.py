@@ -21,6 +21,7 @@ def run(setting):
     result = launch.read_json(path)
     if result is not None:
         return result
+    setting.need_one_process("building a codebook")
     config = setting.config.codebook
     launch.say(
         f"Building a codebook of {config.window_bits}-bit windows from "

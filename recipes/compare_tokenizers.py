@@ -67,6 +67,7 @@ _UNSEEN = flags.DEFINE_list(
 
 def run(setting):
     """Train all, write and print the table."""
+    setting.need_one_process("comparing tokenizers")
     if _UNSEEN.value:
         read_documents(_UNSEEN.value, setting.text_key)  # do they exist?
     rows = [_compare(setting, name) for name in _TOKENIZERS.value]

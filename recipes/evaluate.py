@@ -23,6 +23,7 @@ def run(setting):
     path = setting.workdir / "evaluation.json"
     result = launch.read_json(path)
     if result is None:
+        setting.need_one_process("evaluating")
         result = launch.write_json(path, gather(setting))
     report.write(setting, result)
     launch.say(f"The report is {setting.workdir / 'report.md'}")

@@ -22,6 +22,7 @@ def run(setting):
     result = launch.read_json(path)
     if result is not None:
         return result
+    setting.need_one_process("generating")
     prompts = choose_prompts(setting)
     models = {}
     for tokens in tokenize_corpus.TOKENS:

@@ -16,6 +16,8 @@ from keras_nc.cli.errors import one_line_errors
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import default_corpus
 from keras_nc.data import read_documents
+from keras_nc.training import STRATEGIES
+from keras_nc.training import initialize_processes
 from recipes.configs import CONFIGS
 from recipes.configs import Config
 
@@ -37,10 +39,33 @@ _HELD_OUT = flags.DEFINE_list(
     "Files to evaluate on; by default one document in 32 of the data.",
 )
 _TEXT_KEY = flags.DEFINE_string("text_key", "text", "Of texts in JSON lines.")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", "single", list(STRATEGIES), "How devices share the training."
+)
+_MODEL_SHARDS = flags.DEFINE_integer(
+    "model_shards",
+    None,
+    "How many devices share a model, for --strategy data_and_model_parallel.",
+    1,
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "Address of process 0, if several JAX processes train together; 'auto' on "
+    "TPU pod slices and under SLURM, which tell the numbers, too.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes train together.", 1
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Number of this process, from 0.", 0
+)
 
 #: One document in this many is held out, by the hash of its bytes.
 _HELD_OUT_SHARE = 32
 _MANIFEST = "config.json"
+#: Set, with others, by who starts processes for `keras.distribution`.
+_KERAS_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +79,10 @@ class Setting:
         data: tuple of str, `("default",)` or patterns of files.
         held_out: tuple of str, patterns of files, or empty.
         text_key: str. Key of the text in JSON lines.
+        strategy: str. How devices share the training; see
+            `keras_nc.training.get_distribution`.
+        model_shards: int. How many devices share a model, or `None`.
+        alone: bool. Whether no other process runs the same recipe with this.
     """
 
     name: str
@@ -62,6 +91,17 @@ class Setting:
     data: tuple = ("default",)
     held_out: tuple = ()
     text_key: str = "text"
+    strategy: str = "single"
+    model_shards: int | None = None
+    alone: bool = True
+
+    def need_one_process(self, stage):
+        """Raise a ValueError if several processes run a stage for one."""
+        if not self.alone:
+            raise ValueError(
+                f"Several processes only train; {stage} is for one. Run it "
+                "without --coordinator, --num_processes and --process_id."
+            )
 
     def documents(self, split):
         """Iterate over documents.
@@ -158,6 +198,7 @@ def claim_workdir(setting):
                     "flags, or another --workdir."
                 )
         return
+    setting.need_one_process("making the --workdir (recipes.tokenize_corpus)")
     if setting.workdir.exists() and any(setting.workdir.iterdir()):
         raise ValueError(
             f"--workdir {setting.workdir} holds files that no recipe made. "
@@ -223,12 +264,31 @@ def setting_from_flags():
         tuple(_DATA.value),
         tuple(_HELD_OUT.value),
         _TEXT_KEY.value,
+        _STRATEGY.value,
+        _MODEL_SHARDS.value,
+        alone=not join_processes(),
     )
     for patterns in filter(None, (setting.data, setting.held_out)):
         if patterns != ("default",):
             read_documents(patterns, setting.text_key)  # do the files exist?
     claim_workdir(setting)
     return setting
+
+
+def join_processes():
+    """Join the other processes, if flags or environment say so.
+
+    Returns:
+        bool, whether there are others.
+    """
+    given = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    if given == ("auto", None, None) or _KERAS_PROCESSES in os.environ:
+        initialize_processes()
+    elif given == (None, None, None):
+        return False
+    else:
+        initialize_processes(*given)
+    return True
 
 
 def start(main):

@@ -75,6 +75,7 @@ def run(setting, tokens=None):
     result = launch.read_json(folder / "result.json")
     if result is not None:
         return result
+    setting.need_one_process("tokenizing")
     tokenizer = get_tokenizer(setting, tokens)
     # Numba compiles at the first call, which is no part of the speed.
     tokenizer.encode_batch([b"warm-up"])

@@ -8,7 +8,9 @@ from absl import flags
 
 from keras_nc.evaluation import bits_per_byte
 from keras_nc.metrics import BitsPerByte
+from keras_nc.training import get_distribution
 from keras_nc.training import get_optimizer
+from keras_nc.training import one_writer
 from keras_nc.training import resumable_fit
 from recipes import launch
 
@@ -46,6 +48,12 @@ def train(setting, folder, make_model, training, shards, label):
     result = launch.read_json(folder / "result.json")
     if result is not None:
         return result
+    distribution = get_distribution(setting.strategy, setting.model_shards)
+    with distribution.scope():
+        return _train(folder, make_model, training, shards, label)
+
+
+def _train(folder, make_model, training, shards, label):
     keras.utils.set_random_seed(training.seed)
     model = make_model()
     model.compile(
@@ -90,18 +98,19 @@ def train(setting, folder, make_model, training, shards, label):
     # A preset is for generating and further training: the run's own optimizer
     # and metric stay with its checkpoint.
     model.compile()
-    model.save_to_preset(folder / "preset")
-    launch.say(f"{label}: {score:.3f} bits/byte of held-out text")
-    return launch.write_json(
-        folder / "result.json",
-        {
-            "bits_per_byte": score,
-            "training": dataclasses.asdict(training),
-            "backend": keras.backend.backend(),
-            "tokens": history[-1]["tokens"],
-            "bytes": history[-1]["bytes"],
-            "seconds": history[-1]["seconds"],
-            "score_seconds": score_seconds,
-            "history": history,
-        },
-    )
+    result = {
+        "bits_per_byte": score,
+        "training": dataclasses.asdict(training),
+        "backend": keras.backend.backend(),
+        "tokens": history[-1]["tokens"],
+        "bytes": history[-1]["bytes"],
+        "seconds": history[-1]["seconds"],
+        "score_seconds": score_seconds,
+        "history": history,
+    }
+    with one_writer(model) as writes:
+        if writes:
+            model.save_to_preset(folder / "preset")
+            launch.say(f"{label}: {score:.3f} bits/byte of held-out text")
+            launch.write_json(folder / "result.json", result)
+    return result

@@ -3,6 +3,7 @@
 import keras
 
 from keras_nc.data import PackedSequences
+from keras_nc.data import process_batches
 from keras_nc.metrics import BitsPerByte
 
 
@@ -38,6 +39,8 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
         shards, sequence_length, batch_size, shuffle=False
     )
     scores = scorer.evaluate(
-        sequences, verbose="auto" if progress else 0, return_dict=True
+        process_batches(sequences),
+        verbose="auto" if progress else 0,
+        return_dict=True,
     )
     return float(scores["bits_per_byte"])

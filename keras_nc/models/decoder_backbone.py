@@ -142,6 +142,53 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         """
         return cls(vocabulary_size, **{**size_config(size), **kwargs})
 
+    @staticmethod
+    def get_layout_map(
+        device_mesh,
+        model_parallel_dim_name="model",
+        data_parallel_dim_name="batch",
+    ):
+        """How weights are divided among devices that share a model, on JAX.
+
+        Heads, MLP width and rows of the embedding table go to the model's
+        axis; model width to that of the data, so that the groups of devices
+        that have different data hold no copies of large weights either. Scales
+        of norms are everywhere.
+
+        Args:
+            device_mesh: A `keras.distribution.DeviceMesh`.
+            model_parallel_dim_name: str. The axis that shares a model.
+            data_parallel_dim_name: str. The axis that divides batches.
+
+        Returns:
+            A `keras.distribution.LayoutMap`.
+
+        Raises:
+            ValueError: If the mesh lacks an axis.
+        """
+        model, data = model_parallel_dim_name, data_parallel_dim_name
+        if not {model, data} <= set(device_mesh.axis_names):
+            raise ValueError(
+                "The mesh must have the axes of the model and of the data. "
+                f"Received: {model!r} and {data!r}, for a mesh with "
+                f"{list(device_mesh.axis_names)}. Name its axes."
+            )
+        layout_map = keras.distribution.LayoutMap(device_mesh)
+        block = r"block_\d+/"
+        for path, axes in {
+            "token_embedding/embeddings": (model, data),  # (V, D)
+            # (D, H, K)
+            block + "attention/(query|key|value)/kernel": (data, model, None),
+            # (H, K, D)
+            block + "attention/output_projection/kernel": (model, None, data),
+            # (buckets, H)
+            block + "attention/relative_bias/embeddings": (None, model),
+            block + "mlp/(gate|value_projection)/kernel": (data, model),
+            block + "mlp/output_projection/kernel": (model, data),
+        }.items():
+            layout_map[path] = axes
+        return layout_map
+
     def empty_cache(self, batch_size, length):
         """Keys and values of no positions yet, one pair per block.
 

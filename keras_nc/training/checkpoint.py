@@ -129,7 +129,12 @@ class Checkpoint:
         weights = self.directory / _WEIGHTS.format(step)
         with atomic_path(weights, suffix=".weights.h5") as temporary:
             model.save_weights(temporary)
-        return self._write({**state, "kept": [*state["kept"], step]})
+        return self._write(self.after(state))
+
+    def after(self, state):
+        """The state as `save` returns it, for processes that do not write."""
+        kept = [*state["kept"], state["step"]]
+        return {**state, "run": self.run, "kept": kept[-self.keep :]}
 
     def go_back(self, state, restart):
         """Make an older state the last one, because training failed.

@@ -5,6 +5,7 @@ import math
 import keras
 
 from keras_nc.training.collapse import has_collapsed
+from keras_nc.training.distribution import one_writer
 from keras_nc.training.metrics_log import write_csv
 
 
@@ -77,15 +78,17 @@ class Keeper(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         row = self._row(step, logs)
-        self.state = self.checkpoint.save(
-            self.model,
-            {
-                **self.state,
-                "step": step,
-                "history": [*self.state["history"], row],
-            },
-        )
-        write_csv(self.csv_path, self.state["history"])
+        state = {
+            **self.state,
+            "step": step,
+            "history": [*self.state["history"], row],
+        }
+        with one_writer(self.model) as writes:
+            if writes:
+                self.state = self.checkpoint.save(self.model, state)
+                write_csv(self.csv_path, self.state["history"])
+            else:
+                self.state = self.checkpoint.after(state)
         if self.tensorboard is not None:
             self.tensorboard.write(row)
 

@@ -7,9 +7,14 @@ import keras
 import numpy as np
 
 from keras_nc.data import PackedSequences
+from keras_nc.data import process_batches
 from keras_nc.training.checkpoint import Checkpoint
 from keras_nc.training.clock import TrainingClock
 from keras_nc.training.collapse import unigram_nats
+from keras_nc.training.distribution import check_batch_size
+from keras_nc.training.distribution import check_same_step
+from keras_nc.training.distribution import is_first_process
+from keras_nc.training.distribution import num_processes
 from keras_nc.training.flops import training_flops_per_token
 from keras_nc.training.keeper import Keeper
 from keras_nc.training.metrics_log import TensorBoardLog
@@ -90,6 +95,7 @@ def resumable_fit(
             checkpoint is damaged, a number is odd, or the loss is lost.
     """
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
+    check_batch_size(batch_size)
     directory = pathlib.Path(directory)
     run = {
         "sequence_length": sequence_length,
@@ -102,11 +108,15 @@ def resumable_fit(
         "optimizer": configuration(model.optimizer),
     }
     checkpoint = Checkpoint(directory / "checkpoint", run, keep)
+    check_same_step(checkpoint.read()["step"])
     state = checkpoint.restore(model)
+    tells = is_first_process()
     tokens_per_step = batch_size * sequence_length
     if held_out is not None:
-        held_out = PackedSequences(
-            held_out, sequence_length, batch_size, shuffle=False
+        held_out = process_batches(
+            PackedSequences(
+                held_out, sequence_length, batch_size, shuffle=False
+            )
         )
     unigram = None if on_collapse == "ignore" else unigram_nats(shards)
     seconds_per_token = None
@@ -129,11 +139,11 @@ def resumable_fit(
             unigram,
             seconds_per_token,
             TensorBoardLog(directory / "tensorboard", step)
-            if tensorboard
+            if tensorboard and tells
             else None,
         )
         callbacks = [clock, keeper]
-        if progress:
+        if progress and tells:
             line = TrainingProgress(
                 label,
                 step,
@@ -154,7 +164,7 @@ def resumable_fit(
         )
         try:
             model.fit(
-                sequences,
+                process_batches(sequences),
                 validation_data=held_out,
                 initial_epoch=step // steps_per_epoch,
                 epochs=steps // steps_per_epoch,
@@ -200,6 +210,12 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
         raise ValueError(
             f"`on_collapse` must be one of {ON_COLLAPSE}. "
             f"Received: on_collapse={on_collapse!r}"
+        )
+    if on_collapse == "restart" and num_processes() > 1:
+        raise ValueError(
+            "Training goes back by itself in one process only. Received: "
+            f"on_collapse='restart' in {num_processes()} processes. Choose "
+            "'stop', and start all again with another seed."
         )
     if peak_flops is not None and not peak_flops > 0:
         raise ValueError(

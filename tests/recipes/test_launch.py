@@ -1,16 +1,19 @@
 """What bad input gets: one line that says what to do, exit code 2."""
 
+import dataclasses
 import os
 import resource
 import subprocess
 import sys
 
+import keras
 import pytest
 from absl import flags
 
 from recipes import configs
 from recipes import launch
 from recipes import tokenize_corpus
+from recipes import train_m1
 from recipes import train_m2
 
 TEXTS = [f"Text number {i}, of no great interest. ".encode() for i in range(99)]
@@ -119,6 +122,36 @@ def test_a_stage_that_lacks_another(command, tmp_path, data):
         recipe=lambda setting: train_m2.run(setting, "windows"),
     )
     check(outcome, "recipes.tokenize_corpus")
+
+
+def test_a_strategy_that_the_backend_lacks(command, tmp_path, data):
+    lacked = {"jax": "mirrored"}.get(keras.backend.backend(), "data_parallel")
+    outcome = command(
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", data / "*.txt", "--strategy", lacked),
+        recipe=train_m1.run,
+    )
+    check(outcome, lacked, "KERAS_BACKEND")
+
+
+def test_processes_that_lack_a_number(command, tmp_path):
+    workdir = tmp_path / "new"
+    flags_ = ("--workdir", workdir, "--coordinator", "127.0.0.1:1234")
+    check(command("--config", "smoke", *flags_), "coordinator")
+    assert not workdir.exists()
+
+
+def test_several_processes_only_train(tmp_path, data):
+    config = configs.CONFIGS["smoke"]
+    texts = (str(data / "*.txt"),)
+    one = launch.Setting("smoke", config, tmp_path / "new", texts)
+    several = dataclasses.replace(one, alone=False)
+    with pytest.raises(ValueError, match="without --coordinator"):
+        launch.claim_workdir(several)
+    launch.claim_workdir(one)
+    launch.claim_workdir(several)
+    with pytest.raises(ValueError, match="tokenizing is for one"):
+        train_m1.run(several)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
