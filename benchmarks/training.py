@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks import jax_decoder
 from benchmarks import options
 from benchmarks import timing
-from keras_nc.evaluation import flops_per_byte
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
+from keras_nc.training import training_flops_per_token
 
 STEPS = 4
 ROUNDS = 5
@@ -42,8 +42,7 @@ def main(settings):
             size, settings.ids, dtype=settings.dtype
         )
         rates = race(backbone, shape, 2 if settings.quick else ROUNDS)
-        # Forward and backward, logits included.
-        flops = 3 * flops_per_byte(backbone, 1.0).with_logits
+        flops = training_flops_per_token(backbone, shape[1])
         row = [size]
         for rate in rates:
             row.append(f"{rate:,.0f}")
@@ -98,11 +97,12 @@ def print_memory(settings):
     """What XLA plans for a step: logits at once, in chunks, checkpointed."""
     B, T = settings.memory
     rows = []
-    for label, logits_bytes, checkpointing in (
+    steps = [
         ("all logits at once", 1 << 62, False),
         ("logits in chunks", 1 << 28, False),
         ("logits in chunks, gradient checkpointing", 1 << 28, True),
-    ):
+    ]
+    for label, logits_bytes, checkpointing in steps[:: 1 + settings.quick]:
         backbone = CompressedBackbone.from_size(
             settings.sizes[0],
             settings.ids,

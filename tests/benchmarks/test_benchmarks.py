@@ -54,7 +54,10 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
 
 
 def test_training_steps_are_timed_beside_plain_jax():
-    printed = run("training", "--ids", "512", "--memory", "4", "64")
+    printed = run(
+        *("training", "--ids", "512", "--memory", "4", "64"),
+        KERAS_BACKEND="jax",
+    )
     found = rows(printed)
     ours, peers, ratio = (float(x.replace(",", "")) for x in found["3m"])
     assert ratio == pytest.approx(ours / peers, abs=0.02)

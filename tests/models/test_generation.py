@@ -157,7 +157,7 @@ def test_every_parse_continues_prompts(make_m2, text, parse, token_bits):
 # One batch shape for all examples: the model is compiled once.
 @settings(
     deadline=None,
-    max_examples=25,
+    max_examples=12,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
