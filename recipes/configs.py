@@ -94,6 +94,18 @@ PAPER_M2_TRAINING = Training(
 )
 
 
+STUDY_TRAINING = Training(
+    sequence_length=256,
+    batch_size=16,
+    steps=2_000,
+    steps_per_epoch=50,
+    optimizer="adamw",
+    learning_rate=3e-3,
+    schedule="cosine",
+    warmup_steps=100,
+)
+
+
 def paper(num_layers, num_heads, hidden_dim):
     """The paper's runs: 200,000 * 256 * 512 = 26.2B tokens of M2."""
     return Config(
@@ -177,19 +189,10 @@ CONFIGS = {
         continuation_bytes=240,
     ),
     # What decides between tokenizers, by `recipes.compare_tokenizers`: 8.2M
-    # tokens of M2. An hour a run on two CPU cores, minutes on a GPU.
+    # tokens of M2. About an hour a run on two CPU cores.
     "study": Config(
         m1=SIZE_3M,
-        m1_training=Training(
-            sequence_length=256,
-            batch_size=16,
-            steps=2_000,
-            steps_per_epoch=50,
-            optimizer="adamw",
-            learning_rate=3e-3,
-            schedule="cosine",
-            warmup_steps=100,
-        ),
+        m1_training=STUDY_TRAINING,
         codebook=Codebook(
             window_bits=12,
             entropy_model="counts",
@@ -200,16 +203,7 @@ CONFIGS = {
         ),
         sentencepiece=SentencePiece(4_096, "bpe"),
         m2=SIZE_3M,
-        m2_training=Training(
-            sequence_length=256,
-            batch_size=16,
-            steps=2_000,
-            steps_per_epoch=50,
-            optimizer="adamw",
-            learning_rate=3e-3,
-            schedule="cosine",
-            warmup_steps=100,
-        ),
+        m2_training=STUDY_TRAINING,
         probe_bytes=200_000,
     ),
     # An hour on one GPU.

@@ -13,7 +13,7 @@ from keras_nc.tokenizers.text import to_documents
 
 
 class ScoresText:
-    """Mixin of `GeneratesBytes`: what texts cost under the model."""
+    """Mixin of `DecoderCausalLM`: what texts cost under the model."""
 
     def bits_per_byte(self, texts, sequence_length=None, batch_size=8):
         """Bits of all tokens of some texts / their bytes.

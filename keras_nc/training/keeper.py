@@ -5,8 +5,8 @@ import math
 import keras
 
 from keras_nc.training.collapse import has_collapsed
-from keras_nc.training.distribution import one_writer
 from keras_nc.training.metrics_log import write_csv
+from keras_nc.training.processes import one_writer
 
 
 class Keeper(keras.callbacks.Callback):

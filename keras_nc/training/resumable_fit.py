@@ -12,12 +12,12 @@ from keras_nc.training.checkpoint import Checkpoint
 from keras_nc.training.clock import TrainingClock
 from keras_nc.training.collapse import unigram_nats
 from keras_nc.training.distribution import check_batch_size
-from keras_nc.training.distribution import check_same_step
-from keras_nc.training.distribution import is_first_process
-from keras_nc.training.distribution import num_processes
 from keras_nc.training.flops import training_flops_per_token
 from keras_nc.training.keeper import Keeper
 from keras_nc.training.metrics_log import TensorBoardLog
+from keras_nc.training.processes import check_same_step
+from keras_nc.training.processes import is_first_process
+from keras_nc.training.processes import num_processes
 from keras_nc.training.progress import TrainingProgress
 
 ON_COLLAPSE = ("stop", "restart", "ignore")
