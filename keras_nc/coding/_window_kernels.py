@@ -187,7 +187,7 @@ def can_grow(row, state, longest):
 @jit
 def encode(
     text, offsets, start, longest, cache, rows, states, f, fed, following,
-    codes, lengths, counts, lookups,
+    codes, lengths, counts, last_sizes, lookups,
 ):  # fmt: skip
     """Cut documents into windows until every row needs the model.
 
@@ -206,6 +206,8 @@ def encode(
         codes: uint64 (L, 2): those of a document begin at its offset.
         lengths: uint16 (L,): bytes of the windows, in the same places.
         counts: (documents,): codes of each.
+        last_sizes: uint64 (documents, 2): how many codes begin with the bytes
+            of the last window of each.
         lookups: (2,): states that were shared, and those of the cache.
     """
     firsts, node_bytes, cached = cache
@@ -253,6 +255,9 @@ def encode(
                 codes[at] = state[:2]
                 lengths[at] = row[LENGTH]
                 counts[document] += 1
+                grows = can_grow(row, state, longest)
+                last_sizes[document, 0] = state[2] if grows else _0
+                last_sizes[document, 1] = state[3] if grows else _1
                 begin_window(row, state, start, has_cache)
                 fed[i] = -1
             if at_end:

@@ -79,3 +79,13 @@ def serve(table, out, offsets, parts, waiting):
         row[kernels.LENGTH] = 0
         row[kernels.NODE] = kernels.NOT_BEGUN
         row[kernels.NEXT] = kernels.RUN
+
+
+def end_before_bad(table):
+    """End the documents of rows whose code stands for no window."""
+    from keras_nc.coding import _window_kernels as kernels
+
+    bad = table[:, kernels.NEXT] == kernels.BAD
+    # The bytes of the window so far are bytes of no window.
+    table[bad, kernels.WRITTEN] -= table[bad, kernels.LENGTH]
+    table[bad, kernels.NEXT] = kernels.IDLE

@@ -29,6 +29,7 @@ from keras_nc.coding._build import check_integer
 from keras_nc.coding._text import join_documents
 from keras_nc.coding._window_rows import NO_CACHE
 from keras_nc.coding._window_rows import Rows
+from keras_nc.coding._window_rows import end_before_bad
 from keras_nc.coding._window_rows import serve
 from keras_nc.coding.special import NUM_SPECIAL
 
@@ -101,7 +102,7 @@ class WindowCoder:
             uint64 that holds W bits; for W = 128 uint64 of shape (windows, 2),
             the high word first.
         """
-        codes, _, offsets = self._encode(documents)
+        codes, _, offsets, _ = self._encode(documents)
         return self._narrow(codes), offsets
 
     def cut_batch(self, documents):
@@ -114,8 +115,28 @@ class WindowCoder:
             Bytes of all windows, uint16 of shape (windows,), and offsets, as
             from `encode_batch`.
         """
-        _, lengths, offsets = self._encode(documents)
+        _, lengths, offsets, _ = self._encode(documents)
         return lengths, offsets
+
+    def encode_part(self, document):
+        """Encode the beginning of a document.
+
+        Args:
+            document: bytes-like, not empty.
+
+        Returns:
+            Codes of the windows that no continuation changes, as from
+            `encode_batch`; how many bytes are in the last window, which may go
+            on; and the range of codes, one of which it has in any continuation:
+            its first code and the one after its last, as ints.
+        """
+        codes, lengths, _, sizes = self._encode([document])
+        low, size = (
+            (int(high) << WORD_BITS) | int(low)
+            for high, low in (codes[-1], sizes[-1])
+        )
+        closed = self._narrow(codes[:-1])
+        return closed, int(lengths[-1]), (low, low + size)
 
     def _encode(self, documents):
         from keras_nc.coding import _window_kernels as kernels
@@ -124,6 +145,7 @@ class WindowCoder:
         codes = np.empty((text.size, 2), np.uint64)
         lengths = np.empty(text.size, np.uint16)
         counts = np.zeros(len(documents), np.int64)
+        last_sizes = np.zeros((len(documents), 2), np.uint64)
         following = np.zeros(1, np.int64)
         with self._lock:
             rows = Rows(self._stepper, self._cache_arrays)
@@ -138,6 +160,7 @@ class WindowCoder:
                     codes,
                     lengths,
                     counts,
+                    last_sizes,
                     self.lookups,
                 )
                 if not rows.ask(text, rows.table[:, kernels.PLACE]):
@@ -147,15 +170,17 @@ class WindowCoder:
         index = np.arange(ends[-1] if ends.size else 0)
         index += np.repeat(offsets[:-1] - (ends - counts), counts)
         offsets = np.concatenate([[0], ends]).astype(np.int64)
-        return codes[index], lengths[index], offsets
+        return codes[index], lengths[index], offsets, last_sizes
 
-    def decode_batch(self, codes, offsets):
+    def decode_batch(self, codes, offsets, truncate=False):
         """Give the documents that codes stand for.
 
         Args:
             codes: as `encode_batch` returns them.
             offsets: int64 of shape (documents + 1,), ascending from 0 to the
                 number of codes.
+            truncate: whether a document ends before the first code that stands
+                for no window of this model. It is an error otherwise.
 
         Returns:
             A list of bytes.
@@ -193,6 +218,8 @@ class WindowCoder:
                     out,
                     self.lookups,
                 )
+                if truncate:
+                    end_before_bad(table)
                 self._refuse_bad(table, codes)
         return [b"".join(pieces) for pieces in parts]
 

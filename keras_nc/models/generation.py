@@ -23,9 +23,9 @@ class GeneratesBytes(StreamsBytes):
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
                 `(B, S)`, and for exact prompting `"code_low"`,
-                `"code_high"`, `"other_codes"` and `"may_end"`; see
-                `WindowMask`. With
-                `"until"`, only a piece; see `StreamsBytes`.
+                `"code_high"`, `"other_codes"`, `"may_end"` and
+                `"bounds"`; see `WindowMask`. With `"until"`, only a piece;
+                see `StreamsBytes`.
             stop_token_ids: Ids that end a row, or `None`.
 
         Returns:
@@ -92,6 +92,7 @@ class GeneratesBytes(StreamsBytes):
             inputs.get("code_high", none + layout.num_codes),
             inputs.get("other_codes", none[:, :, None][:, :, :0]),
             inputs.get("may_end"),
+            inputs.get("bounds"),
         )
 
     def generate(

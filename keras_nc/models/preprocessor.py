@@ -6,6 +6,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.models.token_bounds import pack_bounds
 from keras_nc.models.window_mask import pack_choices
 from keras_nc.tokenizers.text import to_documents
 
@@ -117,7 +118,7 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
             and bool `(B, sequence_length)`, and `"code_low"`, `"code_high"`
             and `"other_codes"`: the codes that may come next, as in
-            `WindowMask`.
+            `WindowMask`; where prompts have bounds, `"bounds"`.
 
         Raises:
             ValueError: If a prompt does not fit.
@@ -140,6 +141,8 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
             # The remainder needs windows of its own to be continued.
             needed = 1 + len(prompt.ids)
             needed += per_window * self._most_windows(prompt)
+            if prompt.bounds is not None:
+                needed += prompt.bounds.shape[1]
             if needed > length:
                 raise ValueError(
                     "A prompt must fit into `max_length` (by default the "
@@ -151,11 +154,13 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
             used = 1 + len(prompt.ids)
             token_ids[i, 1:used] = prompt.ids
             padding_mask[i, :used] = True
-        return {
+        packed = {
             "token_ids": token_ids,
             "padding_mask": padding_mask,
             **pack_choices(prompts, self.tokenizer.layout.num_codes),
         }
+        bounds = pack_bounds(prompts)
+        return packed if bounds is None else {**packed, "bounds": bounds}
 
     def _most_windows(self, prompt):
         """Windows that the remainder of a prompt may be written in."""
@@ -171,7 +176,7 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         """Bytes of generated ids.
 
         A window that `max_length` cut short is dropped: its bits stand for no
-        bytes yet.
+        bytes yet. See `Scheme.decode_generated`.
 
         Args:
             x: A dict of `"token_ids"` and `"padding_mask"`, `(B, T)`.
@@ -181,11 +186,11 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         """
         token_ids = keras.ops.convert_to_numpy(x["token_ids"])
         padding_mask = keras.ops.convert_to_numpy(x["padding_mask"])
-        per_window = self.tokenizer.layout.tokens_per_window
-        texts = []
-        for row, mask in zip(token_ids, padding_mask, strict=True):
-            ids = row[mask.astype(bool)]
-            ids = ids[~np.isin(ids, self.tokenizer.special_token_ids)]
-            whole = len(ids) - len(ids) % per_window
-            texts.append(self.tokenizer.detokenize(ids[:whole]))
-        return texts
+        rows = [
+            row[mask.astype(bool)]
+            for row, mask in zip(token_ids, padding_mask, strict=True)
+        ]
+        special = self.tokenizer.special_token_ids
+        return self.tokenizer.decode_generated(
+            [row[~np.isin(row, special)] for row in rows]
+        )

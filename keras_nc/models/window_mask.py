@@ -6,6 +6,9 @@ change are committed. From each of the other bytes, the remainder, the next
 window is one that begins with all bytes left, an interval of codes, or one of
 a few that may end before. Once the remainder is consumed, any window may
 come. With several tokens per window, codes are masked token by token.
+
+Windows for which no table is small enough have codes that no int32 holds. There
+the next tokens are digits of a number between two bounds.
 """
 
 import numpy as np
@@ -13,6 +16,8 @@ from keras import ops
 
 from keras_nc.coding import END_ID
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.models.token_bounds import count_digits
+from keras_nc.models.token_bounds import within_bounds
 
 #: Logit of an id that may not come next: its probability is exactly 0.
 FORBIDDEN = -1e30
@@ -37,9 +42,13 @@ class WindowMask:
             window may have; 0 is none.
         may_end: A bool tensor of shape `(B,)`: whether the end id may come,
             where a window might begin; `None` for all rows.
+        bounds: An int tensor of shape `(B, 2, D)`, or `None`: the bounds of
+            the next `D` tokens; see `pack_bounds`.
     """
 
-    def __init__(self, layout, start, low, high, codes, may_end=None):
+    def __init__(
+        self, layout, start, low, high, codes, may_end=None, bounds=None
+    ):
         self.layout = layout
         if may_end is None:
             may_end = ops.ones_like(start, dtype="bool")
@@ -47,6 +56,7 @@ class WindowMask:
         self.start, self.low, self.high, self.codes = (
             ops.cast(x, "int32") for x in (start, low, high, codes)
         )
+        self.bounds = None if bounds is None else ops.cast(bounds, "int32")
         # Codes below c that are windows, for every c: two look-ups then tell
         # whether an interval holds any.
         self._below = np.concatenate([[0], np.cumsum(layout.is_code)])
@@ -86,6 +96,13 @@ class WindowMask:
             allowed = self._pieces(token_ids, index, phase, low, high, codes)
         everything = (low <= NUM_SPECIAL) & (high >= self.layout.num_codes)
         end = (phase == 0) & everything & may_end
+        if self.bounds is not None:
+            bounds = ops.repeat(self.bounds, beams, axis=0)
+            inside = within_bounds(
+                bounds, token_ids, start, position, self.layout.num_codes
+            )
+            allowed = allowed & inside
+            end = end & (position >= count_digits(bounds))
         # Rows that have ended go on until all have: leave them something.
         end = end | ~ops.any(allowed, axis=-1)
         rows = ops.arange(logits.shape[-1], dtype="int32")[None, :]

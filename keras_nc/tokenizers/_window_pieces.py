@@ -2,10 +2,6 @@
 
 import numpy as np
 
-from keras_nc.coding import NUM_SPECIAL
-from keras_nc.coding import join_codes
-from keras_nc.coding import split_codes
-
 _WORD_BITS = 64
 #: The paper's b24/v65k: three tokens hold two windows.
 CROSSING = (24, 16)
@@ -25,18 +21,39 @@ def check_bits(window_bits, token_bits):
         )
 
 
-def split_pieces(codes, window_bits, token_bits):
-    """Pieces of a document's codes, most significant first, int32.
+def codes_to_bytes(codes, window_bits):
+    """Codes one after the other; `codes` are what `WindowCoder` gives."""
+    width = 8 * -(-window_bits // _WORD_BITS)
+    rows = np.ascontiguousarray(codes, ">u8").view(np.uint8)
+    rows = rows.reshape(len(codes), width)
+    return rows[:, width - window_bits // 8 :].tobytes()
 
-    `codes` are what `WindowCoder.encode_batch` gives. If tokens cross windows,
-    zero bits fill the last piece.
-    """
-    if (window_bits, token_bits) == CROSSING:
-        data = pieces_of(codes, window_bits, 8).astype(np.uint8).tobytes()
-        return np.frombuffer(data + b"\0" * (len(data) % 2), ">u2")
-    if window_bits > _WORD_BITS:
-        return pieces_of(codes.reshape(-1), _WORD_BITS, token_bits)
-    return pieces_of(codes, window_bits, token_bits)
+
+def bytes_to_codes(data, window_bits):
+    """Undo `codes_to_bytes`; `data` holds whole windows."""
+    rows = np.frombuffer(data, np.uint8).reshape(-1, window_bits // 8)
+    width = 8 * -(-window_bits // _WORD_BITS)
+    wide = np.zeros((len(rows), width), np.uint8)
+    wide[:, width - rows.shape[1] :] = rows
+    codes = wide.view(">u8").astype(np.uint64)
+    return codes if window_bits > _WORD_BITS else codes[:, 0]
+
+
+def bytes_to_pieces(data, token_bits):
+    """Pieces of N bits, most significant first, int32."""
+    return np.frombuffer(data, f">u{token_bits // 8}").astype("int32")
+
+
+def pieces_to_bytes(pieces, token_bits):
+    """Undo `bytes_to_pieces`."""
+    return pieces.astype(f">u{token_bits // 8}").tobytes()
+
+
+def split_pieces(codes, window_bits, token_bits):
+    """Pieces of a document's codes; zero bits fill the last one."""
+    data = codes_to_bytes(codes, window_bits)
+    filling = -len(data) % (token_bits // 8)
+    return bytes_to_pieces(data + b"\0" * filling, token_bits)
 
 
 def join_pieces(pieces, window_bits, token_bits):
@@ -45,32 +62,18 @@ def join_pieces(pieces, window_bits, token_bits):
     Raises:
         ValueError: If a window is incomplete, or padding is not zero.
     """
-    windows = len(pieces) * token_bits // window_bits
-    used = -(-windows * window_bits // token_bits)
+    data = pieces_to_bytes(pieces, token_bits)
+    whole = len(data) - len(data) % (window_bits // 8)
+    used = -(-whole // (token_bits // 8))
     if used != len(pieces):
         raise ValueError(
             f"Windows of {window_bits} bits in tokens of {token_bits} must be "
             f"whole. Received: {len(pieces)} ids of windows, of which only "
             f"{used} are. Decode whole documents."
         )
-    if (window_bits, token_bits) == CROSSING:
-        data = np.frombuffer(pieces.astype(">u2").tobytes(), np.uint8)
-        whole = len(data) - len(data) % 3
-        if data[whole:].any():
-            raise ValueError(
-                "Bits after the last window must be zero. Received: "
-                f"{data[whole:].tolist()}. Decode whole documents."
-            )
-        return _codes_of(data[:whole].astype(np.int32), window_bits, 8)
-    if window_bits > _WORD_BITS:
-        return _codes_of(pieces, _WORD_BITS, token_bits).reshape(-1, 2)
-    return _codes_of(pieces, window_bits, token_bits)
-
-
-def pieces_of(codes, bits, token_bits):
-    """Pieces of codes of up to 64 bits."""
-    return split_codes(codes, bits, token_bits) - NUM_SPECIAL
-
-
-def _codes_of(pieces, bits, token_bits):
-    return join_codes(pieces + NUM_SPECIAL, bits, token_bits)
+    if any(data[whole:]):
+        raise ValueError(
+            "Bits after the last window must be zero. Received: "
+            f"{list(data[whole:])}. Decode whole documents."
+        )
+    return bytes_to_codes(data[:whole], window_bits)

@@ -14,9 +14,12 @@ from keras_nc.coding import PrefixCache
 from keras_nc.coding import WindowCoder
 from keras_nc.coding.windows import MAX_WINDOW_BYTES
 from keras_nc.entropy_models import stepper_for
+from keras_nc.tokenizers._window_pieces import bytes_to_codes
+from keras_nc.tokenizers._window_pieces import bytes_to_pieces
 from keras_nc.tokenizers._window_pieces import check_bits
+from keras_nc.tokenizers._window_pieces import codes_to_bytes
 from keras_nc.tokenizers._window_pieces import join_pieces
-from keras_nc.tokenizers._window_pieces import pieces_of
+from keras_nc.tokenizers._window_pieces import pieces_to_bytes
 from keras_nc.tokenizers._window_pieces import split_pieces
 from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.scheme import Prompt
@@ -25,7 +28,7 @@ from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.tokenizer import register_scheme
 
 _CACHE_FILE = "prefix_cache.npz"
-_CHECKSUM_BITS = 32
+_CHECKSUM_BYTES = 4
 
 
 @register_scheme
@@ -144,6 +147,11 @@ class LiveWindowScheme(Scheme):
             np.arange(self.vocabulary_size) >= NUM_SPECIAL
         )
 
+    @property
+    def _checksum_ids(self):
+        """Ids of a document's checksum."""
+        return 8 * _CHECKSUM_BYTES // self.token_bits * self.checksum
+
     def whole_length(self, length):
         """Ids of the whole windows that fit a length.
 
@@ -165,8 +173,8 @@ class LiveWindowScheme(Scheme):
             some = codes[offsets[i] : offsets[i + 1]]
             rows.append(split_pieces(some, self.window_bits, self.token_bits))
             if self.checksum:
-                crc = np.array([zlib.crc32(document)], np.uint64)
-                rows.append(pieces_of(crc, _CHECKSUM_BITS, self.token_bits))
+                crc = zlib.crc32(document).to_bytes(_CHECKSUM_BYTES, "big")
+                rows.append(bytes_to_pieces(crc, self.token_bits))
         per_document = 2 if self.checksum else 1
         sizes = [len(row) for row in rows]
         offsets = np.cumsum([0, *sizes], dtype="int64")[::per_document]
@@ -209,14 +217,15 @@ class LiveWindowScheme(Scheme):
             pieces = self._pieces(np.asarray(row), skip_special)
             sums.append(None)
             if self.checksum:
-                n = _CHECKSUM_BITS // self.token_bits
+                n = self._checksum_ids
                 if len(pieces) < n:
                     raise ValueError(
                         f"A document ends with a checksum of {n} ids. "
                         f"Received: {len(pieces)} ids. Decode whole documents, "
                         "or encode with `checksum=False`."
                     )
-                sums[-1] = int(join_pieces(pieces[-n:], 32, self.token_bits)[0])
+                crc = pieces_to_bytes(pieces[-n:], self.token_bits)
+                sums[-1] = int.from_bytes(crc, "big")
                 pieces = pieces[:-n]
             all_codes.append(
                 join_pieces(pieces, self.window_bits, self.token_bits)
@@ -260,18 +269,49 @@ class LiveWindowScheme(Scheme):
         )
 
     def split_prompt(self, prompt):
-        """An empty prompt; an error for any other.
+        """Commit all windows but the last, whose code has bounds.
 
-        What continues a prompt would have to lie in the ranges of codes that
-        begin with its last bytes, and these only the model can tell.
+        The bounds reach over the checksum that follows at the earliest: without
+        it the window would be taken for one.
         """
-        if len(prompt):
-            raise ValueError(
-                "Live windows continue no prompt: only the model knows which "
-                f"windows begin with its last bytes. Received: {len(prompt)} "
-                "bytes. Generate from b'', or use an `EqualInfoTokenizer`."
+        if not prompt:
+            return Prompt(np.empty(0, "int32"))
+        codes, length, (low, stop) = self.coder.encode_part(prompt)
+        closed = codes_to_bytes(codes, self.window_bits)
+        unit = self.token_bits // 8
+        # Where tokens cross windows, the next one may have begun.
+        whole = len(closed) - len(closed) % unit
+        bounds = []
+        for code, filling in ((low, b"\0"), (stop - 1, b"\xff")):
+            data = closed[whole:] + code.to_bytes(self.window_bits // 8, "big")
+            data += filling * (-len(data) % unit)
+            data += filling * (self._checksum_ids * unit)
+            bounds.append(bytes_to_pieces(data, self.token_bits))
+        ids = bytes_to_pieces(closed[:whole], self.token_bits) + NUM_SPECIAL
+        return Prompt(ids, prompt[-length:], bounds=np.stack(bounds))
+
+    def decode_generated(self, rows):
+        """Decode ids that a model generated, side by side.
+
+        The last ids are taken for a checksum that says nothing, if documents
+        have one. A text ends before the first window that stands for no bytes:
+        few codes do, but a model may generate them.
+        """
+        codes = []
+        for row in rows:
+            pieces = self._pieces(np.asarray(row), False)
+            data = pieces_to_bytes(
+                pieces[: max(0, len(pieces) - self._checksum_ids)],
+                self.token_bits,
             )
-        return Prompt(np.empty(0, "int32"))
+            whole = len(data) - len(data) % (self.window_bits // 8)
+            codes.append(bytes_to_codes(data[:whole], self.window_bits))
+        if not codes:
+            return []
+        offsets = np.cumsum([0, *map(len, codes)])
+        return self.coder.decode_batch(
+            np.concatenate(codes), offsets, truncate=True
+        )
 
     def get_config(self):
         """Bits and fingerprints; model and cache are assets."""

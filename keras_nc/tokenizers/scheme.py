@@ -51,16 +51,22 @@ class Prompt:
 
     Attributes:
         ids: An int32 array: the ids that every continuation keeps.
-        remainder: bytes. The bytes that are not committed yet.
+        remainder: bytes. The bytes that are not committed yet. Either `choices`
+            or `bounds` say which ids may stand for them.
         choices: A list, for each byte of the remainder, of `(low, high,
             codes)`: the window that begins there has a code in `[low, high)`,
             and then begins with all bytes left, or one of `codes`, a list,
             and then ends before. See `Codebook.continuations`.
+        bounds: An int32 array of shape `(2, D)`, or `None`: the next `D`
+            tokens, read as the digits of a number, the first one leading, are
+            from `bounds[0]` to `bounds[1]`, both included. A digit is the id
+            less 3.
     """
 
     ids: np.ndarray
     remainder: bytes = b""
     choices: list = dataclasses.field(default_factory=list)
+    bounds: np.ndarray | None = None
 
 
 class Scheme(abc.ABC):
@@ -133,6 +139,21 @@ class Scheme(abc.ABC):
             A list of bytes.
         """
         return [self.decode(row, skip_special) for row in rows]
+
+    def decode_generated(self, rows):
+        """Decode ids that a model generated.
+
+        Args:
+            rows: A list of integer arrays, without special ids. A window that
+                is not complete stands for no bytes yet, and is dropped.
+
+        Returns:
+            A list of bytes.
+        """
+        per_window = self.layout.tokens_per_window
+        return self.decode_batch(
+            [row[: len(row) - len(row) % per_window] for row in rows]
+        )
 
     def token_bytes(self, token_id):
         """Bytes of one id."""

@@ -97,10 +97,11 @@ class StreamScheme(Scheme):
         """Commit nothing of an empty prompt; an error for any other."""
         if prompt:
             raise ValueError(
-                "A stream has other bits for every further byte, so its tokens "
-                f"cannot be continued. Received: a prompt of {len(prompt)} "
-                f"bytes for the scheme {self.name!r}. Pass an empty prompt, or "
-                "use equal-info windows."
+                "The first bits of a stream depend on its whole text, by its "
+                "length or by a table of its bytes, so prompts cannot be "
+                f"continued. Received: a prompt of {len(prompt)} bytes for the "
+                f"scheme {self.name!r}. Pass an empty prompt, or use "
+                "equal-info windows."
             )
         return Prompt(np.zeros(0, "int32"))
 

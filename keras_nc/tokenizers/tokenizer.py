@@ -146,6 +146,10 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Cut a prompt where continuations may still change its tokens."""
         return self.scheme.split_prompt(prompt)
 
+    def decode_generated(self, rows):
+        """Decode ids that a model generated; see `Scheme.decode_generated`."""
+        return self.scheme.decode_generated(rows)
+
     def call(self, inputs, *args, training=None, **kwargs):
         """Tokenize; keras-hub's own `call` would lose bytes."""
         return self.tokenize(inputs, *args, **kwargs)

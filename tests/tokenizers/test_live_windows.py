@@ -1,5 +1,7 @@
 """Live windows as tokens: exact, checked, and saved with their model."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -252,11 +254,65 @@ def test_verify_finds_a_model_that_changes_its_mind(text):
         tokenizer(TEXTS)
 
 
+@exhaustive
+@given(
+    prompt=st.one_of(
+        st.binary(min_size=1, max_size=12), st.sampled_from(TEXTS[1:])
+    ),
+    more=st.one_of(st.binary(max_size=8), st.sampled_from([b" the", b"e"])),
+    place=st.floats(0, 1),
+)
+@pytest.mark.parametrize("checksum", [True, False])
+@pytest.mark.parametrize("bits", [(24, 8), (24, 16), (32, 16), (128, 16)])
+def test_prompts_have_the_bounds_of_all_continuations(
+    counts, tokenizers, bits, checksum, prompt, more, place
+):
+    W, N = bits
+    tokenizer = tokenizers[bits]
+    if not checksum:
+        tokenizer = LiveWindowTokenizer(counts, W, N, checksum=False)
+    split = tokenizer.split_prompt(prompt)
+    low, high = (
+        functools.reduce(lambda n, digit: (n << N) | int(digit), row, 0)
+        for row in split.bounds
+    )
+    D = split.bounds.shape[1]
+    # What encoding any continuation gives is between the bounds.
+    ids = tokenizer(prompt + more)
+    at = len(split.ids)
+    assert ids[:at].tolist() == split.ids.tolist()
+    found = functools.reduce(
+        lambda n, i: (n << N) | (int(i) - 3), ids[at : at + D], 0
+    )
+    assert low <= found <= high
+    # And what is between the bounds continues the prompt.
+    between = low + int(place * (high - low)) if place < 1 else high
+    digits = [between >> N * i & (1 << N) - 1 for i in range(D - 1, -1, -1)]
+    generated = np.concatenate([split.ids, np.array(digits) + 3])
+    (text,) = tokenizer.decode_generated([generated])
+    assert text.startswith(prompt)
+
+
+def test_generated_ids_are_decoded_as_far_as_they_are_windows(counts):
+    tokenizer = LiveWindowTokenizer(counts, 24, 8, max_window_bytes=3)
+    text = b"the quick brown fox"
+    ids = tokenizer(text)
+    assert tokenizer.decode_generated([ids, ids[:0]]) == [text, b""]
+    # The checksum may be any, and what is cut short is dropped.
+    assert tokenizer.decode_generated([[*ids[:-4], 9, 9, 9, 9]]) == [text]
+    (cut,) = tokenizer.decode_generated([ids[:-1]])
+    assert text.startswith(cut) and len(text) - 4 < len(cut) < len(text)
+    # Codes 0 to 2 are of no window, at any place of a batch.
+    none = [3, 3, 3]
+    rows = [[*none, *ids], [*ids[:3], *none, *ids], ids]
+    found = tokenizer.decode_generated(rows)
+    assert found == [b"", text[: len(found[1])], text]
+    assert 0 < len(found[1]) < len(text)
+
+
 def test_a_model_over_live_windows_is_saved(counts, make_m2, tmp_path):
     tokenizer = LiveWindowTokenizer(counts, 24, 8, checksum=False)
     m2 = make_m2(tokenizer)
-    with pytest.raises(ValueError, match="continue no prompt"):
-        m2.generate(b"the quick", max_length=16)
     m2.save_to_preset(tmp_path)
     again = keras_nc.models.CompressedCausalLM.from_preset(str(tmp_path))
     found = again.preprocessor.tokenizer

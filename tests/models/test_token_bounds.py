@@ -1,0 +1,101 @@
+"""Tokens between two bounds: the mask, and prompts of live windows."""
+
+import itertools
+
+import keras_hub
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_nc.entropy_models import ByteLMModel
+from keras_nc.entropy_models import NGramModel
+from keras_nc.models.token_bounds import pack_bounds
+from keras_nc.models.token_bounds import within_bounds
+from keras_nc.tokenizers import LiveWindowTokenizer
+from keras_nc.tokenizers import Prompt
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+BASE = 4
+PROMPTS = [b"", b"a", b"the quick brown f", b"\x00\xff\x00\xff", b"state " * 3]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    numbers=st.tuples(*[st.integers(0, BASE**3 - 1)] * 3).map(sorted),
+    length=st.integers(0, 4),
+    start=st.integers(1, 4),
+)
+def test_digits_lead_to_a_number_between_the_bounds(numbers, length, start):
+    low, number, high = numbers
+    every = list(itertools.product(range(BASE), repeat=3))
+    bounds = np.array([every[low], every[high]], "int32")
+    prompts = [
+        Prompt(np.zeros(0, int), b"", bounds=given)
+        for given in (bounds, bounds[:, :0], None)
+    ]
+    ids = np.zeros((3, 8), "int32")
+    so_far = [*every[number], 3][:length]
+    ids[:, start : start + length] = np.array(so_far, "int32") + 3
+    found = within_bounds(
+        ops.convert_to_tensor(pack_bounds(prompts)),
+        ops.convert_to_tensor(ids),
+        ops.convert_to_tensor(np.full(3, start, "int32")),
+        ops.convert_to_tensor(np.full(3, length, "int32")),
+        3 + BASE,
+    )
+    found = ops.convert_to_numpy(found)
+    fits = set(range(BASE))
+    if length < 3:
+        between = every[low : high + 1]
+        fits = {n[length] for n in between if n[:length] == (*so_far,)}
+    assert set(np.flatnonzero(found[0, 3:]).tolist()) == fits
+    assert found[1:].all()
+
+
+@pytest.fixture(scope="module")
+def models(text, make_m1, make_m2):
+    """M2 over windows that tokens cross, and over windows of an M1."""
+    counts = NGramModel.from_text(text[:50000], order=3)
+    m1 = make_m1(num_layers=1, hidden_dim=16, intermediate_dim=16)
+    tokenizers = {
+        "crossing": LiveWindowTokenizer(counts, 24, 16, batch_size=8),
+        "m1": LiveWindowTokenizer(
+            ByteLMModel(m1.backbone),
+            32,
+            8,
+            checksum=False,
+            batch_size=8,
+            max_window_bytes=32,
+        ),
+    }
+    return {
+        name: make_m2(tokenizer, 40, num_layers=1, hidden_dim=16)
+        for name, tokenizer in tokenizers.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["crossing", "m1"])
+def test_live_windows_continue_prompts(models, name):
+    causal_lm = models[name]
+    causal_lm.compile(sampler=keras_hub.samplers.TopKSampler(k=5, seed=1))
+    texts = causal_lm.generate(PROMPTS, stop_token_ids=None)
+    for prompt, text in zip(PROMPTS, texts, strict=True):
+        assert text.startswith(prompt)
+    assert sum(map(len, texts)) > sum(map(len, PROMPTS))
+    split = causal_lm.preprocessor.tokenizer.split_prompt
+    assert any(split(prompt).remainder for prompt in PROMPTS)
+    with pytest.raises(ValueError, match="prompt 0 of 500 bytes"):
+        causal_lm.generate([b"\xff\x00" * 250])
+
+
+def test_streams_of_live_windows_are_what_generate_gives(models):
+    causal_lm = models["crossing"]
+    causal_lm.compile(sampler="greedy")
+    texts = causal_lm.generate(PROMPTS, strip_prompt=True)
+    parts = list(causal_lm.generate_stream(PROMPTS, piece_length=5))
+    assert len(parts) > 1
+    assert [b"".join(row) for row in zip(*parts, strict=True)] == texts
