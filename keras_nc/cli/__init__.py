@@ -9,7 +9,9 @@ from keras_nc.cli.decode import decode
 from keras_nc.cli.encode import encode
 from keras_nc.cli.errors import one_line_errors
 from keras_nc.cli.explain import explain
+from keras_nc.cli.generate import generate
 from keras_nc.cli.inspect import inspect
+from keras_nc.cli.score import score
 
 PROGRAM = "keras-nc"
 
@@ -23,12 +25,12 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[encode, decode, inspect, explain],
+    commands=[encode, decode, inspect, explain, generate, score],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__)
 def commands():
-    """Neurally compressed text: encode, decode and look at it."""
+    """Neurally compressed text: encode, decode, look at it, generate."""
 
 
 def main(arguments=None):

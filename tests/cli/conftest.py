@@ -1,3 +1,4 @@
+import functools
 import os
 import subprocess
 import sys
@@ -55,16 +56,23 @@ def presets(tmp_path_factory, codebook, make_m1, make_m2):
 @pytest.fixture
 def run(capsys):
     """A function that runs a command here: code, output and errors."""
+    return functools.partial(run_main, capsys)
 
-    def run_main(*arguments):
-        capsys.readouterr()
-        try:
-            code = main(list(map(str, arguments)))
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
 
-    return run_main
+@pytest.fixture
+def run_binary(capsysbinary):
+    """As `run`, for output of any bytes."""
+    return functools.partial(run_main, capsysbinary)
+
+
+def run_main(captured, *arguments):
+    """Run a command here: code, output and errors."""
+    captured.readouterr()
+    try:
+        code = main(list(map(str, arguments)))
+    except SystemExit as stop:
+        code = stop.code
+    return code, *captured.readouterr()
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""`keras-nc generate`: continue a prompt with a trained model."""
+
+import os
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("preset")
+@click.argument("prompt", default="")
+@click.option("--file", help="Continue the bytes of this file ('-': stdin).")
+@click.option(
+    "--tokens",
+    type=click.IntRange(min=2),
+    help="Most tokens, prompt included. [default: what the preset says]",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.7,
+    show_default=True,
+    help="0 takes the most probable token always.",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=0.9,
+    show_default=True,
+    help="Sample from the most probable tokens of this much probability.",
+)
+@click.option("--seed", type=int, help="The same seed, the same text.")
+@click.option("--stop", multiple=True, help="End after this text; repeatable.")
+def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
+    """Continue PROMPT byte for byte with the model of PRESET.
+
+    The text appears as it grows. PRESET is a folder, such as
+    runs/demo/models/windows/preset after `make demo`.
+    """
+    from keras_nc.cli.files import open_input
+    from keras_nc.cli.models import load_model
+
+    if prompt and file is not None:
+        raise ValueError("Pass a prompt or --file FILE, one of the two.")
+    if file is None:
+        # What a shell passes need not be UTF-8; fsencode gives its bytes back.
+        data = os.fsencode(prompt)
+    else:
+        with open_input(file) as (source, _):
+            data = source.read()
+    model = load_model(preset)
+    model.compile(sampler=make_sampler(temperature, top_p, seed))
+    parts = model.generate_stream(
+        data, tokens, stop=[os.fsencode(text) for text in stop] or None
+    )
+    output = sys.stdout.buffer
+    output.write(data)
+    for part in parts:
+        output.write(part)
+        output.flush()
+    output.write(b"\n")
+    output.flush()
+
+
+def make_sampler(temperature, top_p, seed):
+    """Make a sampler of keras-hub."""
+    import keras_hub
+
+    if temperature == 0:
+        return keras_hub.samplers.GreedySampler()
+    return keras_hub.samplers.TopPSampler(
+        p=top_p, temperature=temperature, seed=seed
+    )
