@@ -27,6 +27,18 @@ def _attend_with_one(query, key, value, bias):
     return ops.sum(weights[..., None] * value, axis=1, keepdims=True)
 
 
+def _write(cache, index, new):
+    """A cache `(B, S, H, K)` with new positions from `index` on.
+
+    XLA writes in place where nothing else reads the old cache. torch does as
+    it is told, and `slice_update` copies all positions for every new one.
+    """
+    if keras.backend.backend() == "torch" and not new.requires_grad:
+        cache[:, index : index + new.shape[1]] = new
+        return cache
+    return ops.slice_update(cache, [0, index, 0, 0], new)
+
+
 @keras.saving.register_keras_serializable(package="keras_nc")
 class CausalSelfAttention(keras.layers.Layer):
     """Multi-head self-attention in which no query sees a later key.
@@ -53,7 +65,8 @@ class CausalSelfAttention(keras.layers.Layer):
 
     Returns:
         A tensor of shape `(B, T, D)`; with a cache, the pair
-        `(output, (keys, values))` with the new positions written in.
+        `(output, (keys, values))` with the new positions written in; on torch
+        into the tensors that were given.
 
     Example:
     >>> import numpy as np
@@ -142,9 +155,8 @@ class CausalSelfAttention(keras.layers.Layer):
         start_index = None
         if cache is not None:
             start_index = cache_update_index
-            index = [0, start_index, 0, 0]
-            key = ops.slice_update(cache[0], index, key)
-            value = ops.slice_update(cache[1], index, value)
+            key = _write(cache[0], start_index, key)
+            value = _write(cache[1], start_index, value)
         if self.position == "rope" and cache is None:
             # Without a bias, backends may choose fused kernels.
             attended = ops.dot_product_attention(

@@ -51,6 +51,25 @@ def test_cache_equals_full_attention(position):
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), full, atol=1e-5)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="XLA decides what it copies"
+)
+def test_torch_writes_into_the_cache():
+    import torch
+
+    block = make_block("rope")
+    x = np.random.normal(size=(2, 6, 16)).astype("float32")
+    full = ops.convert_to_numpy(block(x))
+    given = ops.zeros((2, 8, 2, 8)), ops.zeros((2, 8, 2, 8))
+    with torch.no_grad():
+        _, cache = block(x[:, :4], cache=given, cache_update_index=0)
+        step, cache = block(x[:, 4:], cache=cache, cache_update_index=4)
+    assert all(a is b for a, b in zip(cache, given, strict=True))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(step), full[:, 4:], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("position", POSITIONS)
 def test_config_round_trip(position):
     block = make_block(position, dtype="mixed_bfloat16")
