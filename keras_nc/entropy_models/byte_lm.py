@@ -9,6 +9,9 @@ from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 from keras_nc.entropy_models.refitted import RefittedModel
 from keras_nc.entropy_models.refitted import count_window_starts
 
+#: Prefixes per call where only a few are left.
+SMALL_BATCH = 32
+
 
 class ByteLMModel:
     """p(next byte | bytes since the window's start) of a byte-level LM.
@@ -67,13 +70,19 @@ class ByteLMModel:
         Returns:
             A float64 array of shape `(len(prefixes), 256)`; rows sum to 1.
         """
-        # Prefixes of similar lengths share a call, padded to a power of two.
+        # Prefixes of similar lengths share a call.
         lengths = np.array([len(prefix) for prefix in prefixes], dtype=int)
         result = np.empty((len(prefixes), 256))
         order = np.argsort(lengths, kind="stable")
-        for first in range(0, len(order), self.batch_size):
-            rows = order[first : first + self.batch_size]
-            result[rows] = self._batch([prefixes[row] for row in rows])
+        first = 0
+        while first < len(order):
+            size = self.batch_size
+            if len(order) - first <= size // 2:
+                # A codebook's longest windows come a few at a time.
+                size = min(size, SMALL_BATCH)
+            rows = order[first : first + size]
+            result[rows] = self._batch([prefixes[row] for row in rows], size)
+            first += size
         return result
 
     def refit(self, text, starts):
@@ -97,10 +106,9 @@ class ByteLMModel:
         """A `ByteLMStepper` of this model; see `stepper_for`."""
         return ByteLMStepper(self._backbone, batch_size, context_bytes)
 
-    def _batch(self, prefixes):
-        """Probabilities for up to `batch_size` prefixes."""
-        longest = 1 + max(len(prefix) for prefix in prefixes)
-        shape = (self.batch_size, max(8, 1 << (longest - 1).bit_length()))
+    def _batch(self, prefixes, size):
+        """Probabilities for up to `size` prefixes, padded to few shapes."""
+        shape = (size, padded_length(1 + max(map(len, prefixes))))
         token_ids = np.full(shape, PAD_ID, dtype="int32")
         token_ids[:, 0] = START_ID
         for row, prefix in zip(token_ids, prefixes, strict=False):
@@ -115,6 +123,12 @@ class ByteLMModel:
         logits = hidden.astype("float64") @ self._byte_rows.T
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def padded_length(length):
+    """The least of 4, 8, 12, 16, 24, 32, 48, 64, 96, ... that is as long."""
+    step = max(4, 1 << max(0, (length - 1).bit_length() - 2))
+    return -(-length // step) * step
 
 
 def copy_in_float32(backbone):
