@@ -39,11 +39,15 @@ def uninterrupted(shards, probe, tmp_path_factory):
     return folder, model, history
 
 
-def make_model(learning_rate=0.01, z_loss=1e-4):
+def make_model(learning_rate=0.01, z_loss=1e-4, **kwargs):
     keras.utils.set_random_seed(1)
     model = ByteCausalLM(
         ByteBackbone(
-            num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32
+            num_layers=1,
+            num_heads=2,
+            hidden_dim=16,
+            intermediate_dim=32,
+            **kwargs,
         )
     )
     model.compile(
@@ -190,3 +194,14 @@ def test_a_lost_loss_is_not_kept(shards, tmp_path):
     assert not (tmp_path / "metrics.csv").exists() or "nan" not in (
         (tmp_path / "metrics.csv").read_text()
     )
+
+
+def test_a_run_goes_on_with_gradient_checkpointing(
+    uninterrupted, shards, probe, tmp_path, monkeypatch
+):
+    """As after running out of memory."""
+    _, _, history = uninterrupted
+    fit_until(3, shards, probe, tmp_path, monkeypatch)
+    model = make_model(gradient_checkpointing=True)
+    got = resumable_fit(model, shards, tmp_path, held_out=probe, **SETTINGS)
+    np.testing.assert_allclose(losses(got), losses(history), atol=1e-5)
