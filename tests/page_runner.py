@@ -13,6 +13,7 @@ printed; of a command, line 0 and its standard output.
 
 import ast
 import contextlib
+import functools
 import io
 import json
 import os
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import traceback
 
+from tests import commands
 from tests import processes
 
 
@@ -40,7 +42,23 @@ def run_python(source, file, line, namespace):
 
 
 def run_command(command, environment):
-    """Run a command; its failure is an error of the page."""
+    """Run a command; its failure is an error of the page.
+
+    One without files that several pages show runs once.
+    """
+    if set(command) & set(commands.WITHOUT_FILES):
+        return run_once(tuple(command), tuple(environment.items()))
+    return run_anew(command, environment)
+
+
+@functools.cache
+def run_once(command, environment):
+    """Run a command that pages may share."""
+    return run_anew(list(command), dict(environment))
+
+
+def run_anew(command, environment):
+    """Run a command in a process of its own."""
     if command[0] == sys.executable:
         result = processes.run(command[1:], environment=environment)
     else:
