@@ -53,6 +53,9 @@ BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
     gzip.py live_windows.py model_assets.py sentencepiece_training.py \
     zero_padded.py)
 
+# Tiny models spend their time being compiled; XLA need not optimize them.
+test: export XLA_FLAGS := --xla_backend_optimization_level=0 \
+    --xla_llvm_disable_expensive_passes=true
 test: lint
 	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_FREE:%=--ignore=%)
 	KERAS_BACKEND=tensorflow $(PYTEST) $(BACKEND_FREE:%=--ignore=%)
