@@ -47,12 +47,15 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # What does not depend on the backend is tested once, with torch, where nothing
 # waits for XLA to compile.
 BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
-    evaluation recipes tutorials test_docstrings.py test_formats.py \
-    test_loaders.py test_package.py) \
+    evaluation recipes tutorials test_any_ids.py test_docstrings.py \
+    test_formats.py test_loaders.py test_package.py) \
     $(addprefix tests/tokenizers/test_,arithmetic.py bpe.py dictionary.py \
     gzip.py live_windows.py model_assets.py sentencepiece_training.py \
     zero_padded.py)
 
+# Tiny models spend their time being compiled; XLA need not optimize them.
+test: export XLA_FLAGS := --xla_backend_optimization_level=0 \
+    --xla_llvm_disable_expensive_passes=true
 test: lint
 	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_FREE:%=--ignore=%)
 	KERAS_BACKEND=tensorflow $(PYTEST) $(BACKEND_FREE:%=--ignore=%)

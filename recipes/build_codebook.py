@@ -13,12 +13,14 @@ from keras_nc.coding import Codebook
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from recipes import launch
+from recipes import workdir
+from recipes.setting import at_most
 
 
 def run(setting):
     """Build, unless it is done; return the stage's figures."""
     path = setting.workdir / "codebook.json"
-    result = launch.read_json(path)
+    result = workdir.read_json(path)
     if result is not None:
         return result
     setting.need_one_process("building a codebook")
@@ -28,11 +30,11 @@ def run(setting):
         f"{config.entropy_model}"
     )
     start = time.perf_counter()
-    text = list(launch.at_most(setting.documents("train"), config.text_bytes))
+    text = list(at_most(setting.documents("train"), config.text_bytes))
     if config.entropy_model == "counts":
         model = NGramModel.from_text(text)
     else:
-        launch.need(setting.workdir / "m1" / "result.json", "train_m1")
+        workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
         model = ByteLMModel(
             keras_hub.models.CausalLM.from_preset(
                 str(setting.workdir / "m1" / "preset")
@@ -48,7 +50,7 @@ def run(setting):
         rounds=config.rounds,
     )
     codebook.save(setting.workdir / "codebook.npz")
-    return launch.write_json(
+    return workdir.write_json(
         path,
         {
             "seconds": time.perf_counter() - start,

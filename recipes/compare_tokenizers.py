@@ -32,6 +32,8 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
 from keras_nc.tokenizers import train_sentencepiece
 from recipes import launch
+from recipes import workdir
+from recipes.setting import at_most
 from recipes.train import train
 
 #: Codebooks from counts, by the arguments of `Codebook.build`.
@@ -118,7 +120,7 @@ def _tokenizer(setting, name, folder):
     """Make a tokenizer, or read what an earlier run made."""
     config = setting.config
     sizes = config.codebook, config.sentencepiece
-    text = launch.at_most(
+    text = at_most(
         setting.documents("train"), min(size.text_bytes for size in sizes)
     )
     codebook, model = folder / "codebook.npz", folder / "sentencepiece.model"
@@ -179,7 +181,7 @@ def _score_unseen(setting, tokenizer, folder):
     figures = [shards.bytes_per_token]
     for seed in range(_SEEDS.value):
         path = folder / f"seed{seed}"
-        result = launch.read_json(path / "unseen.json")
+        result = workdir.read_json(path / "unseen.json")
         if result is None:
             model = keras_hub.models.CausalLM.from_preset(str(path / "preset"))
             score = bits_per_byte(
@@ -189,7 +191,7 @@ def _score_unseen(setting, tokenizer, folder):
                 batch_size=training.batch_size,
                 progress=False,
             )
-            result = launch.write_json(
+            result = workdir.write_json(
                 path / "unseen.json", {"bits_per_byte": score}
             )
         figures.append(result["bits_per_byte"])

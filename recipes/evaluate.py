@@ -16,15 +16,16 @@ from keras_nc import evaluation
 from recipes import launch
 from recipes import report
 from recipes import tokenize_corpus
+from recipes import workdir
 
 
 def run(setting):
     """Evaluate, and write the report; return the figures."""
     path = setting.workdir / "evaluation.json"
-    result = launch.read_json(path)
+    result = workdir.read_json(path)
     if result is None:
         setting.need_one_process("evaluating")
-        result = launch.write_json(path, gather(setting))
+        result = workdir.write_json(path, gather(setting))
     report.write(setting, result)
     launch.say(f"The report is {setting.workdir / 'report.md'}")
     return result
@@ -32,8 +33,8 @@ def run(setting):
 
 def gather(setting):
     """All figures of the report, a dict."""
-    m1 = launch.need(setting.workdir / "m1" / "result.json", "train_m1")
-    codebook = launch.need(setting.workdir / "codebook.json", "build_codebook")
+    m1 = workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
+    codebook = workdir.need(setting.workdir / "codebook.json", "build_codebook")
     launch.say("Compressing the held-out text with gzip, xz, zstd and brotli")
     held_out = list(setting.documents("held_out"))
     rows = {}
@@ -42,8 +43,8 @@ def gather(setting):
         if row is not None:
             rows[tokens] = row
     if not rows:
-        launch.need(setting.workdir / "models" / "windows", "train_m2")
-    sentencepiece = launch.read_json(setting.workdir / "sentencepiece.json")
+        workdir.need(setting.workdir / "models" / "windows", "train_m2")
+    sentencepiece = workdir.read_json(setting.workdir / "sentencepiece.json")
     return {
         "m1": {key: m1[key] for key in ("bits_per_byte", "seconds", "bytes")},
         "compressors": evaluation.compressors_bits_per_byte(held_out),
@@ -63,7 +64,7 @@ def gather(setting):
 def evaluate_tokens(setting, tokens):
     """Figures of one tokenizer and its model; `None` if it has none."""
     folder = setting.workdir / "models" / tokens
-    trained = launch.read_json(folder / "result.json")
+    trained = workdir.read_json(folder / "result.json")
     if trained is None:
         return None
     shards = tokenize_corpus.open_shards(setting, tokens)

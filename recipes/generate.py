@@ -11,6 +11,7 @@ import keras_hub
 
 from recipes import launch
 from recipes import tokenize_corpus
+from recipes import workdir
 
 TOP_P = 0.9
 TEMPERATURE = 0.7
@@ -19,7 +20,7 @@ TEMPERATURE = 0.7
 def run(setting):
     """Generate, unless it is done; return the stage's figures."""
     path = setting.workdir / "generations.json"
-    result = launch.read_json(path)
+    result = workdir.read_json(path)
     if result is not None:
         return result
     setting.need_one_process("generating")
@@ -27,13 +28,13 @@ def run(setting):
     models = {}
     for tokens in tokenize_corpus.TOKENS:
         folder = setting.workdir / "models" / tokens
-        trained = launch.read_json(folder / "result.json")
+        trained = workdir.read_json(folder / "result.json")
         if trained is not None:
             launch.say(f"Generating with the model over {tokens}")
             models[tokens] = continue_texts(setting, folder, tokens, prompts)
     if not models:
-        launch.need(folder / "result.json", "train_m2")
-    return launch.write_json(
+        workdir.need(folder / "result.json", "train_m2")
+    return workdir.write_json(
         path,
         {
             "prompts": [text.decode(errors="replace") for text in prompts],

@@ -11,6 +11,7 @@ import keras_hub
 from keras_nc.evaluation import bits_per_byte
 from recipes import launch
 from recipes import tokenize_corpus
+from recipes import workdir
 
 
 def run(setting, tokens=None):
@@ -18,10 +19,10 @@ def run(setting, tokens=None):
     tokens = tokens or tokenize_corpus.TOKENS_FLAG.value
     folder = setting.workdir / "models" / tokens
     path = folder / "quantized.json"
-    result = launch.read_json(path)
+    result = workdir.read_json(path)
     if result is not None:
         return result
-    trained = launch.need(folder / "result.json", "train_m2")
+    trained = workdir.need(folder / "result.json", "train_m2")
     training = trained["training"]
     held_out = tokenize_corpus.open_shards(setting, tokens)["held_out"]
     model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
@@ -46,7 +47,7 @@ def run(setting, tokens=None):
         f"{before:.4f} bits/byte, in int8 {score:.4f} ({score - before:+.4f}); "
         f"weights {result['bytes']:,} bytes, in int8 {result['bytes_int8']:,}"
     )
-    return launch.write_json(path, result)
+    return workdir.write_json(path, result)
 
 
 def weight_bytes(preset):

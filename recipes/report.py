@@ -6,7 +6,7 @@ import keras_hub
 
 from keras_nc import evaluation
 from keras_nc.coding.atomic import atomic_file
-from recipes import launch
+from recipes import workdir
 
 NAMES = {"windows": "windows", "bytes": "bytes", "sentencepiece": "pieces"}
 PARAGRAPH_BYTES = 400
@@ -17,13 +17,13 @@ def write(setting, result):
     """Write `report.md` and `figures/`.
 
     Args:
-        setting: A `launch.Setting`.
+        setting: A `Setting`.
         result: What `evaluate.gather` returned.
     """
     figures = setting.workdir / "figures"
     figures.mkdir(exist_ok=True)
     histories = {
-        tokens: launch.read_json(
+        tokens: workdir.read_json(
             setting.workdir / "models" / tokens / "result.json"
         )["history"]
         for tokens in result["models"]
@@ -254,7 +254,7 @@ def seconds_section(result):
 
 def generation_section(setting):
     """What the models write, and how fast."""
-    generated = launch.read_json(setting.workdir / "generations.json")
+    generated = workdir.read_json(setting.workdir / "generations.json")
     if generated is None:
         return "## Text\n\nNothing was generated: run `recipes.generate`."
     models = generated["models"]

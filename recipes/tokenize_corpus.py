@@ -18,6 +18,8 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
 from keras_nc.tokenizers import train_sentencepiece
 from recipes import launch
+from recipes import workdir
+from recipes.setting import at_most
 
 TOKENS = ("windows", "bytes", "sentencepiece")
 SPLITS = ("train", "held_out", "probe")
@@ -30,7 +32,7 @@ def get_tokenizer(setting, tokens):
     """The tokenizer that the workdir holds; SentencePiece is trained first.
 
     Args:
-        setting: A `launch.Setting`.
+        setting: A `Setting`.
         tokens: str. One of `TOKENS`.
 
     Returns:
@@ -39,7 +41,7 @@ def get_tokenizer(setting, tokens):
     if tokens == "bytes":
         return ByteTokenizer()
     if tokens == "windows":
-        launch.need(setting.workdir / "codebook.json", "build_codebook")
+        workdir.need(setting.workdir / "codebook.json", "build_codebook")
         codebook = Codebook.load(setting.workdir / "codebook.npz")
         return EqualInfoTokenizer(codebook, setting.config.codebook.token_bits)
     path = setting.workdir / "sentencepiece.model"
@@ -48,11 +50,11 @@ def get_tokenizer(setting, tokens):
         launch.say(f"Training SentencePiece, {config.vocabulary_size:,} pieces")
         start = time.perf_counter()
         trained = train_sentencepiece(
-            launch.at_most(setting.documents("train"), config.text_bytes),
+            at_most(setting.documents("train"), config.text_bytes),
             config.vocabulary_size,
             config.model_type,
         )
-        launch.write_json(
+        workdir.write_json(
             setting.workdir / "sentencepiece.json",
             {"seconds": time.perf_counter() - start},
         )
@@ -64,7 +66,7 @@ def get_tokenizer(setting, tokens):
 def open_shards(setting, tokens):
     """The shards of a tokenizer, a dict by split."""
     folder = setting.workdir / "tokens" / tokens
-    launch.need(folder / "result.json", "tokenize_corpus")
+    workdir.need(folder / "result.json", "tokenize_corpus")
     return {split: TokenShards(folder / split) for split in SPLITS}
 
 
@@ -72,7 +74,7 @@ def run(setting, tokens=None):
     """Write the shards, unless they are there; return the stage's figures."""
     tokens = tokens or TOKENS_FLAG.value
     folder = setting.workdir / "tokens" / tokens
-    result = launch.read_json(folder / "result.json")
+    result = workdir.read_json(folder / "result.json")
     if result is not None:
         return result
     setting.need_one_process("tokenizing")
@@ -90,7 +92,7 @@ def run(setting, tokens=None):
     start = time.perf_counter()
     tokenizer.encode_batch(text)
     encode_seconds = time.perf_counter() - start
-    return launch.write_json(
+    return workdir.write_json(
         folder / "result.json",
         {
             "seconds": seconds,

@@ -13,6 +13,7 @@ from keras_nc.training import get_optimizer
 from keras_nc.training import one_writer
 from keras_nc.training import resumable_fit
 from recipes import launch
+from recipes import workdir
 
 _KEEP = flags.DEFINE_integer("keep", 2, "Training states to keep.")
 _RESTART = flags.DEFINE_boolean(
@@ -35,7 +36,7 @@ def train(setting, folder, make_model, training, shards, label):
     """Train a model, score it on all held-out text, save it as a preset.
 
     Args:
-        setting: A `launch.Setting`.
+        setting: A `Setting`.
         folder: Where the run goes: `preset/`, `metrics.csv`, `result.json`.
         make_model: A function that creates the model.
         training: A `configs.Training`.
@@ -45,7 +46,7 @@ def train(setting, folder, make_model, training, shards, label):
     Returns:
         The stage's figures, a dict.
     """
-    result = launch.read_json(folder / "result.json")
+    result = workdir.read_json(folder / "result.json")
     if result is not None:
         return result
     distribution = get_distribution(setting.strategy, setting.model_shards)
@@ -112,5 +113,5 @@ def _train(folder, make_model, training, shards, label):
         if writes:
             model.save_to_preset(folder / "preset")
             launch.say(f"{label}: {score:.3f} bits/byte of held-out text")
-            launch.write_json(folder / "result.json", result)
+            workdir.write_json(folder / "result.json", result)
     return result

@@ -17,6 +17,7 @@ SCRIPTS = pathlib.Path(sys.executable).parent
 #: Flags that make recipes small; one that is not here takes a configuration.
 SMALL = {
     "show_collision": {},
+    "time_training": {"config": "smoke", "steps": "2"},
     "draw_windows": {"window_bits": "10", "max_bytes": "1000000"},
     "compare_tokenizers": {
         "config": "smoke",
@@ -25,6 +26,8 @@ SMALL = {
     },
 }
 SMOKE = {"config": "smoke"}
+#: Recipes that read and write no files: a page repeats what another one shows.
+WITHOUT_FILES = ("recipes.show_collision",)
 #: What stands for the reader's own files.
 GIVEN = {
     "data": "sample/*.txt",

@@ -1,13 +1,12 @@
-"""Text that is everywhere, codebooks and small models for all tests."""
+"""Text that is everywhere, codebooks and small models for all tests.
+
+Nothing heavy is imported at the top: the process that only hands out tests
+reads this file, too, and all others would wait for it.
+"""
 
 import pydoc_data.topics
 
-import keras
 import pytest
-
-import keras_nc
-from keras_nc.coding import Codebook
-from keras_nc.entropy_models import NGramModel
 
 SMALL = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
 
@@ -31,6 +30,9 @@ def text():
 @pytest.fixture(scope="session")
 def codebooks(text):
     """Codebooks by window bits, one of each kind."""
+    from keras_nc.coding import Codebook
+    from keras_nc.entropy_models import NGramModel
+
     model = NGramModel.from_text(text)
     pruned = dict(allocation="tunstall", parse="aligned", prune=True)
     return {
@@ -42,12 +44,15 @@ def codebooks(text):
 @pytest.fixture
 def seeded():
     """The same initial weights and samples in every run."""
+    import keras
+
     keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
 def make_m1():
     """A function that makes a small M1."""
+    import keras_nc
 
     def make(sequence_length=32, **kwargs):
         return keras_nc.models.ByteCausalLM(
@@ -63,6 +68,7 @@ def make_m1():
 @pytest.fixture(scope="session")
 def make_m2():
     """A function that makes a small M2 over a tokenizer."""
+    import keras_nc
 
     def make(tokenizer, sequence_length=32, **kwargs):
         return keras_nc.models.CompressedCausalLM(

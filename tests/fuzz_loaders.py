@@ -3,9 +3,10 @@
     pip install atheris
     python -m tests.fuzz_loaders codebook_files -max_total_time=60
 
-The first argument is a test of `tests.test_loaders` without its `test_`; the
-others are libFuzzer's (`-help=1`), such as a folder that keeps inputs. Atheris
-(Linux, x86-64) guides Hypothesis by the branches of keras_nc that inputs take.
+The first argument is a test of `tests.test_loaders` or `tests.test_any_ids`
+without its `test_`; the others are libFuzzer's (`-help=1`), such as a folder
+that keeps inputs. Atheris (Linux, x86-64) guides Hypothesis by the branches of
+keras_nc that inputs take.
 """
 
 import sys
@@ -15,14 +16,16 @@ import atheris
 with atheris.instrument_imports(include=["keras_nc"]):
     import keras_nc  # noqa: F401
 
+from tests import test_any_ids
 from tests import test_loaders
 
 
 def main():
     """Fuzz until libFuzzer's limits are reached or something fails."""
     targets = {
-        name.removeprefix("test_"): getattr(test_loaders, name)
-        for name in dir(test_loaders)
+        name.removeprefix("test_"): value
+        for module in (test_loaders, test_any_ids)
+        for name, value in vars(module).items()
         if name.startswith("test_")
     }
     if len(sys.argv) < 2 or sys.argv[1] not in targets:

@@ -4,15 +4,16 @@
 
 A page is `{"folder": str, "steps": [...]}`. A step is `{"python": source,
 "file": str, "line": int}` or `{"command": [...], "environment": {...}}`.
-Python steps of a page share a namespace; importing Keras once for all pages is
-what makes this quick. The result of a page is `{"outputs": [...], "error":
-str}`. The output of a step is a list of `[line, text]`: of each statement that
-printed, its last line and what it printed; of a command, line 0 and its
-standard output.
+Python steps of a page share a namespace; a command runs in a process of its
+own. Importing Keras once for all is what makes this quick. The result of a
+page is `{"outputs": [...], "error": str}`. The output of a step is a list of
+`[line, text]`: of each statement that printed, its last line and what it
+printed; of a command, line 0 and its standard output.
 """
 
 import ast
 import contextlib
+import functools
 import io
 import json
 import os
@@ -20,6 +21,9 @@ import pathlib
 import subprocess
 import sys
 import traceback
+
+from tests import commands
+from tests import processes
 
 
 def run_python(source, file, line, namespace):
@@ -38,13 +42,32 @@ def run_python(source, file, line, namespace):
 
 
 def run_command(command, environment):
-    """Run a command; its failure is an error of the page."""
-    result = subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
+    """Run a command; its failure is an error of the page.
+
+    One without files that several pages show runs once.
+    """
+    if set(command) & set(commands.WITHOUT_FILES):
+        return run_once(tuple(command), tuple(environment.items()))
+    return run_anew(command, environment)
+
+
+@functools.cache
+def run_once(command, environment):
+    """Run a command that pages may share."""
+    return run_anew(list(command), dict(environment))
+
+
+def run_anew(command, environment):
+    """Run a command in a process of its own."""
+    if command[0] == sys.executable:
+        result = processes.run(command[1:], environment=environment)
+    else:
+        result = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
     if result.returncode:
         raise RuntimeError(
             f"{command} ended with exit code {result.returncode}:\n"

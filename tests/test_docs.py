@@ -15,6 +15,7 @@ import yaml
 import keras_nc
 from tests import commands
 from tests import pages
+from tests import processes
 
 ROOT = commands.ROOT
 PAGES = [
@@ -50,7 +51,7 @@ def plan_page(path, folder):
 
 
 def run_pages(paths, folder):
-    """Run pages in one fresh process; give a dict of results."""
+    """Run pages in one process; give a dict of results."""
     given, owners = [], {}
     for number, path in enumerate(paths):
         own = folder / f"page{number}"
@@ -65,12 +66,10 @@ def run_pages(paths, folder):
         given.append({"folder": str(own), "steps": steps})
     files = folder / "pages.json", folder / "results.json"
     files[0].write_text(json.dumps(given))
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.page_runner", *files],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
+    result = processes.run(
+        ["-m", "tests.page_runner", *files],
+        folder,
+        {"PYTHONPATH": str(ROOT)},
         timeout=1800,
     )
     assert result.returncode == 0, result.stderr[-4000:]

@@ -1,14 +1,11 @@
-"""Whatever a file or a row of ids holds: a right result or one clear error.
+"""Whatever a file holds: a right result or one clear error.
 
 Each test is a target of `tests.fuzz_loaders`, too, so none takes a fixture.
 """
 
 import contextlib
-import functools
 import io
 import json
-import pathlib
-import tempfile
 
 import numpy as np
 from hypothesis import given
@@ -24,119 +21,24 @@ from keras_nc.coding import _prefix_cache_file
 from keras_nc.data import TokenShards
 from keras_nc.data import shard_format
 from keras_nc.data import write_shards
-from keras_nc.entropy_models import NGramModel
-from keras_nc.entropy_models import UnigramModel
-from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
-from keras_nc.tokenizers import GZipTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
 from keras_nc.tokenizers.model_assets import ModelAsset
-
-TEXT = b"A rose is a rose is a rose, is it not? It is: a rose's rose. " * 8
-PARSES = ("greedy", "aligned", "flexible", "likely", "likely_aligned")
-
-
-def array_of(dtype, shape, data):
-    """An array that repeats a few bytes."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    data = np.resize(np.frombuffer(data, np.uint8), size)
-    return data.view(dtype).reshape(shape) if size else np.zeros(shape, dtype)
-
-
-DTYPES = ("|u1", "<u2", ">u2", "<u4", "<i4", "<i8", "<f4", "|b1", "|S2", "<c8")
-#: What stands in for a field: of another type, shape or value.
-ARRAYS = st.builds(
-    array_of,
-    st.sampled_from(
-        ["|u1", "<u2", ">u2", "<u4", "<i4", "<i8", "<f4", "|b1", "|S2", "<c8"]
-    ),
-    st.lists(st.sampled_from((0, 1, 2, 3, 256, 512)), max_size=2),
-    st.binary(min_size=1, max_size=16),
-)
-VALUES = st.one_of(
-    ARRAYS,
-    st.integers(-3, 70_000).map(np.int64),
-    st.text(max_size=9).map(np.str_),
-    st.sampled_from((*PARSES, "arithmetic", "tunstall")).map(np.str_),
-)
-#: Numbers that are added at places of an array, modulo its type.
-CHANGES = st.lists(
-    st.tuples(st.integers(0, 10**4), st.integers(1, 255)), max_size=4
-)
-#: Places of a file, and bytes to be there.
-OVERWRITTEN = st.lists(
-    st.tuples(st.integers(0, 10**5), st.binary(max_size=9)), max_size=3
-)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=5,
-)
-
-
-@functools.cache
-def counts():
-    return NGramModel.from_text(TEXT, order=3)
-
-
-@functools.cache
-def codebook(parse="greedy"):
-    return Codebook.build(
-        counts(), TEXT, window_bits=9, allocation="tunstall", parse=parse
-    )
-
-
-@functools.cache
-def prefix_cache():
-    return PrefixCache.build(
-        stepper_for(counts(), 1, 64), TEXT, window_bits=24, max_prefixes=20
-    )
-
-
-@functools.cache
-def folder():
-    return pathlib.Path(tempfile.mkdtemp(prefix="keras_nc-"))
-
-
-def archive(fields):
-    data = io.BytesIO()
-    np.savez(data, **fields)
-    return data.getvalue()
-
-
-def overwrite(data, pieces):
-    data = bytearray(data)
-    for at, piece in pieces:
-        at %= len(data)
-        data[at : at + len(piece)] = piece
-    return bytes(data)
-
-
-def change(fields, name, value, changes):
-    """One field another, or with other numbers in it; `None`: none."""
-    fields = dict(fields)
-    if value is not None:
-        fields[name] = value
-    array = np.array(fields[name])
-    if array.dtype.kind in "iu" and array.size:
-        for at, by in changes:
-            array.flat[at % array.size] += np.array(by).astype(array.dtype)
-        fields[name] = array
-    return fields
-
-
-@contextlib.contextmanager
-def refusal(*words):
-    """A ValueError is right if it tells what was received and what to do."""
-    try:
-        yield
-    except ValueError as error:
-        assert "Received" in str(error), error
-        assert all(word in str(error) for word in words), error
+from tests.damage import CHANGES
+from tests.damage import JSON
+from tests.damage import OVERWRITTEN
+from tests.damage import PARSES
+from tests.damage import TEXT
+from tests.damage import VALUES
+from tests.damage import archive
+from tests.damage import change
+from tests.damage import codebook
+from tests.damage import counts
+from tests.damage import folder
+from tests.damage import overwrite
+from tests.damage import prefix_cache
+from tests.damage import refusal
 
 
 @settings(deadline=None)  # the first one compiles kernels
@@ -250,52 +152,6 @@ def test_containers(blocks, pieces, size):
 def test_containers_of_any_bytes(data):
     with refusal():
         list(ContainerReader(io.BytesIO(data)).blocks())
-
-
-@functools.cache
-def tokenizers():
-    made = [EqualInfoTokenizer(codebook(parse)) for parse in PARSES]
-    made.append(EqualInfoTokenizer(codebook(), token_bits=3))
-    made += [GZipTokenizer(bits) for bits in (8, 16)]
-    made += [ArithmeticTokenizer(counts(), bits) for bits in (8, 16)]
-    made.append(ArithmeticTokenizer(UnigramModel.from_text(TEXT)))
-    for W, N in ((24, 8), (32, 16)):
-        made.append(LiveWindowTokenizer(counts(), window_bits=W, token_bits=N))
-    return made
-
-
-@settings(deadline=None)  # the first one compiles kernels
-@given(
-    st.integers(0, 12),
-    st.lists(st.integers(-2, 70_000)) | ARRAYS,
-    st.booleans(),
-)
-def test_any_ids(which, ids, skip_special):
-    tokenizer = tokenizers()[which]
-    try:
-        text = tokenizer.detokenize(ids, skip_special=skip_special)
-    except (ValueError, TypeError) as error:
-        assert "Received" in str(error), error
-    else:  # then they are what tokenizing gives, or another cut of the text
-        texts = text if isinstance(text, list) else [text]
-        for one in texts:
-            assert tokenizer.detokenize(tokenizer(one)) == one
-
-
-@settings(deadline=None)  # the first one compiles kernels
-@given(
-    st.integers(0, 12),
-    st.binary(max_size=80),
-    st.lists(st.tuples(st.integers(0, 200), st.integers(3, 600)), max_size=3),
-)
-def test_changed_ids(which, text, changes):
-    tokenizer = tokenizers()[which]
-    ids = np.array(tokenizer(text))
-    for at, value in changes:
-        if ids.size:
-            ids[at % ids.size] = value % tokenizer.vocabulary_size()
-    with refusal():
-        tokenizer.detokenize(ids)
 
 
 @settings(deadline=None)  # the first one compiles kernels

@@ -1,19 +1,14 @@
 """Byte-level BPE of the `tokenizers` library as a baseline."""
 
-import hashlib
 import itertools
 import json
-import os
 import re
 
 import keras
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
-from keras_nc.coding.atomic import atomic_file
-from keras_nc.tokenizers.scheme import Scheme
-from keras_nc.tokenizers.scheme import TokenLayout
-from keras_nc.tokenizers.scheme import ids_of_bytes
+from keras_nc.tokenizers.piece_scheme import PieceScheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
 
@@ -36,7 +31,7 @@ BYTE_OF_CHARACTER = {c: byte for byte, c in enumerate(_byte_characters())}
 
 
 @register_scheme
-class BPEScheme(Scheme):
+class BPEScheme(PieceScheme):
     """Merges of pairs of bytes; any bytes are encoded and come back.
 
     Invalid UTF-8, which the library does not take, goes into single bytes.
@@ -54,19 +49,20 @@ class BPEScheme(Scheme):
 
     name = "bpe"
     file_assets = ["bpe.json"]
+    content_name = "BPE model"
+    fingerprint_key = "model_fingerprint"
 
     def __init__(
         self, model=None, vocabulary_size=None, model_fingerprint=None
     ):
-        self._vocabulary_size = vocabulary_size
-        self._expected = model_fingerprint
-        self._model = None
-        if model is not None:
-            self._load(model)
+        content = None if model is None else model.encode()
+        super().__init__(content, vocabulary_size, model_fingerprint)
 
-    def _load(self, model):
+    def read(self, content):
+        """The library's vocabulary, behind the special ids."""
         import tokenizers
 
+        model = content.decode()
         try:
             config = json.loads(model)
             self._tokenizer = tokenizers.Tokenizer.from_str(model)
@@ -76,47 +72,23 @@ class BPEScheme(Scheme):
                 f"library. Received: {len(model)} characters that it refuses "
                 f"({error}). Make it with `train_bpe`."
             ) from error
-        self._pieces = _table(config)
+        pieces = _table(config)
         self._byte_ids = [0] * 256
-        for i, piece in enumerate(self._pieces):
+        for i, piece in enumerate(pieces):
             if len(piece) == 1:
                 self._byte_ids[piece[0]] = i
-        self._model = model
-        self._vocabulary_size = len(self._pieces)
+        return pieces
 
     @property
     def model(self):
         """The model's JSON; an error if it is not loaded yet."""
-        return self.require(self._model, "BPE model")
+        return self.content.decode()
 
     @property
     def tokenizer(self):
         """The library's own object; an error if it is not loaded yet."""
-        self.require(self._model, "BPE model")
+        self.require(self._content, self.content_name)
         return self._tokenizer
-
-    @property
-    def vocabulary_size(self):
-        """Number of pieces and special ids."""
-        return self._vocabulary_size
-
-    @property
-    def fingerprint(self):
-        """Hex digest of the model."""
-        return hashlib.sha256(self.model.encode()).hexdigest()
-
-    @property
-    def layout(self):
-        """Every id but the special ones is a code."""
-        lengths = self.require(self.token_lengths, "BPE model")
-        return TokenLayout.one_token(lengths > 0)
-
-    @property
-    def token_lengths(self):
-        """Bytes of every piece."""
-        if self._model is None:
-            return None
-        return np.array([len(piece) for piece in self._pieces], dtype="int32")
 
     def encode_batch(self, documents):
         """The library on valid text, single bytes for the rest."""
@@ -141,41 +113,6 @@ class BPEScheme(Scheme):
             rows.append(ids)
         ids = np.array(list(itertools.chain(*rows)), dtype="int32")
         return ids, np.cumsum([0, *map(len, rows)], dtype="int64")
-
-    def decode(self, ids, skip_special=False):
-        """A look-up per piece."""
-        lengths = self.require(self.token_lengths, "BPE model")
-        ids = ids_of_bytes(ids, lengths, skip_special)
-        return b"".join([self._pieces[i] for i in ids.tolist()])
-
-    def get_config(self):
-        """The vocabulary size and a fingerprint; the model is an asset."""
-        return {
-            "name": self.name,
-            "vocabulary_size": self._vocabulary_size,
-            "model_fingerprint": self._expected or self.fingerprint,
-        }
-
-    def save_assets(self, directory):
-        """Write the model."""
-        path = os.path.join(directory, self.file_assets[0])
-        with atomic_file(path) as file:
-            file.write(self.model.encode())
-
-    def load_assets(self, directory):
-        """Read the model and check that it is the expected one."""
-        path = os.path.join(directory, self.file_assets[0])
-        with open(path, "rb") as file:
-            content = file.read()
-        found = hashlib.sha256(content).hexdigest()
-        if self._expected not in (None, found):
-            raise ValueError(
-                f"{path} must be the model that the configuration names, with "
-                f"fingerprint {self._expected}. Received: a file with "
-                f"fingerprint {found}. Restore the file that was saved with "
-                "the configuration."
-            )
-        self._load(content.decode())
 
 
 def _table(config):

@@ -1,17 +1,12 @@
 """SentencePiece as a baseline that keeps every byte."""
 
-import hashlib
 import itertools
-import os
 import re
 
 import keras
 import numpy as np
 
-from keras_nc.coding.atomic import atomic_file
-from keras_nc.tokenizers.scheme import Scheme
-from keras_nc.tokenizers.scheme import TokenLayout
-from keras_nc.tokenizers.scheme import ids_of_bytes
+from keras_nc.tokenizers.piece_scheme import PieceScheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
 
@@ -23,7 +18,7 @@ LOST = re.compile(f"([\ud800-\udfff\x00{SPACE_MARK}]+)")
 
 
 @register_scheme
-class SentencePieceScheme(Scheme):
+class SentencePieceScheme(PieceScheme):
     """Pieces of a SentencePiece model, and bytes where it would lose some.
 
     SentencePiece takes Unicode text. What it cannot give back (invalid UTF-8,
@@ -45,31 +40,29 @@ class SentencePieceScheme(Scheme):
 
     name = "sentencepiece"
     file_assets = ["sentencepiece.model"]
+    content_name = "SentencePiece model"
+    fingerprint_key = "proto_fingerprint"
 
     def __init__(
         self, proto=None, vocabulary_size=None, proto_fingerprint=None
     ):
-        self._vocabulary_size = vocabulary_size
-        self._expected = proto_fingerprint
-        self._proto = None
-        if proto is not None:
-            self._load(proto)
+        super().__init__(proto, vocabulary_size, proto_fingerprint)
 
-    def _load(self, proto):
+    def read(self, content):
+        """The pieces of SentencePiece, whose special ids are ours."""
         import sentencepiece
 
         processor = sentencepiece.SentencePieceProcessor()
         try:
-            processor.LoadFromSerializedProto(proto)
+            processor.LoadFromSerializedProto(content)
         except RuntimeError as error:
             raise ValueError(
                 "`proto` must be a serialized SentencePiece model. Received: "
-                f"{len(proto)} bytes that SentencePiece refuses ({error})."
+                f"{len(content)} bytes that SentencePiece refuses ({error})."
             ) from error
         self._processor = processor
-        self._pieces, self._byte_ids = self._table(processor)
-        self._proto = proto
-        self._vocabulary_size = len(self._pieces)
+        pieces, self._byte_ids = self._table(processor)
+        return pieces
 
     @staticmethod
     def _table(processor):
@@ -110,41 +103,17 @@ class SentencePieceScheme(Scheme):
     @property
     def proto(self):
         """The serialized model; an error if it is not loaded yet."""
-        return self.require(self._proto, "SentencePiece model")
+        return self.content
 
     @property
     def processor(self):
         """The library's own object; an error if it is not loaded yet."""
-        self.require(self._proto, "SentencePiece model")
+        self.require(self._content, self.content_name)
         return self._processor
-
-    @property
-    def vocabulary_size(self):
-        """Number of pieces, special ids included."""
-        return self._vocabulary_size
-
-    @property
-    def fingerprint(self):
-        """Hex digest of the model."""
-        return hashlib.sha256(self.proto).hexdigest()
-
-    @property
-    def layout(self):
-        """Every piece that stands for bytes is a code."""
-        return TokenLayout.one_token(
-            self.require(self.token_lengths, "SentencePiece model") > 0
-        )
-
-    @property
-    def token_lengths(self):
-        """Bytes of every piece."""
-        if self._proto is None:
-            return None
-        return np.array([len(piece) for piece in self._pieces], dtype="int32")
 
     def encode_batch(self, documents):
         """SentencePiece on what it keeps, byte pieces for the rest."""
-        self.require(self._proto, "SentencePiece model")
+        self.require(self._content, self.content_name)
         encoded = [self._encode(document) for document in documents]
         ids = np.array(list(itertools.chain(*encoded)), dtype="int32")
         lengths = [len(row) for row in encoded]
@@ -161,41 +130,6 @@ class SentencePieceScheme(Scheme):
             elif piece:
                 ids.extend(self._processor.encode(piece))
         return ids
-
-    def decode(self, ids, skip_special=False):
-        """A look-up per piece."""
-        lengths = self.require(self.token_lengths, "SentencePiece model")
-        ids = ids_of_bytes(ids, lengths, skip_special)
-        return b"".join([self._pieces[i] for i in ids.tolist()])
-
-    def get_config(self):
-        """The vocabulary size and a fingerprint; the model is an asset."""
-        return {
-            "name": self.name,
-            "vocabulary_size": self._vocabulary_size,
-            "proto_fingerprint": self._expected or self.fingerprint,
-        }
-
-    def save_assets(self, directory):
-        """Write the model."""
-        path = os.path.join(directory, self.file_assets[0])
-        with atomic_file(path) as file:
-            file.write(self.proto)
-
-    def load_assets(self, directory):
-        """Read the model."""
-        path = os.path.join(directory, self.file_assets[0])
-        with open(path, "rb") as file:
-            proto = file.read()
-        found = hashlib.sha256(proto).hexdigest()
-        if self._expected not in (None, found):
-            raise ValueError(
-                f"{path} must be the model that the configuration names, with "
-                f"fingerprint {self._expected}. Received: a file with "
-                f"fingerprint {found}. Restore the file that was saved with "
-                "the configuration."
-            )
-        self._load(proto)
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")

@@ -12,6 +12,8 @@ _STATE = "state.json"
 _WEIGHTS = "step-{:09d}.weights.h5"
 #: Weights, and what a process left behind that was killed while it wrote.
 _OURS = ("step-*.weights.h5", f"{_STATE}.*.tmp")
+#: What a model costs, and not what it computes: a run may change it.
+_COSTS = ("gradient_checkpointing",)
 
 
 class Checkpoint:
@@ -29,7 +31,8 @@ class Checkpoint:
     Args:
         directory: Folder of the checkpoint, made if need be.
         run: dict of JSON values that define the run; a checkpoint of another
-            run is refused.
+            run is refused. Arguments that change only the memory that a model
+            takes, `gradient_checkpointing`, may differ or be missing.
         keep: int. States to keep, at least 1.
     """
 
@@ -68,7 +71,11 @@ class Checkpoint:
                 f"{path} is damaged: {error}. Delete {self.directory} and "
                 "train again."
             ) from error
-        differing = [k for k in self.run if run.get(k) != self.run[k]]
+        differing = [
+            key
+            for key, value in self.run.items()
+            if _without_costs(run.get(key)) != _without_costs(value)
+        ]
         if differing:
             key = differing[0]
             raise ValueError(
@@ -169,6 +176,13 @@ class Checkpoint:
                     with contextlib.suppress(FileNotFoundError):
                         path.unlink()
         return state
+
+
+def _without_costs(value):
+    """A value of a run without the arguments that may change."""
+    if not isinstance(value, dict):
+        return value
+    return {key: value[key] for key in value if key not in _COSTS}
 
 
 def _as_of(state, step):

@@ -1,23 +1,18 @@
 """The benchmarks as a user runs them, with little text."""
 
 import itertools
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from benchmarks import timing
+from tests import processes
 
 
 def run(name, *options, **environment):
-    result = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", "--quick", *options],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, **environment},
+    result = processes.run(
+        ["-m", f"benchmarks.{name}", "--quick", *options],
+        environment=environment,
     )
     assert result.returncode == 0, result.stderr[-4000:]
     return result.stdout
@@ -103,10 +98,8 @@ def test_windows_generate_more_bytes_than_bytes():
 
 
 def test_what_is_wrong_is_one_line():
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ratios", "--data", "no such file"],
-        capture_output=True,
-        text=True,
+    result = processes.run(
+        ["-m", "benchmarks.ratios", "--data", "no such file"]
     )
     assert result.returncode == 2
     said = [s for s in result.stderr.splitlines() if s.startswith("ratios:")]

@@ -23,7 +23,8 @@ def test_codebooks_and_presets_need_no_keras(folder, presets):
         main(["explain", "text", "--with", "book.npz"])
         heavy = "keras", "keras_hub", "tensorflow", "jax", "torch", "matplotlib"
         print([name for name in heavy if name in sys.modules])
-        """
+        """,
+        bare=True,
     )
     assert printed.splitlines()[-1] == "[]"
     assert folder.joinpath("back").read_bytes() == (
@@ -42,7 +43,8 @@ def test_shards_need_no_tensorflow(folder, monkeypatch):
         from keras_nc.cli import main
         main(["inspect", "shards"])
         print(os.environ.get("KERAS_BACKEND"), sys.modules.get("tensorflow"))
-        """
+        """,
+        bare=True,
     )
     backend, tensorflow = printed.splitlines()[-1].split(maxsplit=1)
     assert backend == "tensorflow" or tensorflow == "None"

@@ -1,7 +1,6 @@
 """The whole path: text, codebook, shards, M2, bits per byte, text."""
 
 import math
-import time
 
 import keras
 import numpy as np
@@ -20,16 +19,14 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 pytestmark = pytest.mark.usefixtures("seeded")
 
 SEQUENCE_LENGTH = 128
-BATCH_SIZE = 16
+BATCH_SIZE = 8
 STEPS = 80
-#: What a laptop's two cores may take, and CI's on a bad day.
-SECONDS = 120
 
 
 @pytest.fixture(scope="module")
 def documents():
     return {
-        "train": list(default_corpus("train", max_bytes=6_000_000)),
+        "train": list(default_corpus("train", max_bytes=1_000_000)),
         "validation": list(default_corpus("validation", max_bytes=100_000)),
     }
 
@@ -40,7 +37,7 @@ def tokenizer(documents):
     codebook = Codebook.build(
         NGramModel.from_text(train),
         train,
-        window_bits=12,
+        window_bits=10,
         allocation="tunstall",
         rounds=1,
     )
@@ -54,18 +51,6 @@ def shards(documents, tokenizer, tmp_path_factory):
         split: write_shards(texts, tokenizer, folder / split, progress=False)
         for split, texts in documents.items()
     }
-
-
-class StopAfter(keras.callbacks.Callback):
-    """Stop training when the time is up."""
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.deadline = time.monotonic() + seconds
-
-    def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() > self.deadline:
-            self.model.stop_training = True
 
 
 def unigram_bits_per_byte(train, validation, vocabulary_size):
@@ -85,23 +70,19 @@ def test_a_tiny_m2_learns(shards, tokenizer, capsys):
             vocabulary_size,
             num_layers=2,
             num_heads=4,
-            hidden_dim=128,
-            intermediate_dim=384,
+            hidden_dim=64,
+            intermediate_dim=192,
         ),
         CompressedCausalLMPreprocessor(tokenizer, SEQUENCE_LENGTH),
     )
     schedule = keras.optimizers.schedules.CosineDecay(
-        1e-4, STEPS, warmup_target=3e-3, warmup_steps=STEPS // 10
+        1e-4, STEPS, warmup_target=0.01, warmup_steps=STEPS // 10
     )
     causal_lm.compile(keras.optimizers.AdamW(schedule), sampler="greedy")
-    start = time.monotonic()
     causal_lm.fit(
         PackedSequences(train, SEQUENCE_LENGTH, BATCH_SIZE, steps=STEPS),
-        callbacks=[StopAfter(SECONDS)],
         verbose=0,
     )
-    seconds = time.monotonic() - start
-    steps = int(causal_lm.optimizer.iterations)
     held_out = PackedSequences(
         validation, SEQUENCE_LENGTH, BATCH_SIZE, shuffle=False
     )
@@ -118,11 +99,11 @@ def test_a_tiny_m2_learns(shards, tokenizer, capsys):
     unigram = unigram_bits_per_byte(train, validation, vocabulary_size)
     with capsys.disabled():
         print(
-            f"\n{keras.backend.backend()}: {steps} steps in {seconds:.0f} s, "
-            f"{1 / ratio:.3f} bytes/token; bits/byte: M2 {found:.3f}, "
-            f"unigram {unigram:.3f}, uniform {uniform:.3f}"
+            f"\n{keras.backend.backend()}: {1 / ratio:.3f} bytes/token; "
+            f"bits/byte: M2 {found:.3f}, unigram {unigram:.3f}, "
+            f"uniform {uniform:.3f}"
         )
-    assert found < unigram - 0.25 < uniform - 0.25
+    assert found < unigram - 0.4 < uniform - 0.4
 
     prompt = "Returns the "
     assert causal_lm.generate(prompt, max_length=24).startswith(prompt)

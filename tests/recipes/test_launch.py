@@ -15,6 +15,8 @@ from recipes import launch
 from recipes import tokenize_corpus
 from recipes import train_m1
 from recipes import train_m2
+from recipes import workdir
+from recipes.setting import Setting
 
 TEXTS = [f"Text number {i}, of no great interest. ".encode() for i in range(99)]
 
@@ -146,12 +148,12 @@ def test_processes_that_lack_a_number(command, tmp_path):
 def test_several_processes_only_train(tmp_path, data):
     config = configs.CONFIGS["smoke"]
     texts = (str(data / "*.txt"),)
-    one = launch.Setting("smoke", config, tmp_path / "new", texts)
+    one = Setting("smoke", config, tmp_path / "new", texts)
     several = dataclasses.replace(one, alone=False)
     with pytest.raises(ValueError, match="without --coordinator"):
-        launch.claim_workdir(several)
-    launch.claim_workdir(one)
-    launch.claim_workdir(several)
+        workdir.claim_workdir(several)
+    workdir.claim_workdir(one)
+    workdir.claim_workdir(several)
     with pytest.raises(ValueError, match="tokenizing is for one"):
         train_m1.run(several)
 
@@ -190,7 +192,7 @@ def test_an_unsupported_backend():
 
 def test_held_out_text_is_no_training_text(data):
     config = configs.CONFIGS["smoke"]
-    setting = launch.Setting("smoke", config, None, data=(str(data / "*.txt"),))
+    setting = Setting("smoke", config, None, data=(str(data / "*.txt"),))
     train = set(setting.documents("train"))
     held_out = set(setting.documents("held_out"))
     assert held_out and not train & held_out
@@ -200,7 +202,7 @@ def test_held_out_text_is_no_training_text(data):
 
 def test_held_out_files_are_used(data, tmp_path):
     (tmp_path / "other.txt").write_bytes(b"held out")
-    setting = launch.Setting(
+    setting = Setting(
         "smoke",
         configs.CONFIGS["smoke"],
         None,

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,25 +12,22 @@ import numpy as np
 import pytest
 
 import keras_nc
-from recipes import launch
 from recipes import quantize
 from recipes.configs import CONFIGS
+from recipes.setting import Setting
+from tests import processes
 from tests.scripts import run_script
 
 SPLITS = ("train", "held_out", "probe")
 
 
+def arguments(recipe, workdir):
+    flags = "--config", "smoke", "--workdir", str(workdir)
+    return ["-m", f"recipes.{recipe}", *flags]
+
+
 def start(recipe, workdir):
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", f"recipes.{recipe}"),
-            *("--config", "smoke", "--workdir", str(workdir)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return processes.start(arguments(recipe, workdir))
 
 
 def finish(process):
@@ -43,7 +39,12 @@ def finish(process):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart") / "smoke"
-    finish(start("quickstart", workdir))
+    # As users start it; what follows need not import everything once more.
+    command = [sys.executable, *arguments("quickstart", workdir)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
     return workdir
 
 
@@ -114,7 +115,7 @@ def test_m2_is_a_preset_that_a_new_process_loads(workdir):
 
 
 def test_m2_in_int8_costs_little(workdir):
-    setting = launch.Setting("smoke", CONFIGS["smoke"], workdir)
+    setting = Setting("smoke", CONFIGS["smoke"], workdir)
     result = quantize.run(setting, "windows")
     assert result["bits_per_byte_int8"] == pytest.approx(
         result["bits_per_byte"], abs=0.05

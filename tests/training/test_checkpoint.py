@@ -142,6 +142,20 @@ def test_going_back_in_vain_goes_back_further(model, tmp_path):
     assert state["restarts"][-1]["step"] == 9
 
 
+@pytest.mark.parametrize(
+    "before", [{}, {"gradient_checkpointing": False}], ids=str
+)
+def test_memory_may_be_saved_later(model, tmp_path, before):
+    """Also in runs that began before there was the argument."""
+    run = {**RUN, "model": {"num_layers": 1, **before}}
+    save(Checkpoint(tmp_path, run), model, Checkpoint(tmp_path, run).read(), 3)
+    now = {**RUN, "model": {"num_layers": 1, "gradient_checkpointing": True}}
+    assert restored(Checkpoint(tmp_path, now), model)["step"] == 3
+    now["model"]["num_layers"] = 2
+    with pytest.raises(ValueError, match="another run"):
+        Checkpoint(tmp_path, now).read()
+
+
 def test_fewer_states_are_kept_when_asked(model, tmp_path):
     saved(tmp_path, model, [3, 6, 9], keep=3)
     state = Checkpoint(tmp_path, RUN, keep=1).read()

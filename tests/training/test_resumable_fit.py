@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -39,11 +40,15 @@ def uninterrupted(shards, probe, tmp_path_factory):
     return folder, model, history
 
 
-def make_model(learning_rate=0.01, z_loss=1e-4):
+def make_model(learning_rate=0.01, z_loss=1e-4, **kwargs):
     keras.utils.set_random_seed(1)
     model = ByteCausalLM(
         ByteBackbone(
-            num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32
+            num_layers=1,
+            num_heads=2,
+            hidden_dim=16,
+            intermediate_dim=32,
+            **kwargs,
         )
     )
     model.compile(
@@ -190,3 +195,20 @@ def test_a_lost_loss_is_not_kept(shards, tmp_path):
     assert not (tmp_path / "metrics.csv").exists() or "nan" not in (
         (tmp_path / "metrics.csv").read_text()
     )
+
+
+def test_a_run_goes_on_with_gradient_checkpointing(
+    uninterrupted, shards, tmp_path
+):
+    """As after running out of memory, here behind step 9."""
+    folder, _, history = uninterrupted
+    shutil.copytree(folder / "checkpoint", tmp_path / "checkpoint")
+    path = tmp_path / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    state.update(step=9, kept=[9], history=state["history"][:3])
+    path.write_text(json.dumps(state))
+    model = make_model(gradient_checkpointing=True)
+    got = resumable_fit(model, shards, tmp_path, **SETTINGS)
+    assert [row["step"] for row in got] == [3, 6, 9, 12]
+    for key in ("loss", "bits_per_byte"):
+        assert got[-1][key] == pytest.approx(history[-1][key], abs=1e-5)
