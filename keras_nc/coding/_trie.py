@@ -39,16 +39,11 @@ class Trie:
         dtype = np.uint16 if len(lengths) <= 1 << 16 else np.int32
         self._id_of_slot = id_of_slot.astype(dtype)
         self._closed = states == np.count_nonzero(lengths)
-        # Windows in words of 8 bytes, first byte lowest, for decoding.
-        n_words = np.maximum(-(-lengths.astype(np.int64) // 8), 1)
-        firsts = window_starts(n_words)
-        padded = np.zeros(8 * int(n_words.sum()), np.uint8)
-        places = np.repeat(8 * firsts - starts, lengths)
-        padded[places + np.arange(content.size)] = content
-        words = padded.view("<u8").astype(np.uint64)
-        self._heads = words[firsts]
-        self._tails = ((firsts + 1) << 8 | lengths).astype(np.uint32)
-        self._words = words
+        # For decoding: all windows in a row, with room to read whole blocks,
+        # and where each begins. 2^16 windows of 255 bytes fit 24 bits.
+        room = np.zeros(_trie_kernels.BLOCK, np.uint8)
+        self._content = np.concatenate([content, room])
+        self._places = (starts << 8 | lengths).astype(np.uint32)
 
     def encode(self, text, offsets):
         """Encode each document; give ids and their offsets."""
@@ -105,15 +100,11 @@ class Trie:
         size = min(ids.size, _CHUNK) * int(self._lengths.max())
         # A scratch that stays in the cache; BytesIO hands over its buffer
         # without another copy.
-        scratch = np.empty(size + 8, np.uint8)
+        scratch = np.empty(size + self._kernels.BLOCK, np.uint8)
         text = io.BytesIO()
         for i in range(0, ids.size, _CHUNK):
             n = self._kernels.decode(
-                self._heads,
-                self._tails,
-                self._words,
-                ids[i : i + _CHUNK],
-                scratch,
+                self._content, self._places, ids[i : i + _CHUNK], scratch
             )
             if n < 0:
                 return None, i - 1 - n
