@@ -73,27 +73,24 @@ class Trie:
 
     def _kernel_for(self, text, offsets):
         """Give the kernel of the parse, and the tables that it needs."""
+        from keras_nc.coding import _flexible_kernels
+        from keras_nc.coding import _lane_kernels
         from keras_nc.coding import _likely_kernels
-        from keras_nc.coding import _parse_kernels
         from keras_nc.coding import _word_boundaries as words
 
         if self._parse == "flexible":
-            return (_parse_kernels.encode_flexible,)
-        if self._parse == "greedy":
-            if self._closed:
-                return (
-                    _parse_kernels.encode_closed,
-                    self._extends,
-                    self._lengths,
-                )
-            return _parse_kernels.encode_greedy, self._extends
-        if self._parse == "likely":
-            marks = np.zeros(0, np.uint8)
+            return (_flexible_kernels.encode_flexible,)
+        aligned = "aligned" in self._parse
+        if aligned:
+            marks = words.mark_boundaries(text, offsets)
+        elif self._parse == "greedy" and not self._closed:
+            marks = np.zeros(text.size, np.uint8)
         else:
-            marks = words.mark_boundaries(text, offsets, words.CLASSES)
-        if self._parse == "aligned":
-            return _parse_kernels.encode_aligned, marks
-        return _likely_kernels.encode_likely, self._costs, marks
+            marks = np.zeros(0, np.uint8)
+        if self._parse.startswith("likely"):
+            return _likely_kernels.encode_likely, self._costs, marks
+        encode = _lane_kernels.encode_longest
+        return encode, self._extends, self._lengths, aligned, marks
 
     def decode(self, ids):
         """Give the bytes, or the first position whose id has no window."""

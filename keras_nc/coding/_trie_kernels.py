@@ -179,6 +179,16 @@ def _place(children, first, grouped, label):
 
 
 @jit
+def step(cells, cell, byte):
+    """Give the slot of a state's child, and its cell, 0 if there is none."""
+    u = np.uint64(cell >> np.uint32(BASE_SHIFT)) + np.uint64(byte)
+    child = cells[u]
+    if np.uint64(child & np.uint32(NO_BYTE)) != np.uint64(byte):
+        child = np.uint32(0)
+    return u, child
+
+
+@jit
 def decode(content, places, ids, text):
     """Write the bytes of ids; the text has a block of room at its end.
 
