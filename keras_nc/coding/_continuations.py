@@ -9,7 +9,7 @@ def find_continuations(codebook, array):
 
     settled = array.size - codebook.remainder_length(array)
     offsets = np.array([0, array.size], np.int64)
-    marks = words.mark_boundaries(array, offsets, words.CLASSES)[settled:]
+    marks = words.mark_boundaries(array, offsets)[settled:]
     remainder = array[settled:].tobytes()
     found = [(0, 0, [])] * len(remainder)
     reached = {0}

@@ -39,16 +39,11 @@ class Trie:
         dtype = np.uint16 if len(lengths) <= 1 << 16 else np.int32
         self._id_of_slot = id_of_slot.astype(dtype)
         self._closed = states == np.count_nonzero(lengths)
-        # Windows in words of 8 bytes, first byte lowest, for decoding.
-        n_words = np.maximum(-(-lengths.astype(np.int64) // 8), 1)
-        firsts = window_starts(n_words)
-        padded = np.zeros(8 * int(n_words.sum()), np.uint8)
-        places = np.repeat(8 * firsts - starts, lengths)
-        padded[places + np.arange(content.size)] = content
-        words = padded.view("<u8").astype(np.uint64)
-        self._heads = words[firsts]
-        self._tails = ((firsts + 1) << 8 | lengths).astype(np.uint32)
-        self._words = words
+        # For decoding: all windows in a row, with room to read whole blocks,
+        # and where each begins. 2^16 windows of 255 bytes fit 24 bits.
+        room = np.zeros(_trie_kernels.BLOCK, np.uint8)
+        self._content = np.concatenate([content, room])
+        self._places = (starts << 8 | lengths).astype(np.uint32)
 
     def encode(self, text, offsets):
         """Encode each document; give ids and their offsets."""
@@ -78,42 +73,35 @@ class Trie:
 
     def _kernel_for(self, text, offsets):
         """Give the kernel of the parse, and the tables that it needs."""
+        from keras_nc.coding import _flexible_kernels
+        from keras_nc.coding import _lane_kernels
         from keras_nc.coding import _likely_kernels
-        from keras_nc.coding import _parse_kernels
         from keras_nc.coding import _word_boundaries as words
 
         if self._parse == "flexible":
-            return (_parse_kernels.encode_flexible,)
-        if self._parse == "greedy":
-            if self._closed:
-                return (
-                    _parse_kernels.encode_closed,
-                    self._extends,
-                    self._lengths,
-                )
-            return _parse_kernels.encode_greedy, self._extends
-        if self._parse == "likely":
-            marks = np.zeros(0, np.uint8)
+            return (_flexible_kernels.encode_flexible,)
+        aligned = "aligned" in self._parse
+        if aligned:
+            marks = words.mark_boundaries(text, offsets)
+        elif self._parse == "greedy" and not self._closed:
+            marks = np.zeros(text.size, np.uint8)
         else:
-            marks = words.mark_boundaries(text, offsets, words.CLASSES)
-        if self._parse == "aligned":
-            return _parse_kernels.encode_aligned, marks
-        return _likely_kernels.encode_likely, self._costs, marks
+            marks = np.zeros(0, np.uint8)
+        if self._parse.startswith("likely"):
+            return _likely_kernels.encode_likely, self._costs, marks
+        encode = _lane_kernels.encode_longest
+        return encode, self._extends, self._lengths, aligned, marks
 
     def decode(self, ids):
         """Give the bytes, or the first position whose id has no window."""
         size = min(ids.size, _CHUNK) * int(self._lengths.max())
         # A scratch that stays in the cache; BytesIO hands over its buffer
         # without another copy.
-        scratch = np.empty(size + 8, np.uint8)
+        scratch = np.empty(size + self._kernels.BLOCK, np.uint8)
         text = io.BytesIO()
         for i in range(0, ids.size, _CHUNK):
             n = self._kernels.decode(
-                self._heads,
-                self._tails,
-                self._words,
-                ids[i : i + _CHUNK],
-                scratch,
+                self._content, self._places, ids[i : i + _CHUNK], scratch
             )
             if n < 0:
                 return None, i - 1 - n

@@ -22,6 +22,7 @@ NO_BYTE = 511
 IS_WINDOW = 1 << 9
 BASE_SHIFT = 10
 MAX_SLOTS = 1 << 22
+BLOCK = 16  # bytes that decoding copies at a time
 
 
 @jit
@@ -178,26 +179,35 @@ def _place(children, first, grouped, label):
 
 
 @jit
-def decode(heads, tails, words, ids, text):
-    """Write the bytes of ids; the text has 8 bytes of room at its end.
+def step(cells, cell, byte):
+    """Give the slot of a state's child, and its cell, 0 if there is none."""
+    u = np.uint64(cell >> np.uint32(BASE_SHIFT)) + np.uint64(byte)
+    child = cells[u]
+    if np.uint64(child & np.uint32(NO_BYTE)) != np.uint64(byte):
+        child = np.uint32(0)
+    return u, child
 
-    A window lies in words of 8 bytes, first byte lowest: the first word in
-    `heads`, the others in `words`. `tails` has the length of the window in
-    its lower 8 bits, and in the upper ones where the other words start. Words
-    are written whole, and the next window writes over what is too much.
-    Returns the number of bytes, or -1 - i if ids[i] has no window.
+
+@jit
+def decode(content, places, ids, text):
+    """Write the bytes of ids; the text has a block of room at its end.
+
+    `content` holds the windows in a row, and a block more. `places` has the
+    length of each window in its lower 8 bits, and where it starts in the
+    upper ones. Blocks are copied whole, and the next window writes over what
+    is too much: nearly all windows are one block, without a branch on their
+    length that would be guessed wrongly. Returns the number of bytes, or
+    -1 - i if ids[i] has no window.
     """
     at = np.uint64(0)
     for i in range(ids.size):
-        k = np.uint64(ids[i])
-        tail = np.uint64(tails[k])
-        n = tail & np.uint64(255)
-        _store(text, at, heads[k])
-        if n > np.uint64(8):
-            word = tail >> np.uint64(8)
-            for done in range(np.uint64(8), n, np.uint64(8)):
-                _store(text, at + done, words[word])
-                word += np.uint64(1)
+        place = np.uint64(places[np.uint64(ids[i])])
+        n = place & np.uint64(255)
+        start = place >> np.uint64(8)
+        _copy_block(content, start, text, at)
+        if n > np.uint64(BLOCK):
+            for done in range(np.uint64(BLOCK), n, np.uint64(BLOCK)):
+                _copy_block(content, start + done, text, at + done)
         elif n == np.uint64(0):
             return -1 - i
         at += n
@@ -205,13 +215,37 @@ def decode(heads, tails, words, ids, text):
 
 
 @jit
-def _store(text, at, word):
-    # Eight stores of shifted bytes become one store of 8 bytes.
-    text[at] = np.uint8(word)
-    text[at + np.uint64(1)] = np.uint8(word >> np.uint64(8))
-    text[at + np.uint64(2)] = np.uint8(word >> np.uint64(16))
-    text[at + np.uint64(3)] = np.uint8(word >> np.uint64(24))
-    text[at + np.uint64(4)] = np.uint8(word >> np.uint64(32))
-    text[at + np.uint64(5)] = np.uint8(word >> np.uint64(40))
-    text[at + np.uint64(6)] = np.uint8(word >> np.uint64(48))
-    text[at + np.uint64(7)] = np.uint8(word >> np.uint64(56))
+def _copy_block(source, start, target, at):
+    # Read all, then write all: compilers make one load and one store of it.
+    b0 = source[start]
+    b1 = source[start + np.uint64(1)]
+    b2 = source[start + np.uint64(2)]
+    b3 = source[start + np.uint64(3)]
+    b4 = source[start + np.uint64(4)]
+    b5 = source[start + np.uint64(5)]
+    b6 = source[start + np.uint64(6)]
+    b7 = source[start + np.uint64(7)]
+    b8 = source[start + np.uint64(8)]
+    b9 = source[start + np.uint64(9)]
+    b10 = source[start + np.uint64(10)]
+    b11 = source[start + np.uint64(11)]
+    b12 = source[start + np.uint64(12)]
+    b13 = source[start + np.uint64(13)]
+    b14 = source[start + np.uint64(14)]
+    b15 = source[start + np.uint64(15)]
+    target[at] = b0
+    target[at + np.uint64(1)] = b1
+    target[at + np.uint64(2)] = b2
+    target[at + np.uint64(3)] = b3
+    target[at + np.uint64(4)] = b4
+    target[at + np.uint64(5)] = b5
+    target[at + np.uint64(6)] = b6
+    target[at + np.uint64(7)] = b7
+    target[at + np.uint64(8)] = b8
+    target[at + np.uint64(9)] = b9
+    target[at + np.uint64(10)] = b10
+    target[at + np.uint64(11)] = b11
+    target[at + np.uint64(12)] = b12
+    target[at + np.uint64(13)] = b13
+    target[at + np.uint64(14)] = b14
+    target[at + np.uint64(15)] = b15

@@ -12,39 +12,45 @@ Whether one lies before a byte depends on that byte and the two before it in
 the document, so more text never changes it.
 """
 
-import string
-
 import numpy as np
 
 from keras_nc.coding._jit import jit
 
-WORD, SPACE, OTHER = 1, 2, 4
-CLASSES = np.full(256, OTHER, np.uint8)
-CLASSES[[*(string.ascii_letters + string.digits + "_'").encode()]] = WORD
-CLASSES[128:] = WORD
-CLASSES[ord(" ")] = SPACE
+#: Classes of bytes, a bit each.
+WORD, SPACE, OTHER = np.uint8(1), np.uint8(2), np.uint8(4)
 
 
 @jit
-def mark_boundaries(text, offsets, classes):
+def mark_boundaries(text, offsets):
     """Write 1 where a boundary lies before a byte, else 0: uint8 (L,)."""
     # Each loop is one that compilers turn into operations on many bytes.
     kinds = np.empty(text.size + 2, np.uint8)
     kinds[:2] = OTHER
     for i in range(text.size):
-        kinds[i + 2] = classes[text[i]]
+        kinds[i + 2] = _class(text[i])
     marks = np.empty(text.size, np.uint8)
     for i in range(text.size):
         marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2])
     # What lies before a document is nothing to it.
-    other = np.uint8(OTHER)
     for d in range(offsets.size - 1):
         i = offsets[d]
         if i < offsets[d + 1]:
-            marks[i] = _mark(other, other, kinds[i + 2])
+            marks[i] = _mark(OTHER, OTHER, kinds[i + 2])
         if i + 1 < offsets[d + 1]:
-            marks[i + 1] = _mark(other, kinds[i + 2], kinds[i + 3])
+            marks[i + 1] = _mark(OTHER, kinds[i + 2], kinds[i + 3])
     return marks
+
+
+@jit
+def _class(byte):
+    """Give the class of a byte."""
+    lower = np.uint8(byte | np.uint8(0x20))
+    letter = np.uint8(lower - np.uint8(ord("a"))) < np.uint8(26)
+    digit = np.uint8(byte - np.uint8(ord("0"))) < np.uint8(10)
+    sign = (byte == np.uint8(ord("_"))) | (byte == np.uint8(ord("'")))
+    word = letter | digit | sign | (byte >= np.uint8(128))
+    space = byte == np.uint8(ord(" "))
+    return WORD if word else (SPACE if space else OTHER)
 
 
 @jit

@@ -5,12 +5,17 @@ import numpy as np
 from keras_nc.coding._jit import jit
 
 SEPARATOR = 256
+#: An occurrence is one integer: its place, and from bit 37 on three of the
+#: symbols that follow, 9 bits each. They go along because a look into the
+#: text waits for memory: so only every third level takes one.
+CARRIED = 3
+SYMBOL_BITS = 9
+PLACE_BITS = 64 - CARRIED * SYMBOL_BITS
 
 
 @jit
-def separate(text, offsets):
-    """Copy documents to uint16, each followed by a separator."""
-    symbols = np.empty(text.size + offsets.size - 1, np.uint16)
+def separate(text, offsets, symbols):
+    """Copy documents, each followed by a separator, and `CARRIED` more."""
     at = 0
     for d in range(offsets.size - 1):
         for i in range(offsets[d], offsets[d + 1]):
@@ -18,37 +23,60 @@ def separate(text, offsets):
             at += 1
         symbols[at] = SEPARATOR
         at += 1
-    return symbols
+    symbols[at:] = SEPARATOR
 
 
 @jit
-def add_separators(positions, offsets, moved):
-    """Write where ascending positions lie after `separate`."""
+def occurrences(symbols, positions, offsets, items):
+    """Write the occurrences at ascending positions in the text."""
     document = 0
     for i in range(positions.size):
         while positions[i] >= offsets[document + 1]:
             document += 1
-        moved[i] = positions[i] + document
+        items[i] = _item(symbols, np.uint64(positions[i] + document), 0)
 
 
 @jit
-def count_level(symbols, positions, bounds, depth, min_count, last):
+def all_occurrences(symbols, items):
+    """Write the occurrences at all symbols."""
+    for i in range(items.size):
+        items[i] = _item(symbols, np.uint64(i), 0)
+
+
+@jit
+def _item(symbols, place, depth):
+    """Make an occurrence that carries the symbols from a depth on."""
+    at = place + np.uint64(depth)
+    carried = np.uint64(symbols[at])
+    carried |= np.uint64(symbols[at + np.uint64(1)]) << np.uint64(SYMBOL_BITS)
+    carried |= np.uint64(symbols[at + np.uint64(2)]) << np.uint64(
+        2 * SYMBOL_BITS
+    )
+    return place | carried << np.uint64(PLACE_BITS)
+
+
+@jit
+def count_level(symbols, items, kept, bounds, depth, min_count, last):
     """Count the bytes that follow the nodes of one depth.
 
-    Node i holds the occurrences `positions[bounds[i]:bounds[i + 1]]` of one
+    Node i holds the occurrences `items[bounds[i]:bounds[i + 1]]` of one
     string of `depth` bytes. Returns for each node where its records start;
     for each record its byte, its count, and its child, numbered from 0, or
     -1 if it occurs less than `min_count` times or this is the last level;
-    and positions and bounds of the children.
+    and number of occurrences and bounds of the children. Their occurrences
+    are written to `kept`.
     """
     nodes = bounds.size - 1
-    most = min(positions.size, 256 * nodes)
+    shift = np.uint64(PLACE_BITS + SYMBOL_BITS * (depth % CARRIED))
+    mask = np.uint64((1 << SYMBOL_BITS) - 1)
+    place_mask = np.uint64((1 << PLACE_BITS) - 1)
+    used_up = depth % CARRIED == CARRIED - 1
+    most = min(items.size, 256 * nodes)
     starts = np.zeros(nodes + 1, np.int64)
     record_bytes = np.empty(most, np.uint8)
     record_counts = np.empty(most, np.uint32)
     record_children = np.empty(most, np.int32)
-    kept = np.empty(0 if last else positions.size, positions.dtype)
-    kept_bounds = np.zeros(1 + positions.size // min_count, np.int64)
+    kept_bounds = np.zeros(1 + items.size // min_count, np.int64)
     histogram = np.zeros(257, np.int64)
     place = np.zeros(257, np.int64)
     records = 0
@@ -57,7 +85,7 @@ def count_level(symbols, positions, bounds, depth, min_count, last):
     for i in range(nodes):
         histogram[:] = 0
         for j in range(bounds[i], bounds[i + 1]):
-            histogram[symbols[np.int64(positions[j]) + depth]] += 1
+            histogram[(items[j] >> shift) & mask] += 1
         any_kept = False
         for b in range(256):
             place[b] = -1
@@ -80,16 +108,20 @@ def count_level(symbols, positions, bounds, depth, min_count, last):
             continue
         place[SEPARATOR] = -1
         for j in range(bounds[i], bounds[i + 1]):
-            b = symbols[np.int64(positions[j]) + depth]
-            if place[b] >= 0:
-                kept[place[b]] = positions[j]
-                place[b] += 1
+            item = items[j]
+            symbol = (item >> shift) & mask
+            at = place[symbol]
+            if at >= 0:
+                if used_up:
+                    item = _item(symbols, item & place_mask, depth + 1)
+                kept[at] = item
+                place[symbol] = at + 1
     return (
         starts,
         record_bytes[:records].copy(),
         record_counts[:records].copy(),
         record_children[:records].copy(),
-        kept[:used],
+        used,
         kept_bounds[: children + 1],
     )
 

@@ -54,19 +54,25 @@ class CountTrie:
         """
         from keras_nc.entropy_models import _count_kernels
 
-        symbols = _count_kernels.separate(text, offsets)
-        dtype = np.uint32 if symbols.size < 1 << 32 else np.int64
+        # Large arrays from NumPy lie in large pages, if the system has them.
+        places = text.size + offsets.size - 1
+        symbols = np.empty(places + _count_kernels.CARRIED, np.uint16)
+        _count_kernels.separate(text, offsets, symbols)
         if positions is None:
-            begins = np.arange(symbols.size, dtype=dtype)
+            items = np.empty(places, np.uint64)
+            _count_kernels.all_occurrences(symbols, items)
         else:
-            begins = np.empty(positions.size, dtype)
-            _count_kernels.add_separators(positions, offsets, begins)
-        bounds = np.array([0, begins.size], np.int64)
+            items = np.empty(positions.size, np.uint64)
+            _count_kernels.occurrences(symbols, positions, offsets, items)
+        spare = np.empty_like(items)
+        bounds = np.array([0, items.size], np.int64)
         levels = []
         for depth in range(order + 1):
-            *level, begins, bounds = _count_kernels.count_level(
-                symbols, begins, bounds, depth, min_count, depth == order
+            last = depth == order
+            *level, used, bounds = _count_kernels.count_level(
+                symbols, items, spare, bounds, depth, min_count, last
             )
+            items, spare = spare[:used], items
             levels.append(level)
             if bounds.size == 1:
                 break

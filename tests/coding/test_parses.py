@@ -146,7 +146,7 @@ def test_where_word_boundaries_lie(text, marked):
 
     offsets = np.array([0, len(text)])
     array = np.frombuffer(text, np.uint8)
-    marks = words.mark_boundaries(array, offsets, words.CLASSES)
+    marks = words.mark_boundaries(array, offsets)
     cuts = [0, *np.flatnonzero(marks[1:]) + 1, len(text)]
     parts = [text[i:j] for i, j in itertools.pairwise(cuts)]
     assert b"|".join(parts).decode() == marked
