@@ -79,8 +79,9 @@ def check_class(cls, preset):
     path = pathlib.Path(preset, preset_utils.CONFIG_FILE)
     config = json.loads(path.read_bytes())
     found = preset_utils.check_config_class(config)
-    wanted = getattr(cls, "backbone_cls", None) or cls
-    if not issubclass(found, wanted):
+    # Tasks of no backbone of their own load those of all their subclasses.
+    wanted = getattr(cls, "backbone_cls", cls)
+    if wanted is not None and not issubclass(found, wanted):
         raise ValueError(
             f"{cls.__name__} loads presets of a {wanted.__name__}. Received: "
             f"{preset!r}, which has a {found.__name__}. Load it with "

@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_model(run, presets, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["generate", "nowhere", "a"], "nowhere"),
+        (["generate", "nowhere", "a"], "Received: 'nowhere'"),
         (["generate", "{m2}", "a", "--file", "b"], "one of the two"),
         (["generate", "{m2}", "a", "--tokens", "1"], "--tokens"),
         (["generate", "{m2}", "a" * 999], "of 999 bytes"),
