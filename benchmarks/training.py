@@ -122,7 +122,11 @@ if __name__ == "__main__":
     options.start(
         main,
         "A training step beside one written for JAX alone",
-        sizes={"nargs": "+", "default": ["3m"], "help": "Of M2, by name."},
+        sizes={
+            "nargs": "+",
+            "default": ["3m", "25m"],
+            "help": "Of M2, by name.",
+        },
         ids={"type": int, "default": 4096, "help": "Size of the vocabulary."},
         batch_size={"type": int, "default": 8},
         sequence_length={"type": int, "default": 256},

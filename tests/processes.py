@@ -3,9 +3,12 @@
 Importing Keras, keras-hub and what they bring takes ten seconds of a core, far
 more than most programs of the tests. A server imports them once, and nothing of
 ours; every program runs in a process of its own, forked from it. Another
-backend than this process's gets a fresh interpreter.
+backend than this process's gets a fresh interpreter. Unlike one, a forked
+program runs no `atexit` handlers, and variables that the libraries read when
+they are imported are those of this process.
 """
 
+import atexit
 import multiprocessing
 import os
 import pathlib
@@ -15,11 +18,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 
 SERVER = multiprocessing.get_context("forkserver")
-# One thread, and nothing computed yet: safe to fork.
+# Forked while the libraries' own threads wait and nothing has been computed.
 SERVER.set_forkserver_preload(["keras_nlp", "numba"])
 SECONDS = 600
+_STARTED = weakref.WeakSet()
+
+
+@atexit.register
+def _kill_all():
+    """Or the end of the tests would wait for what a failed one left."""
+    for process in _STARTED:
+        process.kill()
 
 
 class Program:
@@ -45,6 +57,7 @@ class Program:
             ),
         )
         self._process.start()
+        _STARTED.add(self._process)
 
     @property
     def returncode(self):
@@ -57,7 +70,8 @@ class Program:
 
     def send_signal(self, number):
         """Send a signal."""
-        os.kill(self._process.pid, number)
+        if self._process.exitcode is None:
+            os.kill(self._process.pid, number)
 
     def kill(self):
         """End it at once."""

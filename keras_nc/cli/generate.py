@@ -12,12 +12,12 @@ import click
 @click.option("--file", help="Continue the bytes of this file ('-': stdin).")
 @click.option(
     "--tokens",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=2, max=1 << 20),
     help="Most tokens, prompt included. [default: what the preset says]",
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=100),
     default=0.7,
     show_default=True,
     help="0 takes the most probable token always.",
@@ -29,7 +29,11 @@ import click
     show_default=True,
     help="Sample from the most probable tokens of this much probability.",
 )
-@click.option("--seed", type=int, help="The same seed, the same text.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=(1 << 31) - 1),
+    help="The same seed, the same text.",
+)
 @click.option("--stop", multiple=True, help="End after this text; repeatable.")
 def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
     """Continue PROMPT byte for byte with the model of PRESET.
@@ -48,6 +52,12 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
     else:
         with open_input(file) as (source, _):
             data = source.read()
+    # Colder than this, quotients of logits are too large for float32.
+    if not temperature >= 0.001 and temperature != 0:
+        raise ValueError(
+            "--temperature must be 0, or from 0.001 to 100. Received: "
+            f"{temperature}"
+        )
     model = load_model(preset)
     model.compile(sampler=make_sampler(temperature, top_p, seed))
     parts = model.generate_stream(
@@ -55,6 +65,7 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
     )
     output = sys.stdout.buffer
     output.write(data)
+    output.flush()
     for part in parts:
         output.write(part)
         output.flush()

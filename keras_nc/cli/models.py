@@ -18,4 +18,10 @@ def load_model(preset):
     hide_tensorflow()
     from keras_nc.models.causal_lm import DecoderCausalLM
 
-    return DecoderCausalLM.from_preset(preset)
+    model = DecoderCausalLM.from_preset(preset)
+    if model.preprocessor is None:
+        raise ValueError(
+            "The preset must hold a tokenizer, too. Received: "
+            f"{preset!r}, which has none. Save the model with its preprocessor."
+        )
+    return model

@@ -82,10 +82,11 @@ def serve(table, out, offsets, parts, waiting):
 
 
 def end_before_bad(table):
-    """End the documents of rows whose code stands for no window."""
+    """End the documents of rows whose code stands for no window.
+
+    Of a window that must end, for it is as long as any, while its code says
+    that more follows, the bytes so far are known, and stay.
+    """
     from keras_nc.coding import _window_kernels as kernels
 
-    bad = table[:, kernels.NEXT] == kernels.BAD
-    # The bytes of the window so far are bytes of no window.
-    table[bad, kernels.WRITTEN] -= table[bad, kernels.LENGTH]
-    table[bad, kernels.NEXT] = kernels.IDLE
+    table[table[:, kernels.NEXT] == kernels.BAD, kernels.NEXT] = kernels.IDLE

@@ -179,8 +179,10 @@ class WindowCoder:
             codes: as `encode_batch` returns them.
             offsets: int64 of shape (documents + 1,), ascending from 0 to the
                 number of codes.
-            truncate: whether a document ends before the first code that stands
-                for no window of this model. It is an error otherwise.
+            truncate: whether a document ends where the first code is that
+                stands for no window of this model: before it, or after the
+                `max_window_bytes` that a window has at most, if the code says
+                that more follow. It is an error otherwise.
 
         Returns:
             A list of bytes.

@@ -78,6 +78,8 @@ def check_class(cls, preset):
     """Raise a ValueError if a directory holds a backbone of another class."""
     path = pathlib.Path(preset, preset_utils.CONFIG_FILE)
     config = json.loads(path.read_bytes())
+    if not isinstance(config, dict):
+        raise KeyError("configuration of an object in " + str(path))
     found = preset_utils.check_config_class(config)
     # Tasks of no backbone of their own load those of all their subclasses.
     wanted = getattr(cls, "backbone_cls", cls)

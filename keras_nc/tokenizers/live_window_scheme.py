@@ -294,8 +294,8 @@ class LiveWindowScheme(Scheme):
         """Decode ids that a model generated, side by side.
 
         The last ids are taken for a checksum that says nothing, if documents
-        have one. A text ends before the first window that stands for no bytes:
-        few codes do, but a model may generate them.
+        have one. A text ends where the first code stands for no window: few
+        do, but a model may generate them. See `WindowCoder.decode_batch`.
         """
         codes = []
         for row in rows:

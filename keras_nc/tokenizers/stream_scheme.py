@@ -100,8 +100,7 @@ class StreamScheme(Scheme):
                 "The first bits of a stream depend on its whole text, by its "
                 "length or by a table of its bytes, so prompts cannot be "
                 f"continued. Received: a prompt of {len(prompt)} bytes for the "
-                f"scheme {self.name!r}. Pass an empty prompt, or use "
-                "equal-info windows."
+                f"scheme {self.name!r}. Use equal-info windows."
             )
         return Prompt(np.zeros(0, "int32"))
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import re
 import signal
 import subprocess
@@ -163,6 +164,32 @@ def test_killed_and_interrupted_it_ends_with_the_same_losses(workdir, tmp_path):
     assert json.loads(state.read_text())["kept"] == [10, 20]
     np.testing.assert_allclose(
         metrics(other / "m1"), metrics(workdir / "m1"), atol=1e-5
+    )
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_losses(workdir, tmp_path):
+    """kill -9 while it starts, tokenizes, trains, saves or scores."""
+    other = tmp_path / "killed"
+    seed = time.time_ns()
+    moments = random.Random(seed)
+    finish(processes.start(["-c", "import keras_nc"]))  # libraries imported
+    begun = time.monotonic()
+    finish(start("train_m1", tmp_path / "whole"))
+    seconds = time.monotonic() - begun
+    killed = 0
+    for _ in range(4):
+        process = start("train_m1", other)
+        time.sleep(moments.uniform(0, 0.8 * seconds))
+        killed += process.poll() is None
+        process.kill()
+        process.communicate()
+    finish(start("train_m1", other))
+    assert killed, f"seed {seed}"
+    np.testing.assert_allclose(
+        metrics(other / "m1"),
+        metrics(workdir / "m1"),
+        atol=1e-5,
+        err_msg=f"seed {seed}",
     )
 
 
