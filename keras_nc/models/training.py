@@ -1,5 +1,7 @@
 """How the language models take their training data."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 
@@ -42,8 +44,11 @@ class TrainsOnText:
         Args:
             x: A list of texts (`str` or `bytes`); a dict of arrays with
                 `"token_ids"` and `"padding_mask"`; a `tf.data.Dataset` of
-                batches of either; or a `keras.utils.PyDataset` of batches
-                `(x, y[, sample_weight])` of arrays. Text goes to the
+                batches of either; a Python generator of tuples `(x[, y[,
+                sample_weight]])` with batches of either; or a
+                `keras.utils.PyDataset` or torch `DataLoader` of batches
+                `(x, y[, sample_weight])` of arrays (a `DataLoader` of texts
+                gives them with `collate_fn=preprocessor`). Text goes to the
                 preprocessor, arrays are taken as they are.
             y: Target ids `(B, T)`, with arrays.
             batch_size: int, with texts or arrays.
@@ -64,7 +69,9 @@ class TrainsOnText:
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             return super().fit(x, validation_data=validation_data, **kwargs)
-        if is_tf_dataset(x) or isinstance(x, keras.utils.PyDataset):
+        if isinstance(x, (keras.utils.PyDataset, Iterator)) or (
+            is_tf_dataset(x) or is_torch_loader(x)
+        ):
             kwargs.setdefault("shuffle", False)  # the data set's own affair
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
@@ -130,6 +137,11 @@ class TrainsOnText:
             check_inside(y, sample_weight)
             x = x.map(self.preprocess_samples, num_parallel_calls=AUTOTUNE)
             return x.prefetch(AUTOTUNE), None, None
+        if is_torch_loader(x) or isinstance(x, Iterator):
+            check_inside(y, sample_weight)
+            if isinstance(x, Iterator):
+                x = self._preprocessed_batches(x)
+            return x, None, None
         if isinstance(x, (str, bytes)) or len(x) == 0:
             raise ValueError(
                 "Pass a list of at least one text, or arrays. Received: "
@@ -138,6 +150,17 @@ class TrainsOnText:
         data = self.preprocess_samples(x, y, sample_weight)
         data = keras.tree.map_structure(np.asarray, data)
         return keras.utils.unpack_x_y_sample_weight(data)
+
+    def _preprocessed_batches(self, batches):
+        """A generator's batches, its text tokenized."""
+        for batch in batches:
+            if not isinstance(batch, tuple):
+                raise ValueError(
+                    "A generator must yield tuples: (texts,) or "
+                    f"(x, y[, sample_weight]). Received: {type(batch).__name__}"
+                )
+            data = self.preprocess_samples(*batch)
+            yield data if isinstance(data, tuple) else (data,)
 
 
 def is_tf_dataset(x):
@@ -149,6 +172,12 @@ def is_grain_dataset(x):
     """Whether `x` is a Grain data set, which keras-hub's pipelines take."""
     modules = [cls.__module__.partition(".")[0] for cls in type(x).__mro__]
     return "grain" in modules
+
+
+def is_torch_loader(x):
+    """Whether `x` is a torch `DataLoader`, without importing torch."""
+    modules = [cls.__module__ for cls in type(x).__mro__]
+    return "torch.utils.data.dataloader" in modules
 
 
 def check_inside(y, sample_weight):

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import keras
@@ -11,6 +12,7 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 pytestmark = pytest.mark.usefixtures("seeded")
 
 TEXTS = ["the quick brown fox", "jumps over", "the lazy dog", ""] * 4
+STEPS = len(TEXTS) // 4
 
 
 class Batches(keras.utils.PyDataset):
@@ -48,6 +50,11 @@ def dataset_kinds(arrays):
     x, y, weight = arrays
     yield "arrays", (x, y), {"sample_weight": weight, "batch_size": 4}
     yield "PyDataset", (Batches(arrays),), {}
+    batches = Batches(arrays)
+    batches = [batches[i] for i in range(len(batches))]
+    yield "generator of arrays", (itertools.cycle(batches),), {}
+    texts = [(TEXTS[i : i + 4],) for i in range(0, len(TEXTS), 4)]
+    yield "generator of text", (itertools.cycle(texts),), {}
     try:
         import tensorflow as tf
     except ImportError:
@@ -58,6 +65,26 @@ def dataset_kinds(arrays):
     yield "tf.data of arrays", (packed.batch(4),), {}
 
 
+def test_torch_loaders(causal_lm):
+    if keras.backend.backend() != "torch":
+        pytest.skip("the preprocessor's batches are the backend's tensors")
+    import torch
+
+    loader = torch.utils.data.DataLoader(
+        TEXTS, batch_size=4, collate_fn=causal_lm.preprocessor
+    )
+    initial = causal_lm.get_weights()
+    causal_lm.compile(optimizer=keras.optimizers.SGD(0.05))
+    loaded = causal_lm.fit(loader, epochs=2, verbose=0)
+    causal_lm.set_weights(initial)
+    listed = causal_lm.fit(
+        TEXTS, batch_size=4, epochs=2, shuffle=False, verbose=0
+    )
+    np.testing.assert_allclose(
+        loaded.history["loss"], listed.history["loss"], rtol=1e-4
+    )
+
+
 def test_every_kind_of_data_gives_the_same_result(causal_lm, arrays):
     initial = causal_lm.get_weights()
     evaluated, trained = {}, {}
@@ -66,11 +93,14 @@ def test_every_kind_of_data_gives_the_same_result(causal_lm, arrays):
     causal_lm.compile(optimizer=keras.optimizers.SGD(0.05))
     for kind, data, options in dataset_kinds(arrays):
         causal_lm.set_weights(initial)
+        endless = "generator" in kind
+        steps = {"steps": STEPS} if endless else {}
         evaluated[kind] = causal_lm.evaluate(
-            *data, **options, verbose=0, return_dict=True
+            *data, **options, **steps, verbose=0, return_dict=True
         )
+        steps = {"steps_per_epoch": STEPS} if endless else {}
         history = causal_lm.fit(
-            *data, **options, epochs=2, shuffle=False, verbose=0
+            *data, **options, **steps, epochs=2, shuffle=False, verbose=0
         )
         trained[kind] = history.history["loss"]
     x, y, weight = arrays
@@ -196,6 +226,10 @@ def test_odd_training_data_is_refused(causal_lm, arrays, codebooks, tmp_path):
         causal_lm.fit(TEXTS, sample_weight=weight)
     with pytest.raises(ValueError, match="Training and evaluation need"):
         causal_lm.fit(x, verbose=0)
+    with pytest.raises(ValueError, match="must yield tuples"):
+        causal_lm.fit(iter(TEXTS), verbose=0)
+    with pytest.raises(ValueError, match="belong into the batches"):
+        causal_lm.fit(iter([(x, y)]), sample_weight=weight, verbose=0)
     with pytest.raises(ValueError, match="class_weight"):
         causal_lm.fit(x, y, class_weight={1: 2.0})
     shards = write_shards(
