@@ -116,15 +116,16 @@ def race(size, tokenizer, ratio, length, rounds, settings):
         median = statistics.median(seconds[contender.name])
         rate = contender.amount / median
         byte_rate = byte_rate or rate
+        options.say(f"{contender.name}: {rate:,.1f} tokens/s")
         rows.append(
             [
                 contender.name,
                 f"{model.backbone.vocabulary_size:,}",
                 f"{model.count_params():,}",
                 f"{max(0.0, first[contender.name] - median):,.1f}",
-                f"{rate:,.0f}",
+                f"{rate:,.1f}",
                 f"{bytes_per_token:.2f}",
-                f"{rate * bytes_per_token:,.0f}",
+                f"{rate * bytes_per_token:,.1f}",
                 f"{rate * bytes_per_token / byte_rate:.2f}",
             ]
         )
