@@ -10,6 +10,7 @@ from keras_nc.models.stop_strings import to_stop_strings
 from keras_nc.models.streaming import PIECE_LENGTH
 from keras_nc.models.streaming import StreamsBytes
 from keras_nc.models.streaming import settles_tokens
+from keras_nc.models.training import is_tf_dataset
 from keras_nc.models.window_mask import WindowMask
 from keras_nc.tokenizers.text import to_documents
 
@@ -146,7 +147,7 @@ class GeneratesBytes(StreamsBytes):
         if isinstance(inputs, dict):
             outputs = self._generate_batch(inputs, stop_token_ids)
             return {k: ops.convert_to_numpy(v) for k, v in outputs.items()}
-        if hasattr(inputs, "as_numpy_iterator"):
+        if is_tf_dataset(inputs):
             outputs = []
             for batch in inputs.as_numpy_iterator():
                 batch = [batch] if isinstance(batch, bytes) else list(batch)

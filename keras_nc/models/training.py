@@ -47,9 +47,9 @@ class TrainsOnText:
                 batches of either; a Python generator of tuples `(x[, y[,
                 sample_weight]])` with batches of either; or a
                 `keras.utils.PyDataset` or torch `DataLoader` of batches
-                `(x, y[, sample_weight])` of arrays (a `DataLoader` of texts
-                gives them with `collate_fn=preprocessor`). Text goes to the
-                preprocessor, arrays are taken as they are.
+                `(x, y[, sample_weight])` of arrays (on torch a `DataLoader` of
+                texts gives them with `collate_fn=preprocessor`). Text goes to
+                the preprocessor, arrays are taken as they are.
             y: Target ids `(B, T)`, with arrays.
             batch_size: int, with texts or arrays.
             sample_weight: Weights of the targets, with arrays: of tokens
@@ -69,9 +69,7 @@ class TrainsOnText:
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             return super().fit(x, validation_data=validation_data, **kwargs)
-        if isinstance(x, (keras.utils.PyDataset, Iterator)) or (
-            is_tf_dataset(x) or is_torch_loader(x)
-        ):
+        if yields_batches(x):
             kwargs.setdefault("shuffle", False)  # the data set's own affair
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
@@ -137,10 +135,11 @@ class TrainsOnText:
             check_inside(y, sample_weight)
             x = x.map(self.preprocess_samples, num_parallel_calls=AUTOTUNE)
             return x.prefetch(AUTOTUNE), None, None
-        if is_torch_loader(x) or isinstance(x, Iterator):
+        if isinstance(x, Iterator):
             check_inside(y, sample_weight)
-            if isinstance(x, Iterator):
-                x = self._preprocessed_batches(x)
+            return self._preprocessed_batches(x), None, None
+        if is_torch_loader(x):
+            check_inside(y, sample_weight)
             return x, None, None
         if isinstance(x, (str, bytes)) or len(x) == 0:
             raise ValueError(
@@ -161,6 +160,15 @@ class TrainsOnText:
                 )
             data = self.preprocess_samples(*batch)
             yield data if isinstance(data, tuple) else (data,)
+
+
+def yields_batches(x):
+    """Whether `x` yields batches, in an order of its own."""
+    return (
+        isinstance(x, (keras.utils.PyDataset, Iterator))
+        or is_tf_dataset(x)
+        or is_torch_loader(x)
+    )
 
 
 def is_tf_dataset(x):

@@ -44,17 +44,17 @@ def arrays(causal_lm):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, data)
 
 
-def dataset_kinds(arrays):
+def dataset_kinds(arrays, preprocessor):
     yield "text", (TEXTS,), {"batch_size": 4}
     yield "bytes", ([t.encode() for t in TEXTS],), {"batch_size": 4}
     x, y, weight = arrays
     yield "arrays", (x, y), {"sample_weight": weight, "batch_size": 4}
     yield "PyDataset", (Batches(arrays),), {}
-    batches = Batches(arrays)
-    batches = [batches[i] for i in range(len(batches))]
+    batches = [Batches(arrays)[i] for i in range(STEPS)]
     yield "generator of arrays", (itertools.cycle(batches),), {}
     texts = [(TEXTS[i : i + 4],) for i in range(0, len(TEXTS), 4)]
     yield "generator of text", (itertools.cycle(texts),), {}
+    yield from torch_loaders(batches, preprocessor)
     try:
         import tensorflow as tf
     except ImportError:
@@ -65,24 +65,21 @@ def dataset_kinds(arrays):
     yield "tf.data of arrays", (packed.batch(4),), {}
 
 
-def test_torch_loaders(causal_lm):
-    if keras.backend.backend() != "torch":
-        pytest.skip("the preprocessor's batches are the backend's tensors")
-    import torch
+def torch_loaders(batches, preprocessor):
+    try:
+        import torch
+    except ImportError:
+        return
 
-    loader = torch.utils.data.DataLoader(
-        TEXTS, batch_size=4, collate_fn=causal_lm.preprocessor
-    )
-    initial = causal_lm.get_weights()
-    causal_lm.compile(optimizer=keras.optimizers.SGD(0.05))
-    loaded = causal_lm.fit(loader, epochs=2, verbose=0)
-    causal_lm.set_weights(initial)
-    listed = causal_lm.fit(
-        TEXTS, batch_size=4, epochs=2, shuffle=False, verbose=0
-    )
-    np.testing.assert_allclose(
-        loaded.history["loss"], listed.history["loss"], rtol=1e-4
-    )
+    def to_tensors(batch):
+        return keras.tree.map_structure(torch.as_tensor, batch)
+
+    loader = torch.utils.data.DataLoader
+    ready = loader(batches, batch_size=None, collate_fn=to_tensors)
+    yield "torch loader of arrays", (ready,), {}
+    if keras.backend.backend() == "torch":
+        loaded = loader(TEXTS, batch_size=4, collate_fn=preprocessor)
+        yield "torch loader of text", (loaded,), {}
 
 
 def test_every_kind_of_data_gives_the_same_result(causal_lm, arrays):
@@ -91,7 +88,8 @@ def test_every_kind_of_data_gives_the_same_result(causal_lm, arrays):
     # No shuffling and no state of the optimizer: the same two epochs, and
     # nothing is compiled twice.
     causal_lm.compile(optimizer=keras.optimizers.SGD(0.05))
-    for kind, data, options in dataset_kinds(arrays):
+    kinds = dataset_kinds(arrays, causal_lm.preprocessor)
+    for kind, data, options in kinds:
         causal_lm.set_weights(initial)
         endless = "generator" in kind
         steps = {"steps": STEPS} if endless else {}
