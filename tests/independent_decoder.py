@@ -86,3 +86,47 @@ def decode_stream(stream, frequencies, precision):
             distance = distance << 8 | (code[at] if at < len(code) else 0)
             span, at = span << 8, at + 1
     return text
+
+
+def read_cache(path):
+    """Give the frequencies that follow each prefix."""
+    with zipfile.ZipFile(path) as file:
+        names = ("children", "bytes", "frequencies")
+        children, last, f = (read_npy(file.read(f"{n}.npy")) for n in names)
+    prefixes = [b""]
+    for i, n in enumerate(children):
+        following = last[len(prefixes) : len(prefixes) + n]
+        prefixes += [prefixes[i] + bytes([byte]) for byte in following]
+    return {p: f[256 * i : 256 * (i + 1)] for i, p in enumerate(prefixes)}
+
+
+def share(codes, frequencies):
+    """Share codes among bytes; the rest goes to the largest remainders."""
+    total = sum(frequencies)
+    shares = [f * codes // total for f in frequencies]
+    rest = sorted((-(f * codes % total), b) for b, f in enumerate(frequencies))
+    for _, byte in rest[: codes - sum(shares)]:
+        shares[byte] += 1
+    return shares
+
+
+def decode_live_windows(data, window_bits, frequencies, cache):
+    """Decode windows of one table, but after the prefixes of a cache."""
+    text = b""
+    for at in range(0, len(data) - window_bits // 8 + 1, window_bits // 8):
+        code = int.from_bytes(data[at : at + window_bits // 8], "big")
+        window, low, size = b"", 3, (1 << window_bits) - 3
+        while not window or code != low:
+            own = 0 if window else 1  # each byte's own at the start
+            if window:
+                low, size = low + 1, size - 1
+            f = cache.get(window, frequencies)
+            shares = [n + own for n in share(size - 256 * own, f)]
+            byte = 0
+            while code >= low + shares[byte]:
+                low += shares[byte]
+                byte += 1
+            size = shares[byte]
+            window += bytes([byte])
+        text += window
+    return text

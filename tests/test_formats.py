@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from keras_nc.coding import Codebook
+from keras_nc.coding import PrefixCache
 from keras_nc.data import write_shards
 from keras_nc.entropy_models import UnigramModel
+from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import LiveWindowTokenizer
 from tests import independent_decoder
 
 DOCUMENTS = [
@@ -55,3 +58,29 @@ def test_streams_of_counts(precision):
         )
         assert found == document
         assert zlib.crc32(document).to_bytes(4, "big") in stream[:6]
+
+
+@pytest.mark.parametrize(
+    "window_bits, token_bits", [(24, 16), (40, 8), (128, 16)]
+)
+def test_live_windows_of_counts(tmp_path, window_bits, token_bits):
+    # The cache says other things than the model: what counts is the cache.
+    other = UnigramModel.from_text(DOCUMENTS[0])
+    cache = PrefixCache.build(
+        stepper_for(other, 4, 64), DOCUMENTS, window_bits=64, max_prefixes=40
+    )
+    model = UnigramModel.from_text(b"".join(DOCUMENTS))
+    tokenizer = LiveWindowTokenizer(model, window_bits, token_bits, cache)
+    tokenizer.scheme.save_assets(tmp_path)
+    f = np.floor(model.probabilities([b""])[0] * 2**24).astype(int).tolist()
+    table = independent_decoder.read_cache(tmp_path / "prefix_cache.npz")
+    assert len(table) == 40 and max(map(len, table)) > 1
+    for document in DOCUMENTS:
+        ids = tokenizer(document).tolist()
+        data = b"".join((i - 3).to_bytes(token_bits // 8, "big") for i in ids)
+        data, crc = data[:-4], data[-4:]
+        assert crc == zlib.crc32(document).to_bytes(4, "big")
+        found = independent_decoder.decode_live_windows(
+            data, window_bits, f, table
+        )
+        assert found == document
