@@ -20,7 +20,10 @@ $(VENV)/installed: pyproject.toml
 
 # Text to report in minutes. PyTorch in float32 trains small models fastest on
 # CPUs without bfloat16 units (`KERAS_BACKEND=jax make demo` for another one).
-# Interrupted, it goes on from where it was.
+# Interrupted, it goes on from where it was. glibc gives large tensors back to
+# the system at once, which then clears each page anew; it is told not to.
+demo: export MALLOC_MMAP_MAX_ := 0
+demo: export MALLOC_TRIM_THRESHOLD_ := 4294967296
 demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
 	    --config tiny --workdir runs/demo

@@ -4,10 +4,13 @@
     python -m benchmarks.tokenizers --m1 runs/mine/m1/preset
 
 Everything is timed on one core, in turn, on text that nothing learned from, in
-pieces of 2,000 characters; MB/s are medians of five rounds.
+pieces of 2,000 characters; MB/s are medians of five rounds. A table of two
+threads, each on a core, follows.
 """
 
 import concurrent.futures
+import functools
+import math
 import statistics
 
 from benchmarks import building
@@ -20,6 +23,8 @@ from benchmarks import timing
 PIECE_CHARACTERS = 2_000
 TIMED_BYTES = 2_000_000
 QUICK_TIMED_BYTES = 60_000
+#: Bytes of a call that two threads share, the held-out text over and over.
+THREADED_BYTES = 32_000_000
 ROUNDS = 5
 #: What the speed of others is told in multiples of.
 UNIGRAM, BPE = peers.SENTENCEPIECE
@@ -54,6 +59,9 @@ def main(settings):
             print("\ntensorflow-text is not installed: no row for tf.data.")
         options.say("One short string")
         print_latencies(windows | others | splitting, pieces, rounds)
+    options.say("Two threads")
+    least = timed if settings.quick else THREADED_BYTES
+    print_threads(windows, pieces, least, rounds)
     building.print_costs(windows | others | splitting)
     if settings.m1:
         options.say(f"Building codebooks from {settings.m1}")
@@ -74,8 +82,8 @@ def encoders(windows, others, pieces):
     joined = b"".join(pieces)
     found = []
 
-    def add(name, call, cores=1):
-        found.append(timing.Contender(name, call, amount, cores))
+    def add(name, call):
+        found.append(timing.Contender(name, call, amount))
 
     for name, one in windows.items():
         tokenizer = one.tokenizer
@@ -86,13 +94,6 @@ def encoders(windows, others, pieces):
     add(
         f"{first}: a call per piece",
         lambda: [codebook.encode(piece) for piece in pieces],
-    )
-    pool = concurrent.futures.ThreadPoolExecutor(2)
-    halves = [pieces[::2], pieces[1::2]]
-    add(
-        f"{first}: two threads, two cores",
-        lambda: list(pool.map(codebook.encode_batch, halves)),
-        cores=2,
     )
     for name, one in others.items():
         add(name, _encode_by_library(one.tokenizer.scheme, strings))
@@ -164,6 +165,37 @@ def print_latencies(trained, pieces, rounds):
     ]
     header = ["one string of 100 bytes", "microseconds"]
     print(f"\n{timing.table(header, rows)}", flush=True)
+
+
+def print_threads(windows, pieces, least_bytes, rounds):
+    """Print MB/s on the wall of one thread and of two, each on a core.
+
+    Handing work to a thread takes as long as encoding some 100,000 bytes, so
+    the calls are as large as those that go through a corpus.
+    """
+    pieces = pieces * math.ceil(least_bytes / sum(map(len, pieces)))
+    amount = sum(map(len, pieces))
+    halves = [pieces[::2], pieces[1::2]]
+    header = [f"encode, calls of {amount:,} bytes"]
+    header += ["one thread, MB/s", "two threads, MB/s", "times"]
+    rows = []
+    for name, one in windows.items():
+        encode = one.tokenizer.scheme.encode_batch
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            alone = functools.partial(encode, pieces)
+            shared = functools.partial(_share, pool, encode, halves)
+            contenders = [
+                timing.Contender("one", alone, amount, cores=2),
+                timing.Contender("two", shared, amount, cores=2),
+            ]
+            rates = timing.rates(contenders, timing.race(contenders, rounds))
+        row = [f"{rate:,.1f}" for rate in rates.values()]
+        rows.append([name, *row, f"{rates['two'] / rates['one']:.2f}"])
+    print(f"\n{timing.table(header, rows)}", flush=True)
+
+
+def _share(pool, call, halves):
+    return list(pool.map(call, halves))
 
 
 if __name__ == "__main__":
