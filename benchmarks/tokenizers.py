@@ -9,7 +9,6 @@ threads, each on a core, follows.
 """
 
 import concurrent.futures
-import functools
 import math
 import statistics
 
@@ -176,26 +175,24 @@ def print_threads(windows, pieces, least_bytes, rounds):
     pieces = pieces * math.ceil(least_bytes / sum(map(len, pieces)))
     amount = sum(map(len, pieces))
     halves = [pieces[::2], pieces[1::2]]
+    contenders = []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for name, one in windows.items():
+            encode = one.tokenizer.scheme.encode_batch
+            alone = lambda e=encode: e(pieces)  # noqa: E731
+            shared = lambda e=encode: list(pool.map(e, halves))  # noqa: E731
+            contenders += [
+                timing.Contender(f"{name}, one", alone, amount, cores=2),
+                timing.Contender(f"{name}, two", shared, amount, cores=2),
+            ]
+        rates = timing.rates(contenders, timing.race(contenders, rounds))
     header = [f"encode, calls of {amount:,} bytes"]
     header += ["one thread, MB/s", "two threads, MB/s", "times"]
     rows = []
-    for name, one in windows.items():
-        encode = one.tokenizer.scheme.encode_batch
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            alone = functools.partial(encode, pieces)
-            shared = functools.partial(_share, pool, encode, halves)
-            contenders = [
-                timing.Contender("one", alone, amount, cores=2),
-                timing.Contender("two", shared, amount, cores=2),
-            ]
-            rates = timing.rates(contenders, timing.race(contenders, rounds))
-        row = [f"{rate:,.1f}" for rate in rates.values()]
-        rows.append([name, *row, f"{rates['two'] / rates['one']:.2f}"])
+    for name in windows:
+        one, two = rates[f"{name}, one"], rates[f"{name}, two"]
+        rows.append([name, f"{one:,.1f}", f"{two:,.1f}", f"{two / one:.2f}"])
     print(f"\n{timing.table(header, rows)}", flush=True)
-
-
-def _share(pool, call, halves):
-    return list(pool.map(call, halves))
 
 
 if __name__ == "__main__":

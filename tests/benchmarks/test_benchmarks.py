@@ -44,6 +44,11 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
         assert float(windows[2]) == pytest.approx(multiple, rel=0.1, abs=0.1)
     assert "tunstall, aligned, pruned" in parts["encode"]
     assert float(parts["one string of 100 bytes"]["tunstall, greedy"][0]) > 0
+    (threads,) = (p for name, p in parts.items() if "calls of" in name)
+    one, two, times = (
+        float(x.replace(",", "")) for x in threads["tunstall, greedy"]
+    )
+    assert times == pytest.approx(two / one, rel=0.1, abs=0.1)
     assert "arithmetic" in parts["codebook from M1, all cores"]
     assert re.search(r"reaches \d\.\d{3} bits/byte", printed)
 
