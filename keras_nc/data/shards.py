@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 
 from keras_nc.data import shard_format
+from keras_nc.tokenizers.origin import TokenOrigin
 
 
 class TokenShards:
@@ -123,15 +124,7 @@ class TokenShards:
         Raises:
             ValueError: if the fingerprints differ.
         """
-        if tokenizer.fingerprint != self.fingerprint:
-            raise ValueError(
-                "Tokens must be used with the tokenizer that made them. "
-                f"Received: tokenizer with fingerprint "
-                f"{tokenizer.fingerprint}; the shards in {self.directory} "
-                f"were made by {self.scheme_name!r} with fingerprint "
-                f"{self.fingerprint}. Load that tokenizer, or write the "
-                "shards again."
-            )
+        self.origin.check_tokenizer(tokenizer)
 
     def document(self, index):
         """Return the ids of one document, its end id included.
@@ -217,6 +210,16 @@ class TokenShards:
     def fingerprint(self):
         """Fingerprint of the tokenizer that made the tokens, hex digits."""
         return self.manifest["fingerprint"]
+
+    @property
+    def origin(self):
+        """The tokenizer that made the tokens, as a `TokenOrigin`."""
+        return TokenOrigin(
+            self.fingerprint,
+            self.scheme_name,
+            self.vocabulary_size,
+            f"the shards in {self.directory}",
+        )
 
     @property
     def scheme_name(self):
