@@ -126,6 +126,19 @@ class TokenShards:
         """
         self.origin.check_tokenizer(tokenizer)
 
+    def check_text(self):
+        """Check that there is text, so that there are bits per byte.
+
+        Raises:
+            ValueError: if all documents are empty.
+        """
+        if not self.num_bytes:
+            raise ValueError(
+                "Bits per byte need at least one byte of text. Received: the "
+                f"shards in {self.directory}, {self.num_documents:,} documents "
+                "of 0 bytes. Write shards of documents that hold text."
+            )
+
     def document(self, index):
         """Return the ids of one document, its end id included.
 

@@ -147,9 +147,7 @@ def test_every_route_is_closed(models, shards, route, of, into):
         with pytest.raises(ValueError, match=MATCH):
             model.fit(own, validation_data=foreign(), verbose=0)
     for weight, value in zip(model.weights, before, strict=True):
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(weight), value
-        )
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
 
 
 @pytest.mark.parametrize(
