@@ -43,6 +43,7 @@ import zipfile
 import numpy as np
 
 from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.special import NUM_SPECIAL
 
 FORMAT_VERSION = 2
@@ -63,22 +64,29 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
     V = 1 << window_bits
     lengths = np.zeros(V, np.uint8)
     for i, window in windows.items():
-        if not 0 <= i < V or not 1 <= len(window) <= 255:
+        if not isinstance(window, bytes):
+            raise TypeError(
+                "Windows must be bytes. Received: "
+                f"{type(window).__name__} for id {i!r}."
+            )
+        i = as_integer("id", i, 0, V - 1)
+        if not 1 <= len(window) <= 255:
             raise ValueError(
-                f"Ids must be from 0 to {V - 1} and windows have 1 to 255 "
-                f"bytes. Received: id {i} with {len(window)} bytes. Build the "
-                "windows with `Codebook.build`."
+                "Windows must have 1 to 255 bytes. Received: id "
+                f"{i} with {len(window)} bytes. Build the windows with "
+                "`Codebook.build`."
             )
         lengths[i] = len(window)
     content = b"".join(windows[i] for i in sorted(windows))
     return {
-        "window_bits": int(window_bits),
-        "max_window_bytes": int(max_window_bytes),
+        "window_bits": window_bits,
+        "max_window_bytes": max_window_bytes,
         "allocation": allocation,
         "parse": parse,
         "lengths": lengths,
         "bytes": np.frombuffer(content, np.uint8),
-        "costs": np.zeros(0, np.uint16) if costs is None else costs,
+        # A copy: a codebook's arrays are read-only, the caller's are not.
+        "costs": np.zeros(0, np.uint16) if costs is None else np.array(costs),
     }
 
 

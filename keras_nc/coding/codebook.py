@@ -12,8 +12,9 @@ import threading
 import numpy as np
 
 from keras_nc.coding import _codebook_file
+from keras_nc.coding._build import as_max_window_bytes
+from keras_nc.coding._build import as_window_bits
 from keras_nc.coding._build import build_content
-from keras_nc.coding._build import check_window_bits
 from keras_nc.coding._continuations import find_continuations
 from keras_nc.coding._ids import as_ids
 from keras_nc.coding._ids import refuse_id
@@ -66,9 +67,13 @@ class Codebook:
         parse="greedy",
         costs=None,
     ):
-        check_window_bits(window_bits)
         fields = _codebook_file.fields_of(
-            windows, window_bits, max_window_bytes, allocation, parse, costs
+            windows,
+            as_window_bits(window_bits),
+            as_max_window_bytes(max_window_bytes),
+            allocation,
+            parse,
+            costs,
         )
         _codebook_file.check(fields)
         self._set_fields(fields)
@@ -173,13 +178,7 @@ class Codebook:
             rounds=rounds,
             max_window_bytes=max_window_bytes,
         )
-        return cls(
-            **content,
-            window_bits=window_bits,
-            max_window_bytes=max_window_bytes,
-            allocation=allocation,
-            parse=parse,
-        )
+        return cls(**content)
 
     def encode(self, data):
         """Cut bytes into windows.
