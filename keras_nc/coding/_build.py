@@ -10,13 +10,12 @@ from keras_nc.coding._build_tunstall import build_tunstall
 from keras_nc.coding._codebook_file import ALLOCATIONS
 from keras_nc.coding._codebook_file import MAX_WINDOW_BITS
 from keras_nc.coding._codebook_file import MIN_WINDOW_BITS
-from keras_nc.coding._codebook_file import PARSES
-from keras_nc.coding._codebook_file import WEIGHED
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
 from keras_nc.coding.checks import as_choice
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.parses import PARSES
 from keras_nc.coding.special import NUM_SPECIAL
 
 
@@ -35,12 +34,12 @@ def build_content(
     window_bits = as_window_bits(window_bits)
     max_window_bytes = as_max_window_bytes(max_window_bytes)
     allocation = as_choice("allocation", allocation, ALLOCATIONS)
-    parse = as_choice("parse", parse, PARSES)
+    parse = PARSES[as_choice("parse", parse, PARSES)]
     prune = as_flag("prune", prune)
     rounds = _as_rounds(model, rounds)
     documents = None
-    if rounds or prune or parse in WEIGHED:
-        documents = _check_text(text, rounds, prune, parse)
+    if rounds or prune or parse.weighs_windows:
+        documents = _check_text(text, rounds, prune, parse.name)
     for _ in range(rounds):
         windows = build_windows(
             model, window_bits, allocation, max_window_bytes
@@ -59,7 +58,7 @@ def build_content(
             model, window_bits, allocation, max_window_bytes
         )
     costs = None
-    if parse in WEIGHED:
+    if parse.weighs_windows:
         costs = np.zeros(1 << window_bits, np.uint16)
         joined = join_documents(documents)
         ids = sorted(windows)
@@ -70,7 +69,7 @@ def build_content(
         "window_bits": window_bits,
         "max_window_bytes": max_window_bytes,
         "allocation": allocation,
-        "parse": parse,
+        "parse": parse.name,
         "costs": costs,
     }
 

@@ -44,6 +44,7 @@ import numpy as np
 
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.parses import PARSES
 from keras_nc.coding.special import NUM_SPECIAL
 
 FORMAT_VERSION = 2
@@ -51,8 +52,6 @@ MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
 ALLOCATIONS = ("arithmetic", "tunstall")  # of an entropy model's windows
 FREQUENCY = "frequency"  # strings chosen by their uses, without a model
-PARSES = ("greedy", "aligned", "flexible", "likely", "likely_aligned")
-WEIGHED = ("likely", "likely_aligned")  # parses that need costs
 
 _INTEGER_FIELDS = ("format_version", "window_bits", "max_window_bytes")
 _TEXT_FIELDS = ("allocation", "parse", "fingerprint")
@@ -123,7 +122,8 @@ def _find_fault(fields):
         return f"max_window_bytes={longest}"
     if fields["allocation"] not in (*ALLOCATIONS, FREQUENCY):
         return f"allocation={fields['allocation']!r}"
-    if fields["parse"] not in PARSES:
+    parse = PARSES.get(fields["parse"])
+    if parse is None:
         return f"parse={fields['parse']!r}"
     dtypes = {"lengths": np.uint8, "bytes": np.uint8, "costs": np.uint16}
     for name, dtype in dtypes.items():
@@ -144,7 +144,7 @@ def _find_fault(fields):
         return "windows out of order"
     if any(bytes([b]) not in known for b in range(256)):
         return "not all 256 single bytes"
-    if costs.size != (lengths.size if fields["parse"] in WEIGHED else 0):
+    if costs.size != (lengths.size if parse.weighs_windows else 0):
         return f"{costs.size} costs for parse={fields['parse']!r}"
     if costs.size and ((costs > 0) != (lengths > 0)).any():
         return "costs that are not those of the windows"

@@ -131,10 +131,12 @@ def test_only_the_remainder_depends_on_what_follows(codebook, text):
         at = rng.randrange(len(text))
         data = text[at : at + rng.randrange(40)]
         ids = codebook.encode(data)
-        r = codebook.remainder_length(data)
+        prompt = codebook.split_prompt(data)
+        r = len(prompt.remainder)
         last = codebook.token_bytes(ids[-1]) if len(ids) else b""
         assert r == (len(last) if last in grow else 0)
         fixed = ids if r == 0 else ids[:-1]
+        assert prompt.ids.tolist() == fixed.tolist()
         for _ in range(5):
             more = codebook.encode(data + rng.randbytes(5))
             assert more[: len(fixed)].tolist() == fixed.tolist()
@@ -239,8 +241,8 @@ def test_windows_end_at_max_window_bytes(allocation):
             codebook.decode([2, low, low + 1], skip_special=True)
         with pytest.raises(ValueError, match="stand for a window"):
             codebook.token_bytes(low + 1)
-    assert codebook.remainder_length(bytes(4)) == 0
-    assert codebook.remainder_length(bytes(7)) == 3
+    assert codebook.split_prompt(bytes(4)).remainder == b""
+    assert codebook.split_prompt(bytes(7)).remainder == bytes(3)
 
 
 @pytest.mark.parametrize("allocation", ["arithmetic", "tunstall"])
@@ -308,7 +310,7 @@ def test_a_fresh_process_builds_the_same(capsys):
 def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
     import numba
 
-    from keras_nc.coding._jit import jit
+    from keras_nc.coding.kernels import jit
 
     njit = numba.njit
 
