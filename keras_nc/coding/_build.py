@@ -7,14 +7,14 @@ from keras_nc.coding._build_pruned import CANDIDATES
 from keras_nc.coding._build_pruned import parse_with
 from keras_nc.coding._build_pruned import prune as prune_windows
 from keras_nc.coding._build_tunstall import build_tunstall
-from keras_nc.coding._codebook_file import ALLOCATIONS
-from keras_nc.coding._codebook_file import MAX_WINDOW_BITS
-from keras_nc.coding._codebook_file import MIN_WINDOW_BITS
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
 from keras_nc.coding.checks import as_choice
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codebook_file import ALLOCATIONS
+from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
+from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.special import NUM_SPECIAL
 

@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding import _codebook_file
+from keras_nc.coding import codebook_file
 from keras_nc.coding._build import as_max_window_bytes
 from keras_nc.coding._build import as_window_bits
 from keras_nc.coding._build import build_content
@@ -69,7 +69,7 @@ class Codebook:
         parse="greedy",
         costs=None,
     ):
-        fields = _codebook_file.fields_of(
+        fields = codebook_file.fields_of(
             windows,
             as_window_bits(window_bits),
             as_max_window_bytes(max_window_bytes),
@@ -77,7 +77,7 @@ class Codebook:
             parse,
             costs,
         )
-        _codebook_file.check(fields)
+        codebook_file.check(fields)
         self._set_fields(fields)
 
     def _set_fields(self, fields):
@@ -85,7 +85,7 @@ class Codebook:
             fields[name].setflags(write=False)
         self._fields = fields
         self._parse = PARSES[fields["parse"]]
-        self._fingerprint = _codebook_file.fingerprint(fields)
+        self._fingerprint = codebook_file.FORMAT.fingerprint(fields)
         self._token_lengths = fields["lengths"].astype(np.int32)
         self._token_lengths.setflags(write=False)
         self._starts = window_starts(fields["lengths"])
@@ -422,7 +422,7 @@ class Codebook:
         ...     codebook.save(path)
         ...     assert Codebook.load(path) == codebook
         """
-        _codebook_file.write(path, self._fields)
+        codebook_file.FORMAT.write(path, self._fields)
 
     @classmethod
     def load(cls, path):
@@ -439,7 +439,7 @@ class Codebook:
                 version.
             OSError: if the file cannot be read.
         """
-        return cls._from_fields(_codebook_file.read(path))
+        return cls._from_fields(codebook_file.FORMAT.read(path))
 
     @property
     def window_bits(self):
@@ -488,9 +488,7 @@ class Codebook:
             ids = np.flatnonzero(fields["lengths"]).tolist()
             self._lazy_windows = (
                 ids,
-                _codebook_file.split_windows(
-                    fields["lengths"], fields["bytes"]
-                ),
+                codebook_file.split_windows(fields["lengths"], fields["bytes"]),
             )
         return self._lazy_windows
 

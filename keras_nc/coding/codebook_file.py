@@ -34,15 +34,11 @@ window is longer than `max_window_bytes`. Without pruning, a window without
 its last byte is a window, too.
 """
 
-import hashlib
-import io
 import itertools
-import os
-import zipfile
 
 import numpy as np
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.special import NUM_SPECIAL
@@ -52,10 +48,6 @@ MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
 ALLOCATIONS = ("arithmetic", "tunstall")  # of an entropy model's windows
 FREQUENCY = "frequency"  # strings chosen by their uses, without a model
-
-_INTEGER_FIELDS = ("format_version", "window_bits", "max_window_bytes")
-_TEXT_FIELDS = ("allocation", "parse", "fingerprint")
-_ARRAY_FIELDS = ("lengths", "bytes", "costs")
 
 
 def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
@@ -89,22 +81,10 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
     }
 
 
-def fingerprint(fields):
-    """Take the SHA-256 of a codebook's fields, in hexadecimal."""
-    names = ("window_bits", "max_window_bytes", "allocation", "parse")
-    values = [FORMAT_VERSION, *(fields[name] for name in names)]
-    line = " ".join(["keras_nc codebook", *map(str, values)]) + "\n"
-    digest = hashlib.sha256(line.encode("ascii"))
-    digest.update(fields["lengths"].tobytes())
-    digest.update(fields["bytes"].tobytes())
-    digest.update(fields["costs"].astype("<u2").tobytes())
-    return digest.hexdigest()
-
-
 def check(fields):
     """Raise ValueError if the fields are no codebook."""
     fault = _find_fault(fields)
-    if fault:
+    if fault is not None:
         raise ValueError(
             "A codebook is a set of windows in lexicographic order that holds "
             f"every single byte. Received: {fault}. Build it with "
@@ -115,7 +95,7 @@ def check(fields):
 def _find_fault(fields):
     W = fields["window_bits"]
     longest = fields["max_window_bytes"]
-    lengths, content, costs = (fields[name] for name in _ARRAY_FIELDS)
+    lengths, content, costs = (fields[name] for name in FORMAT.arrays)
     if not MIN_WINDOW_BITS <= W <= MAX_WINDOW_BITS:
         return f"window_bits={W}"
     if not 1 <= longest <= 255:
@@ -162,67 +142,19 @@ def split_windows(lengths, content):
     return windows
 
 
-def write(path, fields):
-    """Write a codebook file whole or not at all."""
-    arrays = dict(
-        fields,
-        format_version=FORMAT_VERSION,
-        fingerprint=fingerprint(fields),
-    )
-    for name in _INTEGER_FIELDS:
-        arrays[name] = np.int64(arrays[name])
-    with atomic_file(path) as file:
-        np.savez(file, **arrays)
-
-
-def read(path):
-    """Read and check a codebook file; give its fields."""
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        fields = _parse(data)
-        fault = None
-    except _FaultError as error:
-        fault = str(error)
-    except Exception as error:  # whatever a damaged archive makes fail
-        fault = f"no archive of arrays ({type(error).__name__}: {error})"
-    fault = fault or _find_fault(fields)
-    if not fault and fields.pop("fingerprint") != fingerprint(fields):
-        fault = "content that does not match its fingerprint"
-    if fault:
-        raise ValueError(
-            "A codebook file must hold one whole codebook of format version "
-            f"{FORMAT_VERSION}. Received: {os.fspath(path)!r} with {fault}. "
-            "Save it again with `Codebook.save`, or fetch it again."
-        )
-    return fields
-
-
-class _FaultError(Exception):
-    pass
-
-
-def _parse(data):
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        damaged = archive.testzip()
-        if damaged:
-            raise _FaultError(f"damaged field {damaged!r}")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        fields = {name: archive[name] for name in archive.files}
-    if "format_version" in fields and fields["format_version"].shape == ():
-        version = fields["format_version"].item()
-        if version != FORMAT_VERSION:
-            raise _FaultError(f"format_version={version!r}")
-    expected = {*_INTEGER_FIELDS, *_TEXT_FIELDS, *_ARRAY_FIELDS}
-    if set(fields) != expected:
-        raise _FaultError(f"fields {sorted(fields)}")
-    for names, kind in ((_INTEGER_FIELDS, "i"), (_TEXT_FIELDS, "U")):
-        for name in names:
-            array = fields[name]
-            if array.shape != () or array.dtype.kind != kind:
-                raise _FaultError(
-                    f"{name} with dtype={array.dtype}, shape={array.shape}"
-                )
-            fields[name] = array.item()
-    del fields["format_version"]
-    return fields
+#: How codebooks are written, read and fingerprinted.
+FORMAT = ArchiveFormat(
+    kind="codebook",
+    title="codebook",
+    version=FORMAT_VERSION,
+    scalars={
+        "window_bits": int,
+        "max_window_bytes": int,
+        "allocation": str,
+        "parse": str,
+    },
+    arrays={"lengths": "|u1", "bytes": "|u1", "costs": "<u2"},
+    values=lambda fields: [fields[name] for name in FORMAT.scalars],
+    find_fault=_find_fault,
+    remedy="Save it again with `Codebook.save`, or fetch it again.",
+)
