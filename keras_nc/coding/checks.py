@@ -38,7 +38,7 @@ def as_integer(name, value, least, most=None, remedy=None):
     if integer < least or (most is not None and integer > most):
         allowed = f"from {least} to {most}"
         if most is None:
-            allowed = f"at least {least}"
+            allowed = "positive" if least == 1 else f"at least {least}"
         raise ValueError(
             f"`{name}` must be {allowed}. Received: {name}={integer}.{remedy}"
         )
