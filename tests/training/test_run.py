@@ -293,7 +293,7 @@ def test_numpy_numbers_are_settings(finished, shards, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (dict(steps=0), "`steps` must be at least 1"),
+        (dict(steps=0), "`steps` must be positive"),
         (dict(steps=4.0), "`steps` must be an integer"),
         (dict(batch_size=0), "`batch_size`"),
         (dict(sequence_length="8"), "`sequence_length`"),
