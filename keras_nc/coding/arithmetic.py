@@ -58,6 +58,7 @@ class ArithmeticEncoder:
 
     def __init__(self, lengths, precision=16):
         check_precision(precision)
+        precision = int(precision)  # shifts overflow NumPy's integers
         self._precision = precision
         self._left = as_lengths(lengths)
         self._firsts = capacities(self._left, precision)
@@ -136,6 +137,7 @@ class ArithmeticDecoder:
         from keras_nc.coding import _arithmetic_kernels
 
         check_precision(precision)
+        precision = int(precision)
         self._precision = precision
         self._left = as_lengths(lengths)
         self._codes, offsets = as_codes(codes, offsets, self._left.size)

@@ -5,10 +5,10 @@ import collections
 import numpy as np
 
 from keras_nc.coding import _prefix_cache_file
-from keras_nc.coding._build import check_integer
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.shares import frequencies
+from keras_nc.coding.integers import as_integer
+from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
 
 
@@ -87,12 +87,11 @@ class PrefixCache:
             ValueError: if so many prefixes would need more than half of the
                 machine's memory.
         """
-        check_integer("max_prefixes", max_prefixes)
-        if max_prefixes < 1:
-            raise ValueError(
-                "`max_prefixes` must be positive. Received: "
-                f"{max_prefixes}. Leave the cache out to have none."
-            )
+        max_prefixes = as_integer(
+            "max_prefixes",
+            max_prefixes,
+            advice="Leave the cache out to have none.",
+        )
         _prefix_cache_file.check_memory(max_prefixes)
         documents = as_documents(text)
         coder = WindowCoder(stepper, window_bits=window_bits)
@@ -182,4 +181,4 @@ def _ask(stepper, prefixes):
         row[: len(prefix)] = np.frombuffer(prefix, np.uint8)
     stepper.restart(np.ones(B, bool))
     stepper.append(data, lengths)
-    return frequencies(stepper.probabilities()[: len(prefixes)])
+    return stepper_frequencies(stepper, slice(len(prefixes)))
