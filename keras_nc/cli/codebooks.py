@@ -32,8 +32,9 @@ def load_codebook(path):
     scheme = read_scheme(path)
     if scheme["name"] != "equal_info":
         from keras_nc.cli.scheme_codes import SchemeCodes
+        from keras_nc.cli.scheme_codes import load_scheme
 
-        return SchemeCodes.load(scheme, path / ASSETS)
+        return SchemeCodes(load_scheme(scheme, path / ASSETS))
     codebook = Codebook.load(path / ASSETS / "codebook.npz")
     expected = scheme.get("codebook_fingerprint")
     if expected not in (None, codebook.fingerprint):

@@ -36,6 +36,9 @@ def inspect_preset(path, text, top):
             f"{path!r}, whose tokens are of the scheme "
             f"{scheme.get('name')!r}. Leave it out."
         )
+    rows.append(
+        ("checked", f"these settings; `keras-nc verify {path}` does all")
+    )
     print_table(make_console(), f"Preset {path}", rows)
     if has_codebook:
         inspect_codebook(path, text, top)

@@ -32,11 +32,16 @@ def test_what_is_reported(run, folder, codebook):
     size = folder.joinpath("text").stat().st_size
     windows = len(codebook.encode(folder.joinpath("text").read_bytes()))
     _, out, _ = run("encode", "text", "--with", "book.npz", "-o", "out")
-    assert out == (
-        f"out: {size:,} bytes in {windows:,} windows of 11 bits: "
-        f"{size / windows:.3f} bytes/window, "
-        f"{11 * windows / size:.3f} bits/byte\n"
+    written = folder.joinpath("out").stat().st_size
+    report = (
+        f"{size:,} bytes in {windows:,} windows of 11 bits: "
+        f"{size / windows:.3f} bytes/window; "
+        f"the encoded file has {written:,} bytes, "
+        f"{8 * written / size:.3f} bits/byte\n"
     )
+    assert out == f"out: {report}"
+    _, out, _ = run("decode", "out", "--with", "book.npz", "-o", "back")
+    assert out == f"back: {report}"
 
 
 @pytest.mark.parametrize("preset", ["m2", "tokenizer"])
