@@ -23,4 +23,5 @@ def main(arguments=None):
 
         return run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr or sys.__stderr__)
         sys.exit(130)

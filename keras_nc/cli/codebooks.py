@@ -3,6 +3,8 @@
 import json
 import pathlib
 
+from keras_nc.cli.container import MAGIC
+from keras_nc.cli.kinds import ZIP
 from keras_nc.coding import Codebook
 
 #: Where keras-hub's presets have what belongs to the tokenizer.
@@ -28,6 +30,7 @@ def load_codebook(path):
     """
     path = pathlib.Path(path)
     if not path.is_dir():
+        check_archive(path)
         return Codebook.load(path)
     scheme = read_scheme(path)
     if scheme["name"] != "equal_info":
@@ -45,6 +48,21 @@ def load_codebook(path):
             "again."
         )
     return codebook
+
+
+def check_archive(path):
+    """Raise a ValueError if a file cannot be a codebook, and say what it is."""
+    with open(path, "rb") as stream:
+        begin = stream.read(len(MAGIC))
+    if begin.startswith(ZIP):
+        return
+    what = f"begins with {begin!r}" if begin else "is empty"
+    what = "is an encoded file" if begin == MAGIC else what
+    raise ValueError(
+        "A codebook file must be an archive of arrays. Received: "
+        f"{str(path)!r}, which {what}. Pass a file of `Codebook.save`, or a "
+        "preset."
+    )
 
 
 def read_scheme(folder):

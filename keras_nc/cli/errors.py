@@ -53,9 +53,8 @@ def one_line_errors(program):
     try:
         check_standard_streams()
         sys.stdout = NamedStream(output, OUTPUT)
-        yield
-        # Now, because an error at the end of the process has no line.
-        sys.stdout.flush()
+        with _flushed_output():
+            yield
     except (KeyboardInterrupt, click.Abort):
         _exit(program, "interrupted", INTERRUPTED)
     except click.ClickException as error:
@@ -80,6 +79,18 @@ def one_line_errors(program):
         _exit(program, f"error: {error}. {remedy}", 2)
     finally:
         sys.stdout = output
+
+
+@contextlib.contextmanager
+def _flushed_output():
+    """Flush standard output, however the block ends, if not by an error."""
+    # Here, because an error at the end of the process has no line.
+    try:
+        yield
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def describe(error):

@@ -16,18 +16,21 @@ from keras_nc.cli.streaming import read_blocks
 from keras_nc.coding import NUM_SPECIAL
 
 
-def inspect_codebook(path, text, top):
+def inspect_codebook(path, text, top, first=None):
     """Print tables on a codebook, and on its windows in a text.
 
     Args:
         path: str, a codebook file or a preset that has one.
         text: str, a file to count windows in, or `None`.
         top: int, rows of a table.
+        first: title and rows of a table to print before, or `None`.
     """
     codebook = load_codebook(path)
     # Counted first: a text that cannot be read leaves one line, no tables.
     counts = None if text is None else _count_windows(codebook, text)
     console = make_console()
+    if first is not None:
+        print_table(console, *first)
     _print_summary(console, codebook)
     if counts is None:
         _print_windows(console, codebook, top)
@@ -66,7 +69,6 @@ def _print_summary(console, codebook):
         ("longest window, bytes", int(used.max())),
         ("longest allowed, bytes", codebook.max_window_bytes),
         ("mean of all windows, bytes", float(used.mean())),
-        ("checked", "all of it, by its fingerprint"),
     ]
     print_table(console, "Codebook", rows)
 

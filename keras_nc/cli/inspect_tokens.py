@@ -56,11 +56,11 @@ def inspect_shards(path, codebook, top):
         ("shards", len(shards.manifest["shards"])),
         ("documents", shards.num_documents),
         ("tokens", shards.num_tokens),
+        ("of them end ids", shards.num_documents),
         ("bytes", shards.num_bytes),
         ("bytes/token", ratio(shards.num_bytes, shards.num_tokens)),
-        ("of them end ids", shards.num_documents),
         ("different tokens", int(np.count_nonzero(counts))),
-        ("checked", f"sizes only; `keras-nc verify {path}` checks the content"),
+        ("not checked", f"the files' content; `keras-nc verify {path}` does"),
     ]
     print_table(console, "Token shards", rows)
     print_frequent(console, counts, top, show)
@@ -126,7 +126,7 @@ def inspect_encoded(path, codebook, top):
             ratio(8 * source.num_bytes, reader.num_bytes),
         ),
         ("different codes", int(np.count_nonzero(counts))),
-        ("checked", f"the codes; `keras-nc verify {path}` checks the text"),
+        ("not checked", "the text; `keras-nc verify --with` does"),
     ]
     print_table(console, "Encoded file", rows)
     print_frequent(console, counts, top, show)

@@ -4,7 +4,8 @@ import pathlib
 
 from keras_nc.cli.container import MAGIC
 
-_ZIP = b"PK\x03\x04"
+#: What archives of arrays begin with.
+ZIP = b"PK\x03\x04"
 
 
 def find_kind(path):
@@ -37,7 +38,7 @@ def find_kind(path):
         begin = stream.read(len(MAGIC))
     if begin == MAGIC:
         return "encoded"
-    if begin.startswith(_ZIP):
+    if begin.startswith(ZIP):
         return "codebook"
     begins = f"begins with {begin!r}" if begin else "is empty"
     raise ValueError(

@@ -47,10 +47,12 @@ class SchemeCodes:
     def __init__(self, scheme):
         lengths = scheme.token_lengths
         if lengths is None or len(lengths) > MAX_VOCABULARY:
+            own = "each stand for bytes" if lengths is not None else "do not"
             raise ValueError(
-                "Tokens must stand for bytes of their own, and be at most "
+                "Ids must each stand for bytes, and be at most "
                 f"{MAX_VOCABULARY:,}. Received: the scheme {scheme.name!r} "
-                f"with {scheme.vocabulary_size:,}. Pass a codebook."
+                f"with {scheme.vocabulary_size:,} ids that {own}. Pass a "
+                "codebook, or another preset."
             )
         self._scheme = scheme
         self.fingerprint = scheme.fingerprint

@@ -88,8 +88,8 @@ def _verify_shards(path):
     shards = TokenShards(path)
     shards.verify()
     return (
-        f"{len(shards.manifest['shards']):,} shards of "
-        f"{shards.num_tokens:,} tokens are as they were written."
+        f"all {shards.num_tokens:,} tokens of {shards.num_documents:,} "
+        "documents are as they were written."
     )
 
 
@@ -125,12 +125,13 @@ def _load_preset(folder):
             f"The tokenizer {scheme.name!r} has all its files; its "
             f"fingerprint is {scheme.fingerprint}."
         )
-    if (folder / "task.json").exists():
-        results.append(_check_weights(load_model(str(folder))))
-    elif (folder / "config.json").exists():
+    if (folder / "config.json").exists():
         from keras_nc.models.decoder_backbone import DecoderBackbone
 
+        # A task has settings of its own, and the weights fit both.
         results.append(_check_weights(DecoderBackbone.from_preset(str(folder))))
+    if (folder / "task.json").exists():
+        results[-1] = _check_weights(load_model(str(folder)))
     return results
 
 

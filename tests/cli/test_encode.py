@@ -5,7 +5,10 @@ import io
 import pytest
 import sentencepiece
 
+from keras_nc.tokenizers import ByteScheme
+from keras_nc.tokenizers import SchemeTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
+from keras_nc.tokenizers import register_scheme
 
 FILES = {
     "empty": b"",
@@ -95,6 +98,31 @@ def test_presets_of_other_tokens(
     assert folder.joinpath("out").read_bytes() == content
     code, _, err = run("decode", "in.knc", "--with", "book.npz", "-o", "no")
     assert code == 2 and "with the codebook that encoded it" in err
+
+
+@register_scheme
+class LossyScheme(ByteScheme):
+    """Bytes that forget capital letters, as some tokenizers do."""
+
+    name = "lossy"
+
+    def encode_batch(self, documents):
+        return super().encode_batch([d.lower() for d in documents])
+
+
+def test_nothing_is_written_that_would_not_come_back(run, folder):
+    """Tokenizers refuse such models; this holds if one slips through."""
+    preset = folder / "preset"
+    SchemeTokenizer(LossyScheme()).save_to_preset(str(preset))
+    folder.joinpath("text").write_bytes(b"she Sells")
+    before = sorted(folder.iterdir())
+    code, out, err = run("encode", "text", "--with", "preset")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "give back every byte" in err and "'preset'" in err
+    assert sorted(folder.iterdir()) == before
+    folder.joinpath("text").write_bytes(b"she sells")
+    code, _, _ = run("encode", "text", "--with", "preset")
+    assert code == 0
 
 
 def test_force_replaces(run, folder):

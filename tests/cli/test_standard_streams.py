@@ -1,6 +1,8 @@
 """Output that is lost is an error of one line, never a success."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +24,8 @@ WITH_MODELS = {
     "generate": "generate {presets}/m1 she --tokens 8",
     "score": "score {presets}/m1 text",
 }
+#: Until importing the package is cheap.
+LAUNCHED = "import sys; sys.argv[0] = 'keras-nc'"
 CLOSED = "keras-nc: error: Standard output must be open"
 FULL = "keras-nc: error: No space left on device: 'standard output'. "
 
@@ -126,6 +130,27 @@ def test_libraries_do_not_print_into_the_output(outcome, encoded):
     assert code == 0
     new, old = (encoded.joinpath(n).read_bytes() for n in ("new", "text.knc"))
     assert new == old
+
+
+@pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "sys.exit(3)"])
+def test_what_is_still_in_the_buffer(end):
+    script = f"""
+import sys
+from keras_nc.cli.errors import one_line_errors
+with one_line_errors("recipe"):
+    print("result")
+    {end}
+"""
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", LAUNCHED + script],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("recipe: error: No space left on device")
+    assert result.stderr.count("\n") == 1
 
 
 class Broken(io.StringIO):
