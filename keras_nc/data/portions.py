@@ -1,5 +1,6 @@
 """Portions of a text: so many bytes of it, cut where text can be cut."""
 
+
 def cut_position(document, limit):
     r"""Find the best place to cut a document in two.
 

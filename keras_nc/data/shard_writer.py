@@ -262,9 +262,7 @@ class _ShardWriter:
                 self._write()
                 continue
             last = max(last, first + 1)  # an empty shard takes any document
-            self.collect(
-                documents[first:last], ids, offsets[first : last + 1]
-            )
+            self.collect(documents[first:last], ids, offsets[first : last + 1])
             first = last
 
     def collect(self, documents, ids, offsets):

@@ -291,5 +291,7 @@ def test_text_does_not_warn(tmp_path, text, encoding):
 def test_json_lines_are_utf_8(tmp_path, encoding):
     file = tmp_path / "a.jsonl"
     file.write_bytes('{"text": "one"}\n'.encode(encoding))
-    with pytest.raises(ValueError, match=r"line 1: .* in UTF-8\. .*UTF-(16|32)"):
+    with pytest.raises(
+        ValueError, match=r"line 1: .* in UTF-8\. .*UTF-(16|32)"
+    ):
         list(read_documents(file))
