@@ -33,7 +33,16 @@ def claim_workdir(setting):
                 )
         return
     setting.need_one_process("making the --workdir (recipes.tokenize_corpus)")
-    if setting.workdir.exists() and any(setting.workdir.iterdir()):
+    if setting.workdir.exists():
+        # What a process that was killed here left behind is no one's.
+        found = [
+            file.name
+            for file in setting.workdir.iterdir()
+            if not file.name.startswith(f"{_MANIFEST}.")
+        ]
+    else:
+        found = []
+    if found:
         raise ValueError(
             f"--workdir {setting.workdir} holds files that no recipe made. "
             "Choose an empty or new folder."
@@ -47,7 +56,8 @@ def claim_workdir(setting):
             what = "the longest document"
         say(
             f"No fair share of the documents falls to the 1 in 32 that are "
-            f"held out, so {what} is: {split.size:,} bytes"
+            f"held out, so {what} is: {split.size:,} "
+            f"{'byte' if split.size == 1 else 'bytes'}"
         )
 
 

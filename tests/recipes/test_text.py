@@ -90,7 +90,7 @@ def test_something_is_held_out(name, tmp_path):
     train = b"\n".join(parts["train"])
     for document in parts["held_out"]:
         for start in range(0, max(1, len(document) - 1000), 1000):
-            if name not in ("no spaces", "no ASCII", "not UTF-8"):
+            if len(set(document)) > 9:
                 assert document[start : start + 1000] not in train
         if name not in ("not UTF-8", "no spaces"):
             document.decode()
