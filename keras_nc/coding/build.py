@@ -14,6 +14,7 @@ from keras_nc.coding.prune import CANDIDATES
 from keras_nc.coding.prune import cut_text
 from keras_nc.coding.prune import prune_windows
 from keras_nc.coding.shares import allocate
+from keras_nc.coding.shares import check_rows
 from keras_nc.coding.shares import frequencies
 from keras_nc.coding.special import NUM_SPECIAL
 
@@ -208,15 +209,8 @@ def _extend(prefixes, rows, next_bytes):
 
 def _next_byte_frequencies(model, prefixes):
     """Return integer frequencies of the next byte, int64 of shape (n, 256)."""
-    probabilities = np.asarray(model.probabilities(prefixes))
-    if probabilities.shape != (len(prefixes), 256):
-        raise ValueError(
-            "An entropy model must give one row of 256 probabilities for "
-            f"each prefix. Received: shape {probabilities.shape} for "
-            f"{len(prefixes)} prefixes from {type(model).__name__}. Correct "
-            "its `probabilities`."
-        )
-    return frequencies(probabilities)
+    rows = check_rows(model.probabilities(prefixes), len(prefixes), model)
+    return frequencies(rows)
 
 
 def _window_starts(windows, parse, documents):

@@ -237,6 +237,14 @@ def test_odd_settings_are_refused(ngram):
             WindowCoder(stepper_for(ngram, 1, 64), window_bits=W)
     with pytest.raises(TypeError, match=r"24\.0"):
         WindowCoder(stepper_for(ngram, 1, 64), window_bits=24.0)
+    for odd in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match=f"max_prefixes={odd!r}"):
+            PrefixCache.build(
+                stepper_for(ngram, 1, 64),
+                b"text",
+                window_bits=24,
+                max_prefixes=odd,
+            )
     with pytest.raises(ValueError, match="Received: 1025"):
         WindowCoder(stepper_for(ngram, 1, 1025), window_bits=24)
 
