@@ -53,7 +53,9 @@ class EqualInfoScheme(Scheme):
                 "Pass a `codebook`. Received: codebook=None, window_bits=None"
             )
         self._codebook = codebook
-        self.window_bits = codebook.window_bits if codebook else window_bits
+        self.window_bits = operator.index(
+            window_bits if codebook is None else codebook.window_bits
+        )
         self.token_bits = self.window_bits
         if token_bits is not None:
             self.token_bits = operator.index(token_bits)

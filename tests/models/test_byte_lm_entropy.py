@@ -205,7 +205,7 @@ def test_probabilities_that_overflow_are_refused_by_coders(make_m1, text):
     model = ByteLMModel(causal_lm)
     match = "Probabilities must.*Received: row"
     with pytest.raises(ValueError, match=match):
-        Codebook.build(model, window_bits=10)
+        Codebook.paper(model, window_bits=10)
     with pytest.raises(ValueError, match=match):
         encode_streams(model, [b"text"])
     with pytest.raises(ValueError, match=match):
