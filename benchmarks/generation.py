@@ -75,7 +75,7 @@ def windows(settings):
     if not settings.build:
         # Which windows there are does not matter for speed, only how many.
         model = UnigramModel.from_text(bytes(range(256)))
-        codebook = Codebook.build(model, window_bits=settings.window_bits)
+        codebook = Codebook.paper(model, window_bits=settings.window_bits)
         return EqualInfoTokenizer(codebook), settings.bytes_per_token
     say("Building a codebook")
     text = texts.training_text(settings.data, settings.max_bytes)

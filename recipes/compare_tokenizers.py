@@ -157,7 +157,7 @@ def _tokenizer(setting, name, folder):
             documents,
             window_bits=config.codebook.window_bits,
             rounds=ROUNDS,
-            **{"allocation": "tunstall", **CODEBOOKS[name]},
+            **{"parse": "greedy", "prune": False, **CODEBOOKS[name]},
         ).save(codebook)
         say(f"Built in {time.perf_counter() - start:.0f} s")
     return EqualInfoTokenizer(Codebook.load(codebook))
