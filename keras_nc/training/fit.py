@@ -20,6 +20,7 @@ from keras_nc.training.distribution import num_processes
 from keras_nc.training.keeper import Keeper
 from keras_nc.training.keeper import unigram_nats
 from keras_nc.training.run import describe_run
+from keras_nc.training.run import metric_configs
 
 ON_COLLAPSE = ("stop", "restart", "ignore")
 
@@ -119,6 +120,7 @@ def resumable_fit(
     max_restarts = as_integer("max_restarts", max_restarts, 0)
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
     check_batch_size(batch_size)
+    check_model(model)
     check_shards(model, shards, held_out)
     directory = pathlib.Path(directory)
     run = describe_run(model, shards, held_out, **settings)
@@ -241,6 +243,19 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
         raise ValueError(
             "`peak_flops` must be positive, in FLOP/s. "
             f"Received: peak_flops={peak_flops}"
+        )
+
+
+def check_model(model):
+    """Raise a ValueError unless a model is compiled as training needs it."""
+    # Add the default metric, if `compile` could not.
+    model.complete_compile()
+    if not any(m["name"] == "bits_per_byte" for m in metric_configs(model)):
+        raise ValueError(
+            "The model must be compiled with the metric `BitsPerByte`. "
+            "Received: a model without it. Call `model.compile(optimizer, "
+            "weighted_metrics=[keras_nc.metrics.BitsPerByte(bytes_per_token="
+            "shards.bytes_per_token)])`."
         )
 
 

@@ -11,8 +11,9 @@ import json
 import keras
 import numpy as np
 
-#: Arguments that change what a model costs, not what it computes.
-_COSTS = ("gradient_checkpointing",)
+#: Keys that may differ: an argument that changes what a model costs and not
+#: what it computes, and the file that a class is in.
+_FREE = ("gradient_checkpointing", "module")
 #: Keys that older checkpoints do not have.
 _ADDED = ("tokens", "held_out", "weights", "loss", "bits_per_byte")
 
@@ -81,7 +82,7 @@ def _first_difference(name, ours, theirs):
         # A key that only one has explains most, so it is reported first.
         keys = sorted(ours.keys() ^ theirs.keys())
         for key in [*keys, *(key for key in ours if key in theirs)]:
-            if key not in _COSTS:
+            if key not in _FREE:
                 found = _first_difference(
                     f"{name}[{key}]", ours.get(key), theirs.get(key)
                 )
@@ -106,18 +107,24 @@ def _digest_tokens(shards):
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def metric_configs(model):
+    """Return the configurations of a model's weighted metrics, a list of dicts.
+
+    Metrics that have no name of their own are left out.
+    """
+    metrics = (model.get_compile_config() or {}).get("weighted_metrics") or []
+    configs = [m.get("config") for m in metrics if isinstance(m, dict)]
+    return [c for c in configs if isinstance(c, dict) and "name" in c]
+
+
 def _bits_per_byte(model):
     """Return what decides the metric `bits_per_byte`, or `None`."""
-    metrics = model.get_compile_config()["weighted_metrics"] or []
-    for metric in metrics:
-        config = metric.get("config") if isinstance(metric, dict) else None
-        if isinstance(config, dict) and config.get("name") == "bits_per_byte":
+    for config in metric_configs(model):
+        if config["name"] == "bits_per_byte":
             text = json.dumps(config, sort_keys=True, default=_plain)
             digest = hashlib.sha256(text.encode()).hexdigest()
-            return {
-                "bytes_per_token": config.get("bytes_per_token"),
-                "digest": digest,
-            }
+            ratio = config.get("bytes_per_token")
+            return {"bytes_per_token": ratio, "digest": digest}
     return None
 
 
