@@ -14,8 +14,8 @@ from keras_nc.coding._codebook_file import MAX_WINDOW_BITS
 from keras_nc.coding._codebook_file import MIN_WINDOW_BITS
 from keras_nc.coding._codebook_file import PARSES
 from keras_nc.coding._codebook_file import WEIGHED
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.special import NUM_SPECIAL
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_nc.coding._text import join_documents
 from keras_nc.coding._trie import Trie
+from keras_nc.coding.inputs import join_documents
 
 #: Windows to choose among, for each window that is kept.
 CANDIDATES = 4

@@ -17,10 +17,10 @@ from keras_nc.coding._build import check_window_bits
 from keras_nc.coding._continuations import find_continuations
 from keras_nc.coding._ids import as_ids
 from keras_nc.coding._ids import refuse_id
-from keras_nc.coding._text import as_byte_array
-from keras_nc.coding._text import join_documents
 from keras_nc.coding._trie import Trie
 from keras_nc.coding._trie import window_starts
+from keras_nc.coding.inputs import as_byte_array
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.special import NUM_SPECIAL
 
 
@@ -130,7 +130,7 @@ class Codebook:
 
         Args:
             model: an `EntropyModel`; with rounds it must have `refit`.
-            text: bytes, or a sequence of documents (bytes); needed by rounds,
+            text: `str` or bytes, or a list of documents; needed by rounds,
                 `prune`, and the likely parses.
             window_bits: W, bits per code, 9 to 16.
             allocation: `"arithmetic"` shares the codes of every window among
@@ -185,14 +185,13 @@ class Codebook:
         """Cut bytes into windows.
 
         Args:
-            data: bytes-like object of L bytes; any bytes whatever.
+            data: `str` or bytes, L bytes; any bytes whatever.
 
         Returns:
             Ids of the windows, uint16 of shape (T,), T <= L.
 
         Raises:
-            TypeError: if `data` is not bytes-like; a str must be encoded
-                first.
+            TypeError: if `data` is not one text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -209,7 +208,7 @@ class Codebook:
         """Cut each document into windows; none crosses a boundary.
 
         Args:
-            documents: sequence of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             Ids of all windows, uint16 of shape (T,), and offsets, int64 of
@@ -217,7 +216,7 @@ class Codebook:
             `[offsets[i], offsets[i + 1])`.
 
         Raises:
-            TypeError: if a document is not bytes-like.
+            TypeError: if a document is no text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -236,7 +235,7 @@ class Codebook:
         part before in front of it, and the last by `encode`.
 
         Args:
-            data: bytes-like object, from a window's start on.
+            data: `str` or bytes, from a window's start on.
 
         Returns:
             Ids of the windows that no more text changes, uint16 of shape

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_nc.coding import _prefix_cache_file
 from keras_nc.coding._build import check_integer
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import frequencies
 from keras_nc.coding.windows import WindowCoder
 
@@ -75,7 +75,7 @@ class PrefixCache:
 
         Args:
             stepper: as for `WindowCoder`.
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             window_bits: W, bits of the windows that are counted.
             max_prefixes: how many prefixes to keep, the most frequent first,
                 ties to the shorter, then to the smaller.
