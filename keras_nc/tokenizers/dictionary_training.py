@@ -5,8 +5,8 @@ import operator
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
-from keras_nc.coding._trie import Trie
 from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.trie import Trie
 from keras_nc.tokenizers.dictionary import DictionaryTokenizer
 from keras_nc.tokenizers.dictionary import check_vocabulary_size
 

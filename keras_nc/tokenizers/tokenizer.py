@@ -16,6 +16,7 @@ from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
+from keras_nc.tokenizers.origin import TokenOrigin
 from keras_nc.tokenizers.scheme import Scheme
 
 _SCHEMES = {}
@@ -110,6 +111,16 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def fingerprint(self):
         """Hex digest: equal for tokenizers that give the same ids."""
         return self.scheme.fingerprint
+
+    @property
+    def origin(self):
+        """What is remembered of ids that this tokenizer makes."""
+        return TokenOrigin(
+            self.fingerprint,
+            self.scheme_name,
+            self.vocabulary_size(),
+            "ids of another tokenizer",
+        )
 
     @property
     def layout(self):
