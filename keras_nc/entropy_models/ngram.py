@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import join_documents
-from keras_nc.coding.integers import as_integer
 from keras_nc.entropy_models._counts import CountTrie
 from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
 from keras_nc.entropy_models.refitted import count_window_starts
