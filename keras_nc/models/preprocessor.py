@@ -6,6 +6,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.layers import positive_integers
 from keras_nc.models.token_bounds import pack_bounds
 from keras_nc.models.window_mask import pack_choices
 from keras_nc.tokenizers.text import to_documents
@@ -40,8 +41,13 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         add_end_token=True,
         **kwargs,
     ):
+        (sequence_length,) = positive_integers(sequence_length=sequence_length)
         super().__init__(
-            tokenizer, sequence_length, add_start_token, add_end_token, **kwargs
+            tokenizer,
+            sequence_length,
+            bool(add_start_token),
+            bool(add_end_token),
+            **kwargs,
         )
         if tokenizer.sequence_length is not None:
             raise ValueError(
