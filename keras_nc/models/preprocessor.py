@@ -7,6 +7,7 @@ import keras_hub
 import numpy as np
 
 from keras_nc.coding.inputs import as_documents
+from keras_nc.layers import positive_integers
 from keras_nc.models.presets import SavesPreprocessor
 from keras_nc.models.token_bounds import pack_bounds
 from keras_nc.models.window_mask import pack_choices
@@ -43,8 +44,13 @@ class DecoderCausalLMPreprocessor(
         add_end_token=True,
         **kwargs,
     ):
+        (sequence_length,) = positive_integers(sequence_length=sequence_length)
         super().__init__(
-            tokenizer, sequence_length, add_start_token, add_end_token, **kwargs
+            tokenizer,
+            sequence_length,
+            bool(add_start_token),
+            bool(add_end_token),
+            **kwargs,
         )
         if tokenizer.sequence_length is not None:
             raise ValueError(
