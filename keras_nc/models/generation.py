@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_nc.coding import END_ID
+from keras_nc.coding.inputs import as_batch
 from keras_nc.models.stop_strings import cut_after
 from keras_nc.models.stop_strings import to_stop_strings
 from keras_nc.models.streaming import PIECE_LENGTH
@@ -12,7 +13,6 @@ from keras_nc.models.streaming import StreamsBytes
 from keras_nc.models.streaming import settles_tokens
 from keras_nc.models.training import is_tf_dataset
 from keras_nc.models.window_mask import WindowMask
-from keras_nc.tokenizers.text import to_documents
 
 
 class GeneratesBytes(StreamsBytes):
@@ -158,7 +158,7 @@ class GeneratesBytes(StreamsBytes):
         if hasattr(inputs, "__next__"):
             inputs = list(inputs)
         # Exact bytes, and what each prompt was, for results of its type.
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         if not documents:
             return []
         texts = self._continue(documents, max_length, stop_token_ids, stops)

@@ -6,9 +6,9 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.coding.inputs import as_documents
 from keras_nc.models.token_bounds import pack_bounds
 from keras_nc.models.window_mask import pack_choices
-from keras_nc.tokenizers.text import to_documents
 
 
 class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
@@ -131,7 +131,7 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
                 "`sequence_length` and `max_length` must be positive. "
                 f"Received: {length}"
             )
-        documents, _ = to_documents(x)
+        documents = as_documents(x)
         prompts = [self.tokenizer.split_prompt(text) for text in documents]
         per_window = self.tokenizer.layout.tokens_per_window
         token_ids = np.zeros((len(prompts), length), dtype="int32")

@@ -1,6 +1,6 @@
 """Byte strings that end a generated text."""
 
-from keras_nc.tokenizers.text import to_documents
+from keras_nc.coding.inputs import as_documents
 
 
 def to_stop_strings(stop):
@@ -17,7 +17,7 @@ def to_stop_strings(stop):
     """
     if stop is None:
         return []
-    stops, _ = to_documents(stop)
+    stops = as_documents(stop)
     if not stops or b"" in stops:
         raise ValueError(
             "`stop` must be `None`, a text or a list of texts, of at least one "

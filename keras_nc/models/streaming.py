@@ -13,9 +13,9 @@ import keras_hub
 import numpy as np
 from keras import ops
 
+from keras_nc.coding.inputs import as_batch
 from keras_nc.models.stop_strings import cut_after
 from keras_nc.models.stop_strings import to_stop_strings
-from keras_nc.tokenizers.text import to_documents
 
 #: Tokens between two looks at the bytes.
 PIECE_LENGTH = 8
@@ -68,7 +68,7 @@ class StreamsBytes:
             )
         if hasattr(inputs, "__next__"):
             inputs = list(inputs)
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         given = inputs if batched else [inputs]
         parts = self._growing(
             documents,
