@@ -11,8 +11,6 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._ids import as_ids
-from keras_nc.coding._ids import refuse_id
 from keras_nc.coding.build import as_max_window_bytes
 from keras_nc.coding.build import as_window_bits
 from keras_nc.coding.build import build_content
@@ -20,12 +18,14 @@ from keras_nc.coding.codebook_file import FORMAT
 from keras_nc.coding.codebook_file import check_fields
 from keras_nc.coding.codebook_file import fields_of
 from keras_nc.coding.codebook_file import split_windows
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.codes import as_ids
+from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.prompt import find_next_codes
-from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 

@@ -40,8 +40,8 @@ import numpy as np
 
 from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.parses import PARSES
-from keras_nc.coding.special import NUM_SPECIAL
 
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
