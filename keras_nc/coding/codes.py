@@ -52,14 +52,14 @@ def split_codes(codes, window_bits, token_bits):
 
 
 def join_codes(ids, window_bits, token_bits, skip_special=False):
-    """Put token ids together into window codes; undoes `split_codes`.
+    """Join token ids to window codes; undo `split_codes`.
 
     Args:
         ids: token ids, integers of shape (T,).
         window_bits: W, bits per code, 1 to 64.
         token_bits: N, bits per token, 1 to 16; it must divide W.
-        skip_special: whether special ids between windows are dropped. Inside
-            a window they are refused always.
+        skip_special: whether to drop special ids between windows. Inside a
+            window they are always an error.
 
     Returns:
         Window codes of shape (windows,), in the smallest of uint16, uint32
@@ -191,6 +191,6 @@ def refuse_id(i, window_bits, position=None):
         rule = "Special ids (0 to 2) stand for no bytes"
         remedy = "Remove it, or decode with `skip_special=True`"
     else:
-        rule = "Ids must stand for a window, and this codebook uses not all"
+        rule = "Ids must stand for a window, and this one does not"
     where = "" if position is None else f" at position {position}"
     raise ValueError(f"{rule}. Received: id {i}{where}. {remedy}.")
