@@ -13,6 +13,7 @@ import numpy as np
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
 from keras_nc.data.shards import TokenShards
+from keras_nc.tokenizers.origin import set_origin
 
 
 class PackedSequences(keras.utils.PyDataset):
@@ -170,6 +171,9 @@ class PackedSequences(keras.utils.PyDataset):
         # The start id is no padding: no row, however empty, is masked whole,
         # which would make its softmax, and the loss, NaN.
         padding_mask = (positions <= lengths).astype("int32")
+        # Models refuse the ids of another tokenizer, also outside of this set.
+        for ids in (token_ids, y):
+            set_origin(ids, self.shards.origin)
         sample_weight = (positions < lengths).astype("float32")
         x = {"token_ids": token_ids, "padding_mask": padding_mask}
         return x, y, sample_weight
@@ -200,7 +204,11 @@ def tf_dataset(sequences, prefetch=None):
     Returns:
         A `tf.data.Dataset` of `len(sequences)` batches
         `(x, y, sample_weight)`, in the order of `sequences`, of static
-        shapes `(B, T)`.
+        shapes `(B, T)`. Its name (`options().dataset_name`) says which
+        tokenizer made the ids, and data sets made from it by `map`, `take`,
+        `prefetch` and the like inherit the name: models refuse the ids of
+        another tokenizer. Under a name of your own, inside `flat_map` or
+        `interleave`, and after `save` and `load` nothing is checked.
 
     Example:
     >>> import tempfile
@@ -233,4 +241,7 @@ def tf_dataset(sequences, prefetch=None):
 
     if prefetch is None:
         prefetch = tf.data.AUTOTUNE
-    return tf.data.Dataset.range(len(sequences)).map(load).prefetch(prefetch)
+    options = tf.data.Options()
+    options.dataset_name = sequences.shards.origin.dataset_name
+    batches = tf.data.Dataset.range(len(sequences)).map(load)
+    return batches.prefetch(prefetch).with_options(options)

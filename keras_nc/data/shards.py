@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 
 from keras_nc.data import shard_format
+from keras_nc.tokenizers.origin import TokenOrigin
 
 
 class TokenShards:
@@ -123,14 +124,19 @@ class TokenShards:
         Raises:
             ValueError: if the fingerprints differ.
         """
-        if tokenizer.fingerprint != self.fingerprint:
+        self.origin.check_tokenizer(tokenizer)
+
+    def check_text(self):
+        """Check that there is text, so that there are bits per byte.
+
+        Raises:
+            ValueError: if all documents are empty.
+        """
+        if not self.num_bytes:
             raise ValueError(
-                "Tokens must be used with the tokenizer that made them. "
-                f"Received: tokenizer with fingerprint "
-                f"{tokenizer.fingerprint}; the shards in {self.directory} "
-                f"were made by {self.scheme_name!r} with fingerprint "
-                f"{self.fingerprint}. Load that tokenizer, or write the "
-                "shards again."
+                "Bits per byte need at least one byte of text. Received: the "
+                f"shards in {self.directory}, {self.num_documents:,} documents "
+                "of 0 bytes. Write shards of documents that hold text."
             )
 
     def document(self, index):
@@ -217,6 +223,16 @@ class TokenShards:
     def fingerprint(self):
         """Fingerprint of the tokenizer that made the tokens, hex digits."""
         return self.manifest["fingerprint"]
+
+    @property
+    def origin(self):
+        """The tokenizer that made the tokens, as a `TokenOrigin`."""
+        return TokenOrigin(
+            self.fingerprint,
+            self.scheme_name,
+            self.vocabulary_size,
+            f"the shards in {self.directory}",
+        )
 
     @property
     def scheme_name(self):

@@ -80,9 +80,11 @@ def start():
     """A function that starts a command in a process of its own."""
     processes = []
 
-    def start_process(*arguments, **kwargs):
+    def start_process(*arguments, redirect="", **kwargs):
+        # The shell redirects, as in `keras-nc inspect book.npz >&-`.
+        shell = ["sh", "-c", f'exec "$0" "$@" {redirect}']
         process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, *map(str, arguments)],
+            [*shell, sys.executable, "-c", LAUNCH, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
