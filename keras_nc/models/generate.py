@@ -14,20 +14,20 @@ from keras import ops
 
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
+from keras_nc.coding.checks import as_integer
 from keras_nc.models.growing_texts import GrowingTexts
 from keras_nc.models.growing_texts import new_parts
 from keras_nc.models.growing_texts import to_stop_strings
 from keras_nc.models.prompt_ids import encode_ids
 from keras_nc.models.prompt_ids import join_batches
-from keras_nc.models.prompt_ids import positive_integer
 from keras_nc.models.prompt_ids import strip_prompts
+from keras_nc.models.prompt_mask import PromptMask
 from keras_nc.models.sampling import Rows
 from keras_nc.models.sampling import is_beam_search
 from keras_nc.models.sampling import sample
 from keras_nc.models.sampling import to_sampler
 from keras_nc.models.sampling import without_special
 from keras_nc.models.training import is_tf_dataset
-from keras_nc.models.window_mask import WindowMask
 from keras_nc.tokenizers.text import to_documents
 
 #: Ids between two looks at the bytes.
@@ -42,9 +42,9 @@ class Generates:
 
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
-                `(B, S)`, and for exact prompting `"code_low"`,
-                `"code_high"`, `"other_codes"`, `"may_end"`,
-                `"window_start"` and `"bounds"`; see `WindowMask`. With
+                `(B, S)`, and for exact prompting `"next_low"`,
+                `"next_high"`, `"next_others"`, `"may_end"`,
+                `"window_start"` and `"bounds"`; see `PromptMask`. With
                 `"until"`, the loop pauses before that position; to go on,
                 put `"token_ids"`, `"cache"` and `"index"` of what is returned
                 in their places.
@@ -94,7 +94,7 @@ class Generates:
 
     def _next_logits(self, inputs, lengths):
         """What samplers ask for the logits of position `index`."""
-        mask = self._window_mask(inputs, lengths)
+        mask = self._prompt_mask(inputs, lengths)
 
         def next_logits(prompt, cache, index):
             previous = ops.slice(prompt, [0, index - 1], [prompt.shape[0], 1])
@@ -107,7 +107,7 @@ class Generates:
 
         return next_logits
 
-    def _window_mask(self, inputs, lengths):
+    def _prompt_mask(self, inputs, lengths):
         """The ids that may come next, by the tokenizer's layout."""
         tokenizer = getattr(self.preprocessor, "tokenizer", None)
         if tokenizer is None:
@@ -115,12 +115,12 @@ class Generates:
             return without_special(ops.cast(may_end, "bool"))
         layout = tokenizer.layout
         none = ops.zeros((lengths.shape[0], 1), dtype="int32")
-        return WindowMask(
+        return PromptMask(
             layout,
             inputs.get("window_start", lengths),
-            inputs.get("code_low", none),
-            inputs.get("code_high", none + layout.num_codes),
-            inputs.get("other_codes", none[:, :, None][:, :, :0]),
+            inputs.get("next_low", none),
+            inputs.get("next_high", none + layout.num_codes),
+            inputs.get("next_others", none[:, :, None][:, :, :0]),
             inputs.get("may_end"),
             inputs.get("bounds"),
         )
@@ -169,7 +169,7 @@ class Generates:
         stops = to_stop_strings(stop)
         stop_token_ids = self._stop_token_ids(stop_token_ids)
         if max_length is not None:
-            max_length = positive_integer("max_length", max_length)
+            max_length = as_integer("max_length", max_length, 1)
         if is_tf_dataset(inputs):
             results = [
                 self.generate(
@@ -251,9 +251,9 @@ class Generates:
             )
         stops = to_stop_strings(stop)
         stop_token_ids = self._stop_token_ids(stop_token_ids)
-        piece_length = positive_integer("piece_length", piece_length)
+        piece_length = as_integer("piece_length", piece_length, 1)
         if max_length is not None:
-            max_length = positive_integer("max_length", max_length)
+            max_length = as_integer("max_length", max_length, 1)
         documents, as_str, batched = self._documents(inputs)
         if is_beam_search(self.sampler):
             raise ValueError(

@@ -1,14 +1,12 @@
 """Prompts that users give as token ids, not as text."""
 
-import operator
-
 import keras
 import numpy as np
 
 from keras_nc.coding import PAD_ID
 
 #: What a preprocessor's `generate_preprocess` gives beside ids and mask.
-MASKED_BY = ("code_low", "code_high", "other_codes", "bounds", "may_end")
+MASKED_BY = ("next_low", "next_high", "next_others", "bounds", "may_end")
 
 
 def encode_ids(inputs, max_length, vocabulary_size, tokenizer=None):
@@ -177,21 +175,3 @@ def join_batches(results):
     }
     joined["padding_mask"] = joined["padding_mask"].astype(bool)
     return joined
-
-
-def positive_integer(name, value):
-    """An argument as an int, or a TypeError or ValueError."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        integer = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"`{name}` must be an integer. Received: {name}={value!r}, a "
-            f"{type(value).__name__}"
-        ) from None
-    if integer < 1:
-        raise ValueError(
-            f"`{name}` must be positive. Received: {name}={integer}"
-        )
-    return integer

@@ -7,8 +7,8 @@ from keras import ops
 from keras_nc.coding import END_ID
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
-from keras_nc.models.prompt_ids import positive_integer
-from keras_nc.models.window_mask import FORBIDDEN
+from keras_nc.coding.checks import as_integer
+from keras_nc.models.prompt_mask import FORBIDDEN
 
 #: Samplers that `compile` takes by name.
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam")
@@ -170,10 +170,6 @@ def to_sampler(sampler, num_ids):
         (samplers.BeamSampler, "num_beams"),
     ):
         if isinstance(sampler, cls) and getattr(sampler, name) is not None:
-            count = positive_integer(name, getattr(sampler, name))
-            if count > num_ids:
-                raise ValueError(
-                    f"`{name}` must be at most the number of ids, {num_ids}. "
-                    f"Received: {name}={count}"
-                )
+            # It may be at most the number of ids.
+            as_integer(name, getattr(sampler, name), 1, num_ids)
     return sampler
