@@ -77,7 +77,6 @@ class WindowCoder:
                 f"window, from 1 to {MAX_WINDOW_BYTES}. Received: "
                 f"{stepper.context_bytes}. Make another stepper."
             )
-        window_bits = int(window_bits)  # shifts overflow NumPy's integers
         self.window_bits = window_bits
         self.max_window_bytes = stepper.context_bytes
         self.cache = cache

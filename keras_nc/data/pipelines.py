@@ -6,6 +6,7 @@ batch has another shape, so nothing is compiled twice.
 """
 
 import numbers
+import operator
 
 import keras
 import numpy as np
@@ -92,15 +93,8 @@ class PackedSequences(keras.utils.PyDataset):
                 f"`shards` must be `TokenShards`. Received: {shards!r}. Open a "
                 "folder with `TokenShards(directory)`."
             )
-        self.shards = shards
-        self.sequence_length = sequence_length
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.start_step = start_step
         if drop_remainder is None:
             drop_remainder = shuffle
-        self.drop_remainder = drop_remainder
         minima = {
             "sequence_length": (sequence_length, 1),
             "batch_size": (batch_size, 1),
@@ -115,6 +109,14 @@ class PackedSequences(keras.utils.PyDataset):
                     f"`{name}` must be an integer of at least {minimum}. "
                     f"Received: {name}={value}"
                 )
+        self.shards = shards
+        # Arithmetic of NumPy's small integers wraps around.
+        self.sequence_length = sequence_length = int(sequence_length)
+        self.batch_size = batch_size = int(batch_size)
+        self.seed = int(seed)
+        self.shuffle = shuffle
+        self.start_step = int(start_step)
+        self.drop_remainder = drop_remainder
         self.num_sequences = -(-shards.num_tokens // sequence_length)
         if drop_remainder:
             self.steps_per_epoch = self.num_sequences // batch_size
@@ -128,13 +130,14 @@ class PackedSequences(keras.utils.PyDataset):
                 "drop_remainder=True. Use smaller batches or sequences, more "
                 "text, or `drop_remainder=False`."
             )
-        self.steps = self.steps_per_epoch if steps is None else steps
+        self.steps = self.steps_per_epoch if steps is None else int(steps)
         self._epoch_order = (None, None)
 
     def __len__(self):
         return self.steps
 
     def __getitem__(self, index):
+        index = operator.index(index)
         # Also what makes `for batch in dataset` end.
         if not 0 <= index < self.steps:
             raise IndexError(
@@ -155,7 +158,7 @@ class PackedSequences(keras.utils.PyDataset):
             int32 but `sample_weight`, which is float32.
         """
         B, T = self.batch_size, self.sequence_length
-        epoch, step = divmod(step, self.steps_per_epoch)
+        epoch, step = divmod(operator.index(step), self.steps_per_epoch)
         rows = range(step * B, min((step + 1) * B, self.num_sequences))
         order = self._order(epoch) if self.shuffle else None
         y = np.full((B, T), PAD_ID, "int32")

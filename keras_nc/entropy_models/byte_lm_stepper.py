@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import START_ID
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.stepping import check_room
 
 

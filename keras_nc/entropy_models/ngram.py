@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models._counts import CountTrie
 from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
 from keras_nc.entropy_models.refitted import count_window_starts

@@ -14,7 +14,7 @@ M1's stepper gives it by its own arithmetic, see `byte_lm_stepper`. A
 
 import numpy as np
 
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_rows
 
 

@@ -19,7 +19,7 @@ from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import cumulate
 from keras_nc.coding.shares import cumulative_frequencies

@@ -182,8 +182,10 @@ class EqualInfoTokenizer(SchemeTokenizer):
     Example:
     >>> from keras_nc.coding import Codebook
     >>> from keras_nc.entropy_models import UnigramModel
-    >>> model = UnigramModel.from_text(b"to be or not to be")
-    >>> tokenizer = EqualInfoTokenizer(Codebook.build(model, window_bits=12))
+    >>> text = b"to be or not to be"
+    >>> model = UnigramModel.from_text(text)
+    >>> codebook = Codebook.build(model, text, window_bits=12)
+    >>> tokenizer = EqualInfoTokenizer(codebook)
     >>> tokenizer.detokenize(tokenizer("to be"))
     b'to be'
     """

@@ -83,7 +83,7 @@ def test_round_trip_of_any_bytes(coders, W, documents):
 
 @pytest.mark.parametrize("W", [9, 12, 16])
 def test_codes_are_those_of_the_codebook(ngram, text, W):
-    codebook = Codebook.build(ngram, window_bits=W)
+    codebook = Codebook.paper(ngram, window_bits=W)
     coder = WindowCoder(
         stepper_for(ngram, 8, codebook.max_window_bytes), window_bits=W
     )

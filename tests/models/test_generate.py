@@ -142,6 +142,7 @@ def test_every_parse_continues_prompts(make_m2, text, parse, token_bits):
         allocation="tunstall",
         parse=parse,
         rounds=1,
+        prune=False,
     )
     tokenizer = EqualInfoTokenizer(codebook, token_bits)
     causal_lm = make_m2(tokenizer, 64, num_layers=1, hidden_dim=16)
