@@ -1,8 +1,9 @@
-"""Prompts that users give as token ids, not as text."""
+"""Token ids that users give: prompts, and ids to stop at."""
 
 import keras
 import numpy as np
 
+from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 
 #: What a preprocessor's `generate_preprocess` gives beside ids and mask.
@@ -144,6 +145,37 @@ def started_window(token_ids, mask, tokenizer):
     rows = [ids[at] for ids, at in zip(special, mask, strict=True)]
     since = [len(row) - np.flatnonzero([True, *row])[-1] for row in rows]
     return np.array(since, "int32") % tokenizer.layout.tokens_per_window
+
+
+def to_stop_ids(stop_token_ids, vocabulary_size):
+    """Check ids to stop at.
+
+    Args:
+        stop_token_ids: `"auto"` for the end id, ids, or `None`.
+        vocabulary_size: int. Ids lie in `[0, vocabulary_size)`.
+
+    Returns:
+        A tuple of int, or `None`.
+
+    Raises:
+        ValueError: If there is no id, or one that is never generated.
+    """
+    if stop_token_ids is None:
+        return None
+    if isinstance(stop_token_ids, str) and stop_token_ids == "auto":
+        return (END_ID,)
+    given = stop_token_ids
+    if isinstance(given, (set, frozenset)):
+        given = list(given)
+    ids = np.ravel(given)
+    integers = ids.size > 0 and ids.dtype.kind in "iu"
+    if not integers or ids.min() <= PAD_ID or ids.max() >= vocabulary_size:
+        raise ValueError(
+            "`stop_token_ids` must be 'auto', `None`, or at least one id "
+            f"from {PAD_ID + 1} to {vocabulary_size - 1}. Received: "
+            f"stop_token_ids={stop_token_ids!r}. Pass `None` not to stop."
+        )
+    return tuple(ids.tolist())
 
 
 def strip_prompts(token_ids, mask, prompts):
