@@ -19,8 +19,8 @@ BENEATH = {
     "models": {"coding", "entropy_models", "layers", "metrics", "tokenizers"},
 }
 BENEATH["data"] = BENEATH["models"] | {"models"}
-BENEATH["training"] = BENEATH["data"] | {"data"}
 BENEATH["evaluation"] = BENEATH["data"] | {"data"}
+BENEATH["training"] = BENEATH["evaluation"] | {"evaluation"}
 BENEATH["cli"] = BENEATH["data"] | {"data"}
 FORBIDDEN = {"coding": {"keras", "keras_hub", "tensorflow", "jax", "torch"}}
 
