@@ -1,13 +1,9 @@
-"""What a tokenizer or a model is worth: figures and plots."""
+"""What a tokenizer or a model is worth: bits, FLOPs, stability."""
 
 from keras_nc.evaluation.compressors import compressors_bits_per_byte
 from keras_nc.evaluation.flops import FlopsPerByte
 from keras_nc.evaluation.flops import body_parameters
 from keras_nc.evaluation.flops import flops_per_byte
-from keras_nc.evaluation.plots import bits_against_flops
-from keras_nc.evaluation.plots import save_figure
-from keras_nc.evaluation.plots import segmentation
-from keras_nc.evaluation.plots import training_curves
 from keras_nc.evaluation.score import bits_per_byte
 from keras_nc.evaluation.stability import instability
 from keras_nc.evaluation.stability import levenshtein
