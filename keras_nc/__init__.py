@@ -24,6 +24,7 @@ if not _is_console_command():
     from keras_nc import entropy_models
     from keras_nc import evaluation
     from keras_nc import layers
+    from keras_nc import losses
     from keras_nc import metrics
     from keras_nc import models
     from keras_nc import tokenizers

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.checks import as_choice
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
 from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prune import CANDIDATES
 from keras_nc.coding.prune import cut_text

@@ -18,11 +18,11 @@ import collections
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.archive import memory_bytes
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
@@ -94,7 +94,7 @@ class PrefixCache:
 
         Args:
             stepper: as for `WindowCoder`.
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             window_bits: W, bits of the windows that are counted.
             max_prefixes: how many prefixes to keep, the most frequent first,
                 ties to the shorter, then to the smaller.

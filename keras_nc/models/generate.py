@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
+from keras_nc.coding.inputs import as_batch
 from keras_nc.models.growing_texts import GrowingTexts
 from keras_nc.models.growing_texts import new_parts
 from keras_nc.models.growing_texts import to_stop_strings
@@ -28,7 +29,6 @@ from keras_nc.models.sampling import to_sampler
 from keras_nc.models.sampling import without_special
 from keras_nc.models.training import is_tf_dataset
 from keras_nc.models.window_mask import WindowMask
-from keras_nc.tokenizers.text import to_documents
 
 #: Ids between two looks at the bytes.
 PIECE_LENGTH = 8
@@ -287,7 +287,7 @@ class Generates:
                 "Prompts must be text, or a dict of token ids. Received: an "
                 f'array of {dtype}. Pass {{"token_ids": ...}}.'
             )
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         given = inputs if batched else [inputs]
         return documents, [isinstance(x, str) for x in given], batched
 

@@ -3,6 +3,7 @@
 import operator
 
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.tokenizers.bpe import BPETokenizer
 
 #: GPT-2's pattern: a word with the space before it, digits, or the rest.
@@ -16,7 +17,8 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
     """Train byte-level BPE on documents.
 
     Args:
-        documents: Iterable of bytes; what is not UTF-8 is left out.
+        documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
+            is left out.
         vocabulary_size: int. Pieces, 256 bytes and special ids included.
         split: `"gpt2"` lets no piece cross the words of GPT-2's pattern;
             `None` lets pieces hold several words, which makes the most of a
@@ -75,7 +77,7 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
 
 
 def _pieces(documents):
-    for document in documents:
+    for document in iterate_documents(documents):
         text = document.decode("utf-8", errors="ignore")
         for start in range(0, len(text), PIECE_CHARACTERS):
             yield text[start : start + PIECE_CHARACTERS]

@@ -7,8 +7,8 @@ import keras
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Codebook
+from keras_nc.coding.inputs import as_documents
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
-from keras_nc.tokenizers.text import to_documents
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
 
@@ -72,7 +72,7 @@ class DictionaryTokenizer(SchemeTokenizer):
                 not all differ, lack a byte, or are too many or too long.
         """
         vocabulary_size = check_vocabulary_size(vocabulary_size)
-        words = sorted(to_documents(words)[0])
+        words = sorted(as_documents(words))
         fault = _find_fault(words, vocabulary_size - NUM_SPECIAL)
         if fault:
             raise ValueError(

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.trie import Trie
 from keras_nc.tokenizers.dictionary import DictionaryTokenizer
 from keras_nc.tokenizers.dictionary import check_vocabulary_size
@@ -27,7 +27,7 @@ def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
     All is decided in integers: equal text gives equal dictionaries.
 
     Args:
-        documents: Iterable of bytes, any bytes.
+        documents: `str` or `bytes`, any bytes, or an iterable of them.
         vocabulary_size: int. Ids, special ones included: a power of two from
             512 to 65,536.
         max_token_bytes: int. Bytes that a string has at most, 1 to 255.
@@ -50,7 +50,7 @@ def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
             "`max_token_bytes` must be from 1 to 255. Received: "
             f"max_token_bytes={max_token_bytes}"
         )
-    text, offsets = join_documents(list(documents))
+    text, offsets = join_documents(documents)
     words = [bytes([byte]) for byte in range(256)]
     for size in _sizes(vocabulary_size - NUM_SPECIAL):
         words = _improve(words, size, text, offsets, max_token_bytes)

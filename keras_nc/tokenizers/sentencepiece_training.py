@@ -3,6 +3,7 @@
 import io
 import operator
 
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.tokenizers.sentencepiece import SPACE_MARK
 from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
 
@@ -19,7 +20,8 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
     lines.
 
     Args:
-        documents: Iterable of bytes; what is not UTF-8 is left out.
+        documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
+            is left out.
         vocabulary_size: int. Pieces, 256 bytes and special ids included.
         model_type: str. `"unigram"` or `"bpe"`.
 
@@ -75,7 +77,7 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
 
 def _sentences(documents):
     """Lines, in pieces short enough that SentencePiece takes them."""
-    for document in documents:
+    for document in iterate_documents(documents):
         text = document.decode("utf-8", errors="ignore").replace("\0", "")
         for line in text.splitlines():
             for start in range(0, len(line), MAX_SENTENCE_CHARACTERS):

@@ -11,11 +11,13 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.inputs import as_batch
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_documents
 from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
 from keras_nc.tokenizers.origin import TokenOrigin
 from keras_nc.tokenizers.scheme import Scheme
-from keras_nc.tokenizers.text import to_documents
 
 _SCHEMES = {}
 
@@ -149,20 +151,17 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Encode documents one by one.
 
         Args:
-            documents: A sequence of `bytes` or `str`.
+            documents: `str` or `bytes`, or a list of them.
 
         Returns:
             A pair: the ids of all documents, an integer array, and their
             offsets, an int64 array of `len(documents) + 1`.
         """
-        documents, batched = to_documents(documents)
-        if not batched:
-            raise TypeError("`documents` must be a list. Received: one text.")
-        return self.scheme.encode_batch(documents)
+        return self.scheme.encode_batch(as_documents(documents))
 
     def split_prompt(self, prompt):
         """Cut a prompt where continuations may still change its tokens."""
-        return self.scheme.split_prompt(prompt)
+        return self.scheme.split_prompt(as_bytes(prompt))
 
     def decode_generated(self, rows):
         """Decode ids that a model generated; see `Scheme.decode_generated`."""
@@ -176,7 +175,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Encode text; see the class."""
         if self._use_tf_workflow():
             return graph.tokenize(self, inputs)
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         ids, offsets = self.scheme.encode_batch(documents)
         ids = ids.astype("int32")
         if self.sequence_length is not None:

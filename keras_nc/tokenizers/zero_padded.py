@@ -4,12 +4,12 @@ import hashlib
 
 import keras
 
+from keras_nc.coding.inputs import as_bytes
 from keras_nc.entropy_models import ZeroPaddedWindows
 from keras_nc.entropy_models.streams import check_context
 from keras_nc.entropy_models.zero_padded import check_windows
 from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.stream_scheme import StreamScheme
-from keras_nc.tokenizers.text import to_bytes
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 from keras_nc.tokenizers.tokenizer import register_scheme
 
@@ -215,4 +215,4 @@ class ZeroPaddedTokenizer(SchemeTokenizer):
             A pair of ints: windows whose code decodes to other bytes, even if
             everything before is known, and all windows.
         """
-        return self.scheme.windows.count_collisions(to_bytes(text))
+        return self.scheme.windows.count_collisions(as_bytes(text))
