@@ -5,9 +5,9 @@ exact, so an encoder and a decoder that start from the same frequencies agree
 on every code.
 """
 
-import numbers
-
 import numpy as np
+
+from keras_nc.coding.checks import as_integer
 
 FREQUENCY_BITS = 24
 MIN_PRECISION = 14
@@ -38,7 +38,8 @@ def frequencies(probabilities):
     if p.ndim != 2 or p.shape[1] != 256 or p.dtype.kind != "f":
         _refuse(f"shape={p.shape}, dtype={p.dtype}")
     p = p.astype(np.float64, copy=False)
-    sums = p.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        sums = p.sum(axis=1)
     # NaN fails every comparison, so ask for what is right, not for what is
     # wrong; an infinity makes the sum infinite or NaN.
     bad = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE) | ~(p >= 0).all(axis=1)
@@ -144,7 +145,7 @@ def cumulative_frequencies(probabilities, precision):
     >>> table[[0, 1, 2, 256]].tolist()
     [0, 64, 128, 16384]
     """
-    check_precision(precision)
+    precision = check_precision(precision)
     return cumulate(frequencies(probabilities), precision)
 
 
@@ -159,12 +160,11 @@ def cumulate(frequencies, precision):
 
 
 def check_precision(precision):
-    """Raise a ValueError unless a coder has this many bits for a table."""
-    whole = isinstance(precision, numbers.Integral)
-    if not whole or not MIN_PRECISION <= precision <= FREQUENCY_BITS:
-        raise ValueError(
-            "`precision` must be an integer from "
-            f"{MIN_PRECISION} to {FREQUENCY_BITS}. Received: "
-            f"precision={precision!r}. 16 costs at most 0.006 bits a "
-            "byte."
-        )
+    """Return `precision` as an int if a coder has so many bits for a table."""
+    return as_integer(
+        "precision",
+        precision,
+        MIN_PRECISION,
+        FREQUENCY_BITS,
+        "16 costs at most 0.006 bits a byte.",
+    )

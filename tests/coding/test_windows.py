@@ -294,3 +294,26 @@ def test_caches_larger_than_memory_are_refused(ngram, tmp_path):
         archive.writestr("frequencies.npy", header.getvalue())
     with pytest.raises(ValueError, match="memory"):
         PrefixCache.load(path)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8])
+@pytest.mark.parametrize("W", [9, 64, 128])
+def test_widths_may_be_integers_of_numpy(ngram, W, integer):
+    stepper = stepper_for(ngram, 4, 64)
+    cache = PrefixCache.build(
+        stepper, b"a rose", window_bits=integer(W), max_prefixes=integer(5)
+    )
+    coder = WindowCoder(stepper, window_bits=integer(W), cache=cache)
+    expected = WindowCoder(stepper, window_bits=W, cache=cache)
+    codes, offsets = coder.encode_batch(DOCUMENTS)
+    assert listed(codes) == listed(expected.encode_batch(DOCUMENTS)[0])
+    assert coder.decode_batch(codes, offsets) == DOCUMENTS
+
+
+@pytest.mark.parametrize("value", [True, 24.0, "24", None])
+def test_widths_that_are_no_integers_are_refused(ngram, value):
+    stepper = stepper_for(ngram, 4, 64)
+    with pytest.raises(TypeError, match="`window_bits` must be an integer"):
+        WindowCoder(stepper, window_bits=value)
+    with pytest.raises(TypeError, match="`max_prefixes` must be an integer"):
+        PrefixCache.build(stepper, b"a", window_bits=24, max_prefixes=value)
