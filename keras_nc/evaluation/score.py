@@ -1,11 +1,5 @@
 """Bits per byte of a model on text it has not seen."""
 
-import keras
-
-from keras_nc.data import PackedSequences
-from keras_nc.data import process_batches
-from keras_nc.metrics import BitsPerByte
-
 
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     """Score every token of the shards once: sum of bits / sum of bytes.
@@ -27,6 +21,12 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     Raises:
         ValueError: If another tokenizer wrote the shards.
     """
+    import keras
+
+    from keras_nc.data import PackedSequences
+    from keras_nc.data import process_batches
+    from keras_nc.metrics import BitsPerByte
+
     if model.preprocessor is not None:
         shards.check_tokenizer(model.preprocessor.tokenizer)
     # A model of its own around the same weights, so that the optimizer and
