@@ -175,7 +175,7 @@ import keras_nc
 from keras_nc.entropy_models import NGramModel, UnigramModel
 for model in (UnigramModel, NGramModel):
     model = model.from_text(b"some text")
-    codebook = keras_nc.coding.Codebook.build(model, window_bits=9)
+    codebook = keras_nc.coding.Codebook.paper(model, window_bits=9)
     codebook.save({str(tmp_path / "codebook.npz")!r})
     codebook = keras_nc.coding.Codebook.load({str(tmp_path / "codebook.npz")!r})
     assert codebook.decode(codebook.encode(b"text")) == b"text"

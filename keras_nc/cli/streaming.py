@@ -44,7 +44,7 @@ def encode_blocks(codebook, blocks):
     >>> from keras_nc.coding import Codebook
     >>> from keras_nc.entropy_models import UnigramModel
     >>> uniform = UnigramModel([1] * 256)
-    >>> codebook = Codebook.build(uniform, window_bits=10)
+    >>> codebook = Codebook.paper(uniform, window_bits=10)
     >>> blocks = [b"a", b"", bytes(3)]
     >>> [codes.tolist() for codes in encode_blocks(codebook, blocks)]
     [[392, 4]]

@@ -24,7 +24,7 @@ from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.archive import memory_bytes
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import FREQUENCY_BITS
-from keras_nc.coding.shares import frequencies
+from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
 
 #: 256 frequencies, a byte and the number of its children.
@@ -199,7 +199,7 @@ def _ask(stepper, prefixes):
         row[: len(prefix)] = np.frombuffer(prefix, np.uint8)
     stepper.restart(np.ones(B, bool))
     stepper.append(data, lengths)
-    return frequencies(stepper.probabilities()[: len(prefixes)])
+    return stepper_frequencies(stepper, slice(len(prefixes)))
 
 
 def _check_memory(num_prefixes):

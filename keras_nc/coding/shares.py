@@ -37,8 +37,8 @@ def frequencies(probabilities):
     p = np.asarray(probabilities)
     if p.ndim != 2 or p.shape[1] != 256 or p.dtype.kind != "f":
         _refuse(f"shape={p.shape}, dtype={p.dtype}")
-    p = p.astype(np.float64, copy=False)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        p = p.astype(np.float64, copy=False)
         sums = p.sum(axis=1)
     # NaN fails every comparison, so ask for what is right, not for what is
     # wrong; an infinity makes the sum infinite or NaN.
@@ -50,6 +50,45 @@ def frequencies(probabilities):
             f"largest value {p[row].max()} and sum {sums[row]}"
         )
     return np.floor(p * (1 << FREQUENCY_BITS)).astype(np.int64)
+
+
+def stepper_frequencies(stepper, rows=slice(None)):
+    """Ask a stepper for the next byte and turn its answer into frequencies.
+
+    Args:
+        stepper: has `batch_size`, `B`, and `probabilities()`, which gives
+            floats of shape (B, 256).
+        rows: which of the B rows are wanted.
+
+    Returns:
+        See `frequencies`; a row for each that is wanted.
+
+    Raises:
+        ValueError: if the answer has another shape, or one of these rows is
+            no distribution.
+    """
+    p = check_rows(stepper.probabilities(), stepper.batch_size, stepper)
+    return frequencies(p[rows])
+
+
+def check_rows(probabilities, n, giver):
+    """Return probabilities as an array of n rows, or raise a ValueError.
+
+    Args:
+        probabilities: what `giver` gave.
+        n: how many rows there must be.
+        giver: an entropy model or a stepper, for the error.
+    """
+    p = np.asarray(probabilities)
+    if p.shape != (n, 256):
+        raise ValueError(
+            "An entropy model must give one row of 256 probabilities for "
+            f"each prefix. Received: shape {p.shape} for {n} prefixes from "
+            f"{type(giver).__name__}. Correct its `probabilities`."
+        )
+    if p.dtype.kind != "f":
+        _refuse(f"shape={p.shape}, dtype={p.dtype}")
+    return p
 
 
 def _refuse(received):

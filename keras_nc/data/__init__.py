@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING
 
 from keras_nc.data.corpus import Corpus
 from keras_nc.data.default_corpus import default_corpus
-from keras_nc.data.files import read_documents
+from keras_nc.data.documents import find_files
+from keras_nc.data.documents import read_documents
+from keras_nc.data.portions import cut_position
+from keras_nc.data.portions import take_bytes
 from keras_nc.data.shard_writer import write_shards
 from keras_nc.data.shards import TokenShards
 from keras_nc.imports import on_first_use

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
+from keras_nc.coding.shares import check_rows
 from keras_nc.entropy_models._counts import CountTrie
 
 # No codebook has longer windows.
@@ -40,7 +41,9 @@ class RefittedModel:
         from keras_nc.entropy_models import _count_kernels
 
         joined, offsets = join_documents(list(prefixes))
-        rows = np.array(self._model.probabilities(prefixes), "float64")
+        rows = check_rows(
+            self._model.probabilities(prefixes), len(prefixes), self._model
+        ).astype("float64")
         _count_kernels.mix_in(self._start_counts.arrays, joined, offsets, rows)
         return rows
 

@@ -78,11 +78,11 @@ class ZeroPaddedWindows:
         check_windows(window_bits, precision, reset_every)
         check_context(context_bytes)
         self.model = model
-        self.window_bits = window_bits
-        self.precision = precision
+        self.window_bits = int(window_bits)
+        self.precision = int(precision)
         self.delay = bool(delay)
-        self.reset_every = reset_every
-        self.context_bytes = context_bytes
+        self.reset_every = None if reset_every is None else int(reset_every)
+        self.context_bytes = int(context_bytes)
 
     def encode(self, documents):
         """Cut documents into windows.

@@ -1,5 +1,7 @@
 """Bits per byte of a model on text it has not seen."""
 
+from keras_nc.coding.checks import as_integer
+
 
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     """Score every token of the shards once: sum of bits / sum of bytes.
@@ -19,7 +21,8 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
         float, bits per byte.
 
     Raises:
-        ValueError: If another tokenizer wrote the shards.
+        ValueError: If another tokenizer wrote the shards, or they hold no
+            text.
     """
     import keras
 
@@ -27,8 +30,10 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     from keras_nc.data import process_batches
     from keras_nc.metrics import BitsPerByte
 
-    if model.preprocessor is not None:
-        shards.check_tokenizer(model.preprocessor.tokenizer)
+    sequence_length = as_integer("sequence_length", sequence_length, 1)
+    batch_size = as_integer("batch_size", batch_size, 1)
+    model.check_origins(shards)
+    shards.check_text()
     # A model of its own around the same weights, so that the optimizer and
     # the metrics of the one that was given stay as they are.
     scorer = type(model)(model.backbone)

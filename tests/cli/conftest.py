@@ -22,13 +22,13 @@ sys.exit(main())
 @pytest.fixture(scope="session")
 def codebook(text):
     model = NGramModel.from_text(text[:20000])
-    return Codebook.build(model, window_bits=11)
+    return Codebook.paper(model, window_bits=11)
 
 
 @pytest.fixture(scope="session")
 def uniform():
     """Windows are known by heart: single bytes, and a few pairs after them."""
-    return Codebook.build(UnigramModel([1] * 256), window_bits=10)
+    return Codebook.paper(UnigramModel([1] * 256), window_bits=10)
 
 
 @pytest.fixture

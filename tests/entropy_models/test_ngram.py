@@ -135,6 +135,10 @@ def test_models_survive_pickle():
         (b"a", {"order": 256}),
         (b"a", {"min_count": 0}),
         (b"a", {"start_min_count": 0}),
+        (b"a", {"order": 2.0}),
+        (b"a", {"order": True}),
+        (b"a", {"min_count": "2"}),
+        (b"a", {"start_min_count": np.nan}),
     ],
 )
 def test_from_text_refuses(text, settings):
