@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from keras_nc.tokenizers.origin import check_origins
+from keras_nc.coding.origin import check_origins
 
 #: `tf.data.AUTOTUNE`, without importing TensorFlow.
 AUTOTUNE = -1

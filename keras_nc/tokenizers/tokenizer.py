@@ -11,9 +11,9 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
-from keras_nc.tokenizers.origin import TokenOrigin
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.text import to_documents
 
