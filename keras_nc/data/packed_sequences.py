@@ -13,8 +13,8 @@ import numpy as np
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.origin import set_origin
 from keras_nc.data.token_shards import TokenShards
-from keras_nc.tokenizers.origin import set_origin
 
 
 class PackedSequences(keras.utils.PyDataset):

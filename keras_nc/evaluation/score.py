@@ -1,11 +1,6 @@
 """Bits per byte of a model on text it has not seen."""
 
-import keras
-
 from keras_nc.coding.checks import as_integer
-from keras_nc.data import PackedSequences
-from keras_nc.data import process_batches
-from keras_nc.metrics import BitsPerByte
 
 
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
@@ -29,6 +24,12 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
         ValueError: If another tokenizer wrote the shards, or they hold no
             text.
     """
+    import keras
+
+    from keras_nc.data import PackedSequences
+    from keras_nc.data import process_batches
+    from keras_nc.metrics import BitsPerByte
+
     sequence_length = as_integer("sequence_length", sequence_length, 1)
     batch_size = as_integer("batch_size", batch_size, 1)
     model.check_origins(shards)
