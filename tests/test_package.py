@@ -26,7 +26,7 @@ ARROWS = {
     "tokenizers": {"coding", "entropy_models"},
     "models": {"coding", "layers", "metrics", "tokenizers"},
     "data": {"coding"},
-    "training": {"coding", "data", "models"},
+    "training": {"coding", "data", "evaluation", "models"},
     "evaluation": {"coding", "data", "metrics"},
     "cli": {"coding", "data", "models", "tokenizers"},
 }
