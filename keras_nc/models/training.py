@@ -9,12 +9,12 @@ import numpy as np
 from keras import ops
 
 from keras_nc.coding import PAD_ID
+from keras_nc.coding.origin import check_origins
 from keras_nc.losses import token_weights
 from keras_nc.models.ids import asserted_batch
 from keras_nc.models.ids import check_batch
 from keras_nc.models.ids import in_vocabulary
 from keras_nc.models.jax_state import keeps_variables
-from keras_nc.tokenizers.origin import check_origins
 
 #: `tf.data.AUTOTUNE`, without importing TensorFlow.
 AUTOTUNE = -1
