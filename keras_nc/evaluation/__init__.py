@@ -5,10 +5,6 @@ from keras_nc.evaluation.flops import FlopsPerByte
 from keras_nc.evaluation.flops import body_parameters
 from keras_nc.evaluation.flops import flops_per_byte
 from keras_nc.evaluation.flops import training_flops_per_token
-from keras_nc.evaluation.plots import bits_against_flops
-from keras_nc.evaluation.plots import save_figure
-from keras_nc.evaluation.plots import segmentation
-from keras_nc.evaluation.plots import training_curves
 from keras_nc.evaluation.scores import bits_per_byte
 from keras_nc.evaluation.scores import token_counts
 from keras_nc.evaluation.scores import uniform_bits_per_byte

@@ -5,8 +5,7 @@ import lzma
 
 import zstandard
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 
 
 def compressors_bits_per_byte(documents):
@@ -20,14 +19,14 @@ def compressors_bits_per_byte(documents):
     Brotli is the slowest, at about half a megabyte per second.
 
     Args:
-        documents: bytes, or a sequence of documents (bytes).
+        documents: `str` or bytes, or a list of documents.
 
     Returns:
         dict from `"gzip -9"`, `"xz -9e"`, `"zstd -19"` and `"brotli -11"` to
         bits per byte, floats.
 
     Raises:
-        TypeError: if a document is not bytes-like.
+        TypeError: if a document is no text.
         ValueError: if there are no bytes.
         ImportError: if brotli is not installed.
 
@@ -38,7 +37,7 @@ def compressors_bits_per_byte(documents):
     >>> max(ratios.values()) < 1
     True
     """
-    text = join_documents(as_documents(documents))[0].tobytes()
+    text = join_documents(documents)[0].tobytes()
     if not text:
         raise ValueError(
             "`documents` must hold at least one byte. Received: no text. Bits "

@@ -2,13 +2,9 @@
 
 import math
 
-import keras
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
-from keras_nc.data import PackedSequences
-from keras_nc.data import process_batches
-from keras_nc.metrics import BitsPerByte
 
 
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
@@ -32,6 +28,12 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
         ValueError: If another tokenizer wrote the shards, or they hold no
             text.
     """
+    import keras
+
+    from keras_nc.data import PackedSequences
+    from keras_nc.data import process_batches
+    from keras_nc.metrics import BitsPerByte
+
     sequence_length = as_integer("sequence_length", sequence_length, 1)
     batch_size = as_integer("batch_size", batch_size, 1)
     model.check_origins(shards)

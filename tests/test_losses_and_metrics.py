@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_nc.losses import TokenNats
+from keras_nc.metrics import CARRY
 from keras_nc.metrics import BitsPerByte
-from keras_nc.metrics import TokenNats
-from keras_nc.metrics.bits_per_byte import CARRY
 
 LENGTHS = [0, 0, 0, 1, 2, 5, 64]
 

@@ -12,8 +12,8 @@ import pathlib
 
 import numpy as np
 
+from keras_nc.coding.origin import TokenOrigin
 from keras_nc.data import shard_format
-from keras_nc.tokenizers.origin import TokenOrigin
 
 
 class TokenShards:

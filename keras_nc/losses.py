@@ -26,6 +26,8 @@ def token_nats(y_true, y_pred):
 def nats_and_log_z(y_true, logits):
     """Per-token nats, and the logarithm of the softmax's denominator.
 
+    The nats of what is no id are NaN.
+
     Args:
         y_true: Target ids of shape `(B, T)`.
         logits: Float32 logits of shape `(B, T, V)`.
@@ -33,10 +35,39 @@ def nats_and_log_z(y_true, logits):
     Returns:
         A pair of float32 tensors of shape `(B, T)`.
     """
-    y_true = ops.cast(y_true, "int32")
-    target = ops.take_along_axis(logits, y_true[..., None], axis=-1)
+    target, known = target_logits(y_true, logits)
     log_z = ops.logsumexp(logits, axis=-1)
-    return log_z - target[..., 0], log_z
+    return ops.where(known, log_z - target, float("nan")), log_z
+
+
+def ranks(y_true, logits):
+    """How many ids are more probable than the targets.
+
+    Args:
+        y_true: Target ids of shape `(B, T)`.
+        logits: Float32 logits of shape `(B, T, V)`.
+
+    Returns:
+        A pair of float32 tensors of shape `(B, T)`: the ids that are more
+        probable, and the smaller ids that are as probable.
+    """
+    target, _ = target_logits(y_true, logits)
+    ids = ops.arange(ops.shape(logits)[-1], dtype="int32")
+    smaller = ids < ops.cast(y_true, "int32")[..., None]
+    greater = logits > target[..., None]
+    before = (logits == target[..., None]) & smaller
+    return tuple(
+        ops.sum(ops.cast(beats, "float32"), axis=-1)
+        for beats in (greater, before)
+    )
+
+
+def target_logits(y_true, logits):
+    """Logits of targets, and whether these are ids at all; `(B, T)` each."""
+    known = (y_true >= 0) & (y_true < ops.shape(logits)[-1])
+    ids = ops.cast(ops.where(known, y_true, 0), "int32")
+    target = ops.take_along_axis(logits, ids[..., None], axis=-1)
+    return target[..., 0], known
 
 
 def token_weights(sample_weight, y_true):

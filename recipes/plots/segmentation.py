@@ -1,13 +1,13 @@
 """A text on coloured tokens, as a matplotlib figure."""
 
-from keras_nc.evaluation._figures import DPI
-from keras_nc.evaluation._figures import INK
-from keras_nc.evaluation._figures import MARKS
-from keras_nc.evaluation._figures import new_figure
-from keras_nc.evaluation._figures import new_font
-from keras_nc.evaluation._figures import printable
-from keras_nc.evaluation._figures import require
-from keras_nc.evaluation._figures import signs
+from recipes.plots.figures import DPI
+from recipes.plots.figures import INK
+from recipes.plots.figures import MARKS
+from recipes.plots.figures import new_figure
+from recipes.plots.figures import new_font
+from recipes.plots.figures import printable
+from recipes.plots.figures import require
+from recipes.plots.figures import signs
 
 # In whole pixels, so that backgrounds leave no seams.
 _CELL = 17  # of one letter
@@ -45,6 +45,7 @@ def segmentation(rows, title=None, width=92):
         ImportError: if matplotlib is not installed.
 
     Example:
+    >>> from recipes.plots import segmentation
     >>> figure = segmentation({"words": [b"one ", b"two"]})
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['one ', 'two']

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_nc.metrics.token_nats import token_nats
-from keras_nc.metrics.token_nats import token_weights
+from keras_nc.losses import token_nats
+from keras_nc.losses import token_weights
 
 #: The low counter carries into the high one here, far below where int32 stops,
 #: so that the remainders of 65,535 rows can be summed, too.
@@ -104,12 +104,14 @@ class BitsPerByte(keras.metrics.Metric):
                     f"one per id. Received: shape={token_lengths.shape}, "
                     f"minimum={token_lengths.min(initial=0)}"
                 )
-        elif not bytes_per_token > 0:
+        elif not 0 < bytes_per_token < math.inf:
             raise ValueError(
                 "`bytes_per_token` must be positive. "
                 f"Received: bytes_per_token={bytes_per_token}"
             )
         self.token_lengths = token_lengths
+        if bytes_per_token is not None:
+            bytes_per_token = float(bytes_per_token)
         self.bytes_per_token = bytes_per_token
         self._nats = _ExactSum(self, "nats")
         # Bytes, or tokens where every token counts the same bytes.

@@ -1,35 +1,21 @@
-"""Pictures of results, as matplotlib figures.
-
-Figures are made without pyplot, so there is no global state and no window:
-draw one, then write it with `save_figure`. Colours can be told apart by
-colour-blind readers (Okabe and Ito's palette).
-"""
+"""Charts of bits per byte: while models train, and against their cost."""
 
 import math
 import textwrap
 
-from keras_nc.evaluation._figures import FAINT
-from keras_nc.evaluation._figures import INK
-from keras_nc.evaluation._figures import new_figure
-from keras_nc.evaluation._figures import new_font
-from keras_nc.evaluation._figures import printable
-from keras_nc.evaluation._figures import require
-from keras_nc.evaluation._figures import save_figure
-from keras_nc.evaluation._segmentation import segmentation
-
-__all__ = [
-    "bits_against_flops",
-    "save_figure",
-    "segmentation",
-    "training_curves",
-]
+from recipes.plots.figures import FAINT
+from recipes.plots.figures import INK
+from recipes.plots.figures import new_figure
+from recipes.plots.figures import new_font
+from recipes.plots.figures import printable
+from recipes.plots.figures import require
 
 _WIDTH = 7.7  # inches, with letters that are easy to read at 1,000 pixels
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", ":", "-.")
 _LABEL_LETTERS = 22
 _FINE, _COARSE = (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5)  # ticks of a decade
-_BITS = "bits per byte, held-out text"
+_BITS = "bits per byte, held-out text (lower is better)"
 _AXES = {"bytes": "bytes of text seen", "seconds": "seconds of training"}
 
 
@@ -54,6 +40,7 @@ def training_curves(curves, against):
         ImportError: if matplotlib is not installed.
 
     Example:
+    >>> from recipes.plots import training_curves
     >>> curve = dict(bytes=[1e6, 2e6], seconds=[9, 18], bits_per_byte=[3, 2.5])
     >>> figure = training_curves({"bytes": curve}, against="seconds")
     >>> figure.axes[0].get_xlabel()
@@ -97,6 +84,7 @@ def bits_against_flops(points):
         ImportError: if matplotlib is not installed.
 
     Example:
+    >>> from recipes.plots import bits_against_flops
     >>> figure = bits_against_flops({"M2, 25m": (15.4e6, 1.25)})
     >>> figure.axes[0].get_ylabel()
     'bits per byte, held-out text (lower is better)'
@@ -109,7 +97,7 @@ def bits_against_flops(points):
                 f"both positive. Received: {label!r}: {row!r}. Leave it out "
                 "or measure it again."
             )
-    figure, axes = _chart("FLOPs per byte", f"{_BITS} (lower is better)")
+    figure, axes = _chart("FLOPs per byte", _BITS)
     for i, (x, y, *_) in enumerate(points.values()):
         color = _COLORS[i % len(_COLORS)]
         axes.plot(x, y, "o", color=color, markersize=8, clip_on=False)

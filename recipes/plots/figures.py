@@ -29,7 +29,7 @@ def save_figure(figure, path):
 
     Example:
     >>> import os, tempfile
-    >>> from keras_nc.evaluation.plots import segmentation
+    >>> from recipes.plots import segmentation
     >>> figure = segmentation({"words": [b"one ", b"two"]})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_figure(figure, os.path.join(folder, "words.png"))

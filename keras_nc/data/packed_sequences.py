@@ -1,11 +1,10 @@
-"""Input pipelines: token shards cut into batches of equal shape.
+"""Token shards cut into batches of equal shape.
 
 The tokens of all documents are one stream; sequence j is its tokens
 `[j * T, (j + 1) * T)`. Every token is a target exactly once per epoch, and no
 batch has another shape, so nothing is compiled twice.
 """
 
-import numbers
 import operator
 
 import keras
@@ -13,8 +12,9 @@ import numpy as np
 
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.data.shards import TokenShards
-from keras_nc.tokenizers.origin import set_origin
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.origin import set_origin
+from keras_nc.data.token_shards import TokenShards
 
 
 class PackedSequences(keras.utils.PyDataset):
@@ -95,33 +95,20 @@ class PackedSequences(keras.utils.PyDataset):
             )
         if drop_remainder is None:
             drop_remainder = shuffle
-        minima = {
-            "sequence_length": (sequence_length, 1),
-            "batch_size": (batch_size, 1),
-            "seed": (seed, 0),
-            "start_step": (start_step, 0),
-            "steps": (1 if steps is None else steps, 1),
-        }
-        for name, (value, minimum) in minima.items():
-            whole = isinstance(value, numbers.Integral)
-            if not whole or value < minimum:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least {minimum}. "
-                    f"Received: {name}={value}"
-                )
         self.shards = shards
-        # Arithmetic of NumPy's small integers wraps around.
-        self.sequence_length = sequence_length = int(sequence_length)
-        self.batch_size = batch_size = int(batch_size)
-        self.seed = int(seed)
+        self.sequence_length = as_integer("sequence_length", sequence_length)
+        self.batch_size = as_integer("batch_size", batch_size)
+        self.seed = as_integer("seed", seed, least=0)
         self.shuffle = shuffle
-        self.start_step = int(start_step)
+        self.start_step = as_integer("start_step", start_step, least=0)
         self.drop_remainder = drop_remainder
-        self.num_sequences = -(-shards.num_tokens // sequence_length)
+        if steps is not None:
+            steps = as_integer("steps", steps)
+        self.num_sequences = -(-shards.num_tokens // self.sequence_length)
         if drop_remainder:
-            self.steps_per_epoch = self.num_sequences // batch_size
+            self.steps_per_epoch = self.num_sequences // self.batch_size
         else:
-            self.steps_per_epoch = -(-self.num_sequences // batch_size)
+            self.steps_per_epoch = -(-self.num_sequences // self.batch_size)
         if self.steps_per_epoch == 0:
             raise ValueError(
                 "An epoch must have at least one batch. Received: "
@@ -130,7 +117,7 @@ class PackedSequences(keras.utils.PyDataset):
                 "drop_remainder=True. Use smaller batches or sequences, more "
                 "text, or `drop_remainder=False`."
             )
-        self.steps = self.steps_per_epoch if steps is None else int(steps)
+        self.steps = self.steps_per_epoch if steps is None else steps
         self._epoch_order = (None, None)
 
     def __len__(self):
@@ -193,58 +180,3 @@ class PackedSequences(keras.utils.PyDataset):
             # One assignment: workers may be in different epochs.
             self._epoch_order = (epoch, order)
         return order
-
-
-def tf_dataset(sequences, prefetch=None):
-    """Make a `tf.data.Dataset` with the batches of `PackedSequences`.
-
-    TensorFlow is imported here, at the call.
-
-    Args:
-        sequences: `PackedSequences`.
-        prefetch: int, batches made ahead; by default, TensorFlow's choice.
-
-    Returns:
-        A `tf.data.Dataset` of `len(sequences)` batches
-        `(x, y, sample_weight)`, in the order of `sequences`, of static
-        shapes `(B, T)`. Its name (`options().dataset_name`) says which
-        tokenizer made the ids, and data sets made from it by `map`, `take`,
-        `prefetch` and the like inherit the name: models refuse the ids of
-        another tokenizer. Under a name of your own, inside `flat_map` or
-        `interleave`, and after `save` and `load` nothing is checked.
-
-    Example:
-    >>> import tempfile
-    >>> from keras_nc.data import PackedSequences
-    >>> from keras_nc.data import tf_dataset
-    >>> from keras_nc.data import write_shards
-    >>> from keras_nc.tokenizers import ByteTokenizer
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     shards = write_shards([b"AB", b"C"], ByteTokenizer(), folder)
-    ...     dataset = tf_dataset(PackedSequences(shards, 4, batch_size=2))
-    ...     dataset.element_spec[1].shape
-    TensorShape([2, 4])
-    """
-    import tensorflow as tf
-
-    shape = (sequences.batch_size, sequences.sequence_length)
-
-    def make(index):
-        x, y, sample_weight = sequences[int(index)]
-        return x["token_ids"], x["padding_mask"], y, sample_weight
-
-    def load(index):
-        types = (tf.int32, tf.int32, tf.int32, tf.float32)
-        arrays = tf.numpy_function(make, [index], types)
-        for array in arrays:
-            array.set_shape(shape)
-        token_ids, padding_mask, y, sample_weight = arrays
-        x = {"token_ids": token_ids, "padding_mask": padding_mask}
-        return x, y, sample_weight
-
-    if prefetch is None:
-        prefetch = tf.data.AUTOTUNE
-    options = tf.data.Options()
-    options.dataset_name = sequences.shards.origin.dataset_name
-    batches = tf.data.Dataset.range(len(sequences)).map(load)
-    return batches.prefetch(prefetch).with_options(options)
