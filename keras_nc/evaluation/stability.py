@@ -5,9 +5,6 @@ import itertools
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 
-from keras_nc.coding.inputs import as_bytes
-from keras_nc.coding.inputs import as_documents
-
 
 def instability(tokenizer, sentence, first_words):
     """Compare the tokens of one sentence after different first words.
@@ -37,7 +34,6 @@ def instability(tokenizer, sentence, first_words):
     >>> round(changed * len(b"This" + sentence))
     2
     """
-    sentence, first_words = as_bytes(sentence), as_documents(first_words)
     sentence, first_words = as_bytes(sentence), as_documents(first_words)
     if len(first_words) < 2:
         raise ValueError(
