@@ -33,6 +33,8 @@ def generate_batch(model, inputs, stop_token_ids=None):
         cache = model.backbone.empty_cache(B, S)
         _, cache = model.backbone.call_with_cache(token_ids, cache, 0)
         index = ops.min(lengths)
+        if "until" in inputs:  # or the loop would be compiled twice
+            return {"token_ids": token_ids, "cache": cache, "index": index}
     if is_beam_search(model.sampler):
         token_ids = model.sampler(
             next=rows.keep_settled(next_logits),
@@ -52,9 +54,13 @@ def generate_batch(model, inputs, stop_token_ids=None):
     ends = rows.ends(token_ids, index)
     known = ops.maximum(lengths, ops.minimum(ends, index))[:, None]
     positions = ops.arange(S, dtype="int32")[None, :]
-    outputs = {"token_ids": token_ids, "padding_mask": positions < known}
+    outputs = {
+        "token_ids": token_ids,
+        "padding_mask": positions < known,
+        "ended": ends <= index,
+    }
     if "until" in inputs:
-        outputs.update(cache=cache, index=index, ended=ends <= index)
+        outputs.update(cache=cache, index=index)
     return outputs
 
 
