@@ -207,7 +207,7 @@ class Generates:
         return parts if batched else (part for (part,) in parts if part)
 
     def _documents(self, inputs):
-        """Prompts as bytes, which of them are `str`, whether it is a batch."""
+        """Return prompts as bytes, which are `str`, and whether it is a batch."""
         if self.preprocessor is None:
             raise ValueError(
                 "Text needs a tokenizer. Received: a model with "
@@ -227,7 +227,7 @@ class Generates:
         return documents, [isinstance(x, str) for x in given], batched
 
     def _encode(self, documents, max_length, stop_token_ids):
-        """What `generate_step` takes, NumPy arrays."""
+        """Encode prompts: NumPy arrays, as `generate_step` takes them."""
         encoded = self.preprocessor.generate_preprocess(
             documents, sequence_length=max_length
         )
@@ -292,7 +292,7 @@ class Generates:
 
 
 def to_arrays(outputs):
-    """The ids that there are and their mask, as NumPy arrays."""
+    """Return the ids that there are and their mask, NumPy arrays."""
     return tuple(
         ops.convert_to_numpy(outputs[name])
         for name in ("token_ids", "padding_mask")
@@ -300,16 +300,16 @@ def to_arrays(outputs):
 
 
 def may_end(rows, stop_token_ids):
-    """Whether the end id may come, for every row.
+    """Tell whether the end id may come, for every row.
 
-    After an end id that ends nothing, windows of several tokens would begin at
-    another phase.
+    It may not if it ends no row: where a window has several tokens, the next
+    one would begin at another phase.
     """
     return np.full(rows, END_ID in (stop_token_ids or ()))
 
 
 def to_batch(batch):
-    """One element of a `tf.data.Dataset` of prompts, as `generate` takes it."""
+    """Return an element of a `tf.data.Dataset` as `generate` takes it."""
     if isinstance(batch, tuple):
         raise TypeError(
             "A data set of prompts must yield texts, batches of texts, or "
