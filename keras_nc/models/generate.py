@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_nc.coding import END_ID
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_batch
 from keras_nc.models.growing_texts import GrowingTexts
 from keras_nc.models.growing_texts import new_parts
 from keras_nc.models.growing_texts import to_stop_strings
@@ -25,7 +26,6 @@ from keras_nc.models.sampling import generate_batch
 from keras_nc.models.sampling import is_beam_search
 from keras_nc.models.sampling import to_sampler
 from keras_nc.models.training import is_tf_dataset
-from keras_nc.tokenizers.text import to_documents
 
 #: Ids between two looks at the bytes.
 PIECE_LENGTH = 8
@@ -222,7 +222,7 @@ class Generates:
                 "Prompts must be text, or a dict of token ids. Received: an "
                 f'array of {dtype}. Pass {{"token_ids": ...}}.'
             )
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         given = inputs if batched else [inputs]
         return documents, [isinstance(x, str) for x in given], batched
 

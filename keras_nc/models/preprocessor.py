@@ -6,10 +6,11 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.coding.inputs import as_documents
+from keras_nc.layers import positive_integers
 from keras_nc.models.presets import SavesPreprocessor
 from keras_nc.models.prompt_mask import pack_bounds
 from keras_nc.models.prompt_mask import pack_next_codes
-from keras_nc.tokenizers.text import to_documents
 
 
 class DecoderCausalLMPreprocessor(
@@ -43,8 +44,13 @@ class DecoderCausalLMPreprocessor(
         add_end_token=True,
         **kwargs,
     ):
+        (sequence_length,) = positive_integers(sequence_length=sequence_length)
         super().__init__(
-            tokenizer, sequence_length, add_start_token, add_end_token, **kwargs
+            tokenizer,
+            sequence_length,
+            bool(add_start_token),
+            bool(add_end_token),
+            **kwargs,
         )
         if tokenizer.sequence_length is not None:
             raise ValueError(
@@ -134,7 +140,7 @@ class DecoderCausalLMPreprocessor(
                 "`sequence_length` and `max_length` must be positive. "
                 f"Received: {length}"
             )
-        documents, _ = to_documents(x)
+        documents = as_documents(x)
         prompts = [self.tokenizer.split_prompt(text) for text in documents]
         per_window = self.tokenizer.layout.tokens_per_window
         token_ids = np.zeros((len(prompts), length), dtype="int32")
