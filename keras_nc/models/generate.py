@@ -207,7 +207,7 @@ class Generates:
         return parts if batched else (part for (part,) in parts if part)
 
     def _documents(self, inputs):
-        """Return prompts as bytes, which are `str`, and whether it is a batch."""
+        """Return prompts as bytes, which are `str`, and if they are a batch."""
         if self.preprocessor is None:
             raise ValueError(
                 "Text needs a tokenizer. Received: a model with "
@@ -216,8 +216,9 @@ class Generates:
             )
         if hasattr(inputs, "__next__"):
             inputs = list(inputs)
-        dtype = str(getattr(inputs, "dtype", ""))
-        if any(kind in dtype for kind in ("int", "float", "bool")):
+        dtype = str(getattr(inputs, "dtype", "text"))
+        numbers = any(kind in dtype for kind in ("int", "float", "bool"))
+        if numbers and dtype != "uint8":  # an array of bytes is a text
             raise TypeError(
                 "Prompts must be text, or a dict of token ids. Received: an "
                 f'array of {dtype}. Pass {{"token_ids": ...}}.'

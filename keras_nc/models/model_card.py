@@ -28,8 +28,8 @@ on JAX, TensorFlow and PyTorch. A text begins with its prompt, byte for byte.
 ## To be filled in
 
 This card was written when the model was saved. It describes the model, not how
-it was trained. Please add the training text, bits per byte on held-out text, intended
-use, and a licence (`license:` in the header).
+it was trained. Please add the training text, bits per byte on held-out text,
+intended use, and a licence (`license:` in the header).
 """
 
 

@@ -178,7 +178,7 @@ class Rows:
         return given | ended, ids
 
     def keep_settled(self, next_logits):
-        """Give settled ids a probability of 1, so that beams keep their scores."""
+        """Give settled ids a probability of 1: beams keep their scores."""
 
         def logits_of(token_ids, cache, index):
             logits, hidden, cache = next_logits(token_ids, cache, index)
