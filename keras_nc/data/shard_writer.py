@@ -2,16 +2,16 @@
 
 import hashlib
 import itertools
-import numbers
 import pathlib
 import re
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format
 from keras_nc.data.progress import ProgressLine
-from keras_nc.data.shards import TokenShards
+from keras_nc.data.token_shards import TokenShards
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
@@ -77,15 +77,11 @@ def write_shards(
             "corpus. Check where `documents` comes from, and that an iterator "
             "has not been used up."
         )
-    if not isinstance(shard_tokens, numbers.Integral) or shard_tokens < 1:
-        raise ValueError(
-            "`shard_tokens` must be an integer of at least 1. Received: "
-            f"shard_tokens={shard_tokens!r}"
-        )
+    shard_tokens = as_integer("shard_tokens", shard_tokens)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
-    fields["shard_tokens"] = int(shard_tokens)
+    fields["shard_tokens"] = shard_tokens
     with ProgressLine("Writing shards", enabled=progress) as line:
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
         _skip(documents, tokenizer, fields, directory, line)

@@ -1,6 +1,5 @@
 """M1 step by step, with a cache of keys and values, in fixed arithmetic."""
 
-import keras
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
@@ -150,6 +149,8 @@ def pack_weights(backbone, positions):
 
 
 def _array(variable):
+    import keras
+
     return keras.ops.convert_to_numpy(variable).astype("float32")
 
 

@@ -11,10 +11,10 @@ from keras_nc.coding.inputs import join_documents
 def compressors_bits_per_byte(documents):
     """Compress text with gzip, xz, zstd and brotli at their strongest.
 
-    All documents are joined, with nothing between them, and compressed as one
-    stream. Headers and check sums that the format has count too, so short
-    text looks worse than long text. Compressors learn from the text itself,
-    while a trained model brings what it knows along.
+    All documents are joined, with nothing between them, and compressed
+    together. Headers and checksums count, so short text looks worse than long
+    text. A compressor learns from this text only; a trained model has learned
+    from other text before.
 
     Brotli is the slowest, at about half a megabyte per second.
 

@@ -14,9 +14,9 @@ from keras_nc.coding import START_ID
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
-from keras_nc.tokenizers.origin import TokenOrigin
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import scheme_from_config
 
