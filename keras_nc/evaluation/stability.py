@@ -5,6 +5,9 @@ import itertools
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_documents
+
 
 def instability(tokenizer, sentence, first_words):
     """Compare the tokens of one sentence after different first words.
@@ -24,6 +27,7 @@ def instability(tokenizer, sentence, first_words):
         float: 0 if no token changes, about 1 if all tokens change.
 
     Raises:
+        TypeError: If something is no text.
         ValueError: If there are fewer than two words, or no bytes.
 
     Example:
@@ -33,6 +37,7 @@ def instability(tokenizer, sentence, first_words):
     >>> round(changed * len(b"This" + sentence))
     2
     """
+    sentence, first_words = as_bytes(sentence), as_documents(first_words)
     sentence, first_words = as_bytes(sentence), as_documents(first_words)
     if len(first_words) < 2:
         raise ValueError(
