@@ -33,26 +33,15 @@ from keras_nc.tokenizers import SentencePieceTokenizer
 from recipes import flags
 from recipes import launch
 from recipes import workdir
+from recipes.contenders import CODEBOOKS
+from recipes.contenders import SENTENCEPIECE
+from recipes.contenders import build_codebook
+from recipes.contenders import train_sentencepiece
 from recipes.flags import say
 from recipes.tokenize_corpus import documents_to_tokenize
-from recipes.tokenize_corpus import train_sentencepiece
 from recipes.train import train
 
-#: Codebooks from counts, by the arguments of `Codebook.build`.
-CODEBOOKS = {
-    "arithmetic, greedy": dict(allocation="arithmetic"),
-    "tunstall, greedy": {},
-    "tunstall, aligned": dict(parse="aligned"),
-    "tunstall, aligned, pruned": dict(parse="aligned", prune=True),
-    "tunstall, flexible, pruned": dict(parse="flexible", prune=True),
-    "tunstall, likely, pruned": dict(parse="likely", prune=True),
-    "tunstall, likely aligned, pruned": dict(
-        parse="likely_aligned", prune=True
-    ),
-}
-SENTENCEPIECE = {"SentencePiece BPE": "bpe", "SentencePiece unigram": "unigram"}
 NAMES = [*SENTENCEPIECE, *CODEBOOKS]
-ROUNDS = 2
 SPLITS = ("train", "held_out", "probe")
 SENTENCE = (
     b" was what they had been waiting for, and when it came at last nobody in "
@@ -144,6 +133,7 @@ def _tokenizer(setting, name, folder):
     if name in SENTENCEPIECE:
         if not model.exists():
             size = 2**config.codebook.window_bits
+            say(f"Training {name}, {size:,} pieces")
             trained = train_sentencepiece(list(text), size, SENTENCEPIECE[name])
             with atomic_file(model) as file:
                 file.write(trained.scheme.proto)
@@ -152,12 +142,11 @@ def _tokenizer(setting, name, folder):
         say(f"Building a codebook, {name}")
         start = time.perf_counter()
         documents = list(text)
-        Codebook.build(
+        build_codebook(
+            name,
             NGramModel.from_text(documents),
             documents,
-            window_bits=config.codebook.window_bits,
-            rounds=ROUNDS,
-            **{"parse": "greedy", "prune": False, **CODEBOOKS[name]},
+            config.codebook.window_bits,
         ).save(codebook)
         say(f"Built in {time.perf_counter() - start:.0f} s")
     return EqualInfoTokenizer(Codebook.load(codebook))
