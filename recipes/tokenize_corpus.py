@@ -1,8 +1,9 @@
-"""Tokenize the text: train, held-out and probe shards of one tokenizer.
+"""Tokenize the text with one tokenizer, for training and for evaluation.
 
     python -m recipes.tokenize_corpus --config tiny --workdir runs/tiny
 
-The probe is the part of the held-out text that is scored during training.
+There are three parts: the training text, the held-out text, and `probe`, the
+part of the held-out text that is scored during training.
 """
 
 import time
