@@ -11,8 +11,6 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._ids import as_ids
-from keras_nc.coding._ids import refuse_id
 from keras_nc.coding.build import as_max_window_bytes
 from keras_nc.coding.build import as_window_bits
 from keras_nc.coding.build import build_content
@@ -20,12 +18,14 @@ from keras_nc.coding.codebook_file import FORMAT
 from keras_nc.coding.codebook_file import check_fields
 from keras_nc.coding.codebook_file import fields_of
 from keras_nc.coding.codebook_file import split_windows
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.codes import as_ids
+from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.prompt import find_next_codes
-from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 
@@ -141,8 +141,8 @@ class Codebook:
 
         Args:
             model: an `EntropyModel`.
-            text: `str` or bytes, or a list of documents. It may be `None`
-                if no option needs it.
+            text: `str` or bytes, or a list of them. It may be `None` if no
+                option needs it.
             window_bits: W, bits per code, 9 to 16.
             allocation: how codes are given to windows. `"tunstall"` takes the
                 most probable windows; `"arithmetic"` shares the codes of every
@@ -214,7 +214,7 @@ class Codebook:
         """Cut bytes into windows.
 
         Args:
-            data: `str` or bytes, L bytes, any bytes.
+            data: `str` or bytes, L bytes.
 
         Returns:
             Ids of the windows, uint16 of shape (T,), T <= L.
@@ -262,7 +262,7 @@ class Codebook:
         next, and encode the last part with `encode`.
 
         Args:
-            data: `str` or bytes, which begin where a window begins.
+            data: `str` or bytes, from the start of a window.
 
         Returns:
             Ids, uint16 of shape (T,), and how many bytes they stand for.

@@ -30,8 +30,8 @@ from keras_nc.coding._window_rows import Rows
 from keras_nc.coding._window_rows import end_before_bad
 from keras_nc.coding._window_rows import serve
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.inputs import join_documents
-from keras_nc.coding.special import NUM_SPECIAL
 
 MIN_WINDOW_BITS = 9
 WORD_BITS = 64

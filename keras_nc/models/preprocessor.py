@@ -9,8 +9,8 @@ import numpy as np
 from keras_nc.coding.inputs import as_documents
 from keras_nc.layers import positive_integers
 from keras_nc.models.presets import SavesPreprocessor
-from keras_nc.models.token_bounds import pack_bounds
-from keras_nc.models.window_mask import pack_choices
+from keras_nc.models.prompt_mask import pack_bounds
+from keras_nc.models.prompt_mask import pack_next_codes
 
 
 class DecoderCausalLMPreprocessor(
@@ -125,9 +125,9 @@ class DecoderCausalLMPreprocessor(
 
         Returns:
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
-            and bool `(B, sequence_length)`, and `"code_low"`, `"code_high"`
-            and `"other_codes"`: the codes that may come next, as in
-            `WindowMask`; where prompts have bounds, `"bounds"`.
+            and bool `(B, sequence_length)`, and `"next_low"`, `"next_high"`
+            and `"next_others"`: the codes that may come next, as in
+            `PromptMask`; where prompts have bounds, `"bounds"`.
 
         Raises:
             ValueError: If a prompt does not fit.
@@ -166,7 +166,7 @@ class DecoderCausalLMPreprocessor(
         packed = {
             "token_ids": token_ids,
             "padding_mask": padding_mask,
-            **pack_choices(prompts, self.tokenizer.layout.num_codes),
+            **pack_next_codes(prompts, self.tokenizer.layout.num_codes),
         }
         bounds = pack_bounds(prompts)
         return packed if bounds is None else {**packed, "bounds": bounds}

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,14 +7,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from keras import ops
 
+from keras_nc.coding import Prompt
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
-from keras_nc.models.window_mask import WindowMask
-from keras_nc.models.window_mask import pack_choices
-from keras_nc.tokenizers import Prompt
+from keras_nc.models.prompt_mask import PromptMask
+from keras_nc.models.prompt_mask import pack_bounds
+from keras_nc.models.prompt_mask import pack_next_codes
+from keras_nc.models.prompt_mask import within_bounds
 from keras_nc.tokenizers import TokenLayout
 
 END = 2
+BASE = 4
 
 
 def allowed_ids(layout, low, high, others, pieces, first_window):
@@ -35,20 +40,20 @@ def allowed_ids(layout, low, high, others, pieces, first_window):
     return ids
 
 
-def make_mask(layout, start, choices):
-    """A mask of rows that are free after some bytes; see `pack_choices`."""
-    prompts = [Prompt(np.zeros(0, int), b"", some) for some in choices]
-    packed = pack_choices(prompts, layout.num_codes)
-    names = ("code_low", "code_high", "other_codes")
-    return WindowMask(layout, np.array(start), *(packed[n] for n in names))
+def make_mask(layout, start, next_codes):
+    """A mask of rows that are free after some bytes; see `pack_next_codes`."""
+    prompts = [Prompt(np.zeros(0, int), b"", row) for row in next_codes]
+    packed = pack_next_codes(prompts, layout.num_codes)
+    names = ("next_low", "next_high", "next_others")
+    return PromptMask(layout, np.array(start), *(packed[n] for n in names))
 
 
 def run_mask(layout, rows, vocabulary_rows):
     """Ids that the mask lets through, for rows of one batch."""
-    start, choices, tokens = zip(*rows, strict=True)
+    start, next_codes, tokens = zip(*rows, strict=True)
     index = len(tokens[0])
     ids = np.array([t + [0] * 3 for t in tokens], dtype="int32")
-    mask = make_mask(layout, start, choices)
+    mask = make_mask(layout, start, next_codes)
     logits = np.zeros((len(rows), vocabulary_rows), "float32")
     masked = ops.convert_to_numpy(
         mask(ops.convert_to_tensor(logits), ops.convert_to_tensor(ids), index)
@@ -63,7 +68,7 @@ def layout_of(is_code, window_bits, token_bits, lengths=1):
 
 @st.composite
 def cases(draw):
-    """A layout with gaps, and choices that hold at least one code."""
+    """A layout with gaps, and next_codes that hold at least one code."""
     token_bits = draw(st.sampled_from([1, 2, 3, 6]))
     is_code = np.array(draw(st.lists(st.booleans(), min_size=61, max_size=61)))
     is_code = np.concatenate([[False] * 3, is_code])
@@ -81,7 +86,7 @@ def cases(draw):
 
 @settings(deadline=None, max_examples=20)
 @given(case=cases())
-def test_first_window_is_a_choice(case):
+def test_the_first_window_is_one_of_the_next_codes(case):
     layout, low, high, others, code = case
     spelled = [code]
     if layout.tokens_per_window > 1:
@@ -101,7 +106,7 @@ def test_rows_of_a_batch_differ():
     layout = layout_of(is_code, 6, 3)
     first = [(30, 33, [])]
     rows = [
-        # (start, choices, tokens so far): first piece of the first window,
+        # (start, next_codes, tokens so far): first piece of the first window,
         (5, first, [1, 5, 5, 5, 5]),
         # second piece of the first window, after its first piece 011,
         (4, first, [1, 5, 5, 5, 3 + 3]),
@@ -121,11 +126,11 @@ def test_rows_of_a_batch_differ():
 
 
 @pytest.mark.parametrize("token_bits", [6, 3, 2])
-def test_choices_follow_the_bytes_that_are_consumed(token_bits):
+def test_next_codes_follow_the_bytes_that_are_consumed(token_bits):
     lengths = np.zeros(64, int)
     lengths[3:] = 1 + np.arange(61) % 3
     layout = layout_of(lengths > 0, 6, token_bits, lengths)
-    choices = [(20, 21, [3, 4]), (30, 32, []), (40, 41, [7])]
+    next_codes = [(20, 21, [3, 4]), (30, 32, []), (40, 41, [7])]
 
     def tokens(*codes):
         if token_bits == 6:
@@ -140,7 +145,7 @@ def test_choices_follow_the_bytes_that_are_consumed(token_bits):
         ([3, 31], set(range(3, 64))),
         ([4, 7], set(range(3, 64))),
     ):
-        row = (2, choices, [1, 9, *(tokens(*codes) if codes else [])])
+        row = (2, next_codes, [1, 9, *(tokens(*codes) if codes else [])])
         (found,) = run_mask(layout, [row], 128)
         free = len(expected) > 10
         first = {tokens(code)[0] for code in expected}
@@ -172,3 +177,36 @@ def test_rows_repeat_for_beams(beams):
 def test_split_and_join_agree_with_the_layout():
     codes = np.arange(3, 64)
     assert join_codes(split_codes(codes, 6, 3), 6, 3).tolist() == codes.tolist()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    numbers=st.tuples(*[st.integers(0, BASE**3 - 1)] * 3).map(sorted),
+    length=st.integers(0, 4),
+    start=st.integers(1, 4),
+)
+def test_digits_lead_to_a_number_between_the_bounds(numbers, length, start):
+    low, number, high = numbers
+    every = list(itertools.product(range(BASE), repeat=3))
+    bounds = np.array([every[low], every[high]], "int32")
+    prompts = [
+        Prompt(np.zeros(0, int), b"", bounds=given)
+        for given in (bounds, bounds[:, :0], None)
+    ]
+    ids = np.zeros((3, 8), "int32")
+    so_far = [*every[number], 3][:length]
+    ids[:, start : start + length] = np.array(so_far, "int32") + 3
+    found = within_bounds(
+        ops.convert_to_tensor(pack_bounds(prompts)),
+        ops.convert_to_tensor(ids),
+        ops.convert_to_tensor(np.full(3, start, "int32")),
+        ops.convert_to_tensor(np.full(3, length, "int32")),
+        3 + BASE,
+    )
+    found = ops.convert_to_numpy(found)
+    fits = set(range(BASE))
+    if length < 3:
+        between = every[low : high + 1]
+        fits = {n[length] for n in between if n[:length] == (*so_far,)}
+    assert set(np.flatnonzero(found[0, 3:]).tolist()) == fits
+    assert found[1:].all()

@@ -3,6 +3,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+from keras_nc.models import sampling
 from keras_nc.tokenizers import EqualInfoTokenizer
 
 PROMPTS = [b"the quick brown f", b"", b"a", "na\u00efve".encode()[:-1]]
@@ -71,7 +72,7 @@ def test_nothing_is_compiled_for_a_token(causal_lm, whole, monkeypatch):
     def trace(*args):
         raise AssertionError("traced again")
 
-    monkeypatch.setattr(causal_lm, "_next_logits", trace)
+    monkeypatch.setattr(sampling, "next_logits_of", trace)
     assert list(causal_lm.generate_stream(PROMPTS, piece_length=3))
 
 

@@ -13,6 +13,7 @@ from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import ids_of_bytes
+from keras_nc.tokenizers.scheme import refuse_token
 
 
 class PieceScheme(Scheme):
@@ -49,6 +50,8 @@ class PieceScheme(Scheme):
 
     def _load(self, content):
         self._pieces, self._byte_ids = self.read(content)
+        # Pieces that text prefers come after the single bytes.
+        self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self._content = content
         self._vocabulary_size = len(self._pieces)
 
@@ -139,6 +142,19 @@ class PieceScheme(Scheme):
         lengths = self.require(self.token_lengths, self.content_name)
         ids = ids_of_bytes(ids, lengths, skip_special)
         return b"".join([self._pieces[i] for i in ids.tolist()])
+
+    def token_bytes(self, token_id):
+        """Return a piece, by a look-up."""
+        self.require(self._content, self.content_name)
+        piece = self._pieces[token_id]
+        return piece or super().token_bytes(token_id)
+
+    def token_id(self, token):
+        """Return the id of a piece, by a look-up."""
+        self.require(self._content, self.content_name)
+        if not token or token not in self._ids:
+            refuse_token(token)
+        return self._ids[token]
 
     def get_config(self):
         """The vocabulary size and a fingerprint; the file is an asset."""
