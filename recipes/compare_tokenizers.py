@@ -25,9 +25,6 @@ from keras_nc.evaluation import bits_per_byte
 from keras_nc.evaluation import instability
 from keras_nc.evaluation import token_counts
 from keras_nc.evaluation import unigram_bits_per_byte
-from keras_nc.models import CompressedBackbone
-from keras_nc.models import CompressedCausalLM
-from keras_nc.models import CompressedCausalLMPreprocessor
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
 from recipes import flags
@@ -40,6 +37,7 @@ from recipes.contenders import train_sentencepiece
 from recipes.flags import say
 from recipes.tokenize_corpus import documents_to_tokenize
 from recipes.train import train
+from recipes.train_m2 import make_m2
 
 NAMES = [*SENTENCEPIECE, *CODEBOOKS]
 SPLITS = ("train", "held_out", "probe")
@@ -71,6 +69,12 @@ UNSEEN = {
 def run(setting, tokenizers=None, seeds=2, unseen=()):
     """Train all, write and print the table."""
     setting.need_one_process("comparing tokenizers")
+    # All of it is read, so that what is wrong with it is known first.
+    if unseen and not list(map(len, read_documents(unseen, setting.text_key))):
+        raise ValueError(
+            f"The unseen text must not be empty. Received: --unseen "
+            f"{','.join(unseen)}. Give other files to --unseen."
+        )
     rows = [
         _compare(setting, name, range(seeds), unseen)
         for name in tokenizers or NAMES
@@ -156,21 +160,10 @@ def _train(setting, name, folder, tokenizer, shards, seed):
     """Train one M2; give its bits per byte of all held-out text."""
     config = setting.config
     training = dataclasses.replace(config.m2_training, seed=seed)
-
-    def make_model():
-        return CompressedCausalLM(
-            CompressedBackbone(
-                tokenizer.vocabulary_size(),
-                **dataclasses.asdict(config.m2),
-                dtype=config.dtype,
-            ),
-            CompressedCausalLMPreprocessor(tokenizer, training.sequence_length),
-        )
-
     result = train(
         setting,
         folder / f"seed{seed}",
-        make_model,
+        lambda: make_m2(config, tokenizer),
         training,
         shards,
         f"{name}, seed {seed}",
