@@ -1,8 +1,8 @@
 """Token shards cut into batches of equal shape.
 
 The documents' tokens are joined; sequence j is the tokens
-`[j * T, (j + 1) * T)` of them. Every token is a target exactly once per epoch, and no
-batch has another shape, so nothing is compiled twice.
+`[j * T, (j + 1) * T)` of them. Every token is a target exactly once per epoch,
+and all batches have one shape, so nothing is compiled twice.
 """
 
 import operator

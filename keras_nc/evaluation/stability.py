@@ -5,9 +5,6 @@ import itertools
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 
-from keras_nc.coding.inputs import as_bytes
-from keras_nc.coding.inputs import as_documents
-
 
 def instability(tokenizer, sentence, first_words):
     """Compare the tokens of one sentence after different first words.
