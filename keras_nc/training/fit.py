@@ -20,7 +20,7 @@ from keras_nc.training.distribution import num_processes
 from keras_nc.training.keeper import Keeper
 from keras_nc.training.keeper import unigram_nats
 from keras_nc.training.run import describe_run
-from keras_nc.training.run import metric_configs
+from keras_nc.training.run import find_bits_per_byte
 
 ON_COLLAPSE = ("stop", "restart", "ignore")
 
@@ -250,7 +250,7 @@ def check_model(model):
     """Raise a ValueError unless a model is compiled as training needs it."""
     # Add the default metric, if `compile` could not.
     model.complete_compile()
-    if not any(m["name"] == "bits_per_byte" for m in metric_configs(model)):
+    if find_bits_per_byte(model) is None:
         raise ValueError(
             "The model must be compiled with the metric `BitsPerByte`. "
             "Received: a model without it. Call `model.compile(optimizer, "

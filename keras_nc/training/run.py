@@ -42,7 +42,7 @@ def describe_run(model, shards, held_out, **settings):
         "model": _config_of(model.backbone),
         "optimizer": _config_of(model.optimizer),
         "loss": [_serialize(model.loss), getattr(model, "z_loss", 0.0)],
-        "bits_per_byte": _bits_per_byte(model),
+        "bits_per_byte": _describe_metric(find_bits_per_byte(model)),
     }
     return to_json(run)
 
@@ -107,27 +107,34 @@ def _digest_tokens(shards):
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def metric_configs(model):
-    """Return the configurations of a model's weighted metrics, a list of dicts.
+def find_bits_per_byte(model):
+    """Return the constructor arguments of the metric `BitsPerByte`, a dict.
 
-    Metrics that have no name of their own are left out.
+    Args:
+        model: A compiled model.
+
+    Returns:
+        dict, or `None` if the model has no such metric.
     """
-    metrics = (model.get_compile_config() or {}).get("weighted_metrics") or []
-    configs = [m.get("config") for m in metrics if isinstance(m, dict)]
-    # Our models wrap every metric.
-    configs = [c["metric"]["config"] if "metric" in c else c for c in configs]
-    return [c for c in configs if isinstance(c, dict) and "name" in c]
-
-
-def _bits_per_byte(model):
-    """Return what decides the metric `bits_per_byte`, or `None`."""
-    for config in metric_configs(model):
-        if config["name"] == "bits_per_byte":
-            text = json.dumps(config, sort_keys=True, default=_plain)
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            ratio = config.get("bytes_per_token")
-            return {"bytes_per_token": ratio, "digest": digest}
+    waiting = [(model.get_compile_config() or {}).get("weighted_metrics")]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, dict):
+            if item.get("class_name") == "BitsPerByte":
+                return item["config"]
+            waiting.extend(item.values())
     return None
+
+
+def _describe_metric(config):
+    """Return what decides the metric `bits_per_byte`, short."""
+    if config is None:
+        return None
+    text = json.dumps(config, sort_keys=True, default=_plain)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"bytes_per_token": config["bytes_per_token"], "digest": digest}
 
 
 def _config_of(thing):
