@@ -49,7 +49,7 @@ def _count_windows(codebook, path):
 
 
 def _print_summary(console, codebook):
-    from keras_nc.coding._codebook_file import FORMAT_VERSION
+    from keras_nc.coding.codebook_file import FORMAT_VERSION
 
     lengths = codebook.token_lengths
     used = lengths[lengths > 0]

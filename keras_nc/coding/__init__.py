@@ -8,6 +8,7 @@ from keras_nc.coding.bits import join_codes
 from keras_nc.coding.bits import split_codes
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.prefix_cache import PrefixCache
+from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.special import END_ID
 from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.coding.special import PAD_ID

@@ -1,7 +1,5 @@
 """From an entropy model to the windows of a codebook."""
 
-import numbers
-
 import numpy as np
 
 from keras_nc.coding._build_arithmetic import build_arithmetic
@@ -9,13 +7,15 @@ from keras_nc.coding._build_pruned import CANDIDATES
 from keras_nc.coding._build_pruned import parse_with
 from keras_nc.coding._build_pruned import prune as prune_windows
 from keras_nc.coding._build_tunstall import build_tunstall
-from keras_nc.coding._codebook_file import ALLOCATIONS
-from keras_nc.coding._codebook_file import MAX_WINDOW_BITS
-from keras_nc.coding._codebook_file import MIN_WINDOW_BITS
-from keras_nc.coding._codebook_file import PARSES
-from keras_nc.coding._codebook_file import WEIGHED
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
+from keras_nc.coding.checks import as_choice
+from keras_nc.coding.checks import as_flag
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codebook_file import ALLOCATIONS
+from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
+from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
+from keras_nc.coding.parses import PARSES
 from keras_nc.coding.special import NUM_SPECIAL
 
 
@@ -30,21 +30,16 @@ def build_content(
     rounds,
     max_window_bytes,
 ):
-    """Give windows by id, and costs, of a codebook; see `Codebook.build`."""
-    check_window_bits(window_bits)
-    check_integer("max_window_bytes", max_window_bytes)
-    _check_choice("allocation", allocation, ALLOCATIONS)
-    _check_choice("parse", parse, PARSES)
-    if not 1 <= max_window_bytes <= 255:
-        raise ValueError(
-            "`max_window_bytes` must be from 1 to 255. Received: "
-            f"{max_window_bytes}. The default is 64."
-        )
-    if rounds:
-        _check_rounds(model, rounds)
+    """Return the arguments of a `Codebook`; see `Codebook.build`."""
+    window_bits = as_window_bits(window_bits)
+    max_window_bytes = as_max_window_bytes(max_window_bytes)
+    allocation = as_choice("allocation", allocation, ALLOCATIONS)
+    parse = PARSES[as_choice("parse", parse, PARSES)]
+    prune = as_flag("prune", prune)
+    rounds = _as_rounds(model, rounds)
     documents = None
-    if rounds or prune or parse in WEIGHED:
-        documents = _check_text(text, rounds, prune, parse)
+    if rounds or prune or parse.weighs_windows:
+        documents = _check_text(text, rounds, prune, parse.name)
     for _ in range(rounds):
         windows = build_windows(
             model, window_bits, allocation, max_window_bytes
@@ -63,13 +58,20 @@ def build_content(
             model, window_bits, allocation, max_window_bytes
         )
     costs = None
-    if parse in WEIGHED:
+    if parse.weighs_windows:
         costs = np.zeros(1 << window_bits, np.uint16)
         joined = join_documents(documents)
         ids = sorted(windows)
         values = [windows[i] for i in ids]
         costs[ids] = parse_with(values, parse, *joined)[1]
-    return {"windows": windows, "costs": costs}
+    return {
+        "windows": windows,
+        "window_bits": window_bits,
+        "max_window_bytes": max_window_bytes,
+        "allocation": allocation,
+        "parse": parse.name,
+        "costs": costs,
+    }
 
 
 def build_windows(model, window_bits, allocation, max_window_bytes, times=1):
@@ -89,47 +91,35 @@ def build_windows(model, window_bits, allocation, max_window_bytes, times=1):
     return dict(sorted(windows.items()))
 
 
-def _check_choice(name, value, choices):
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {sorted(choices)}. Received: "
-            f"{value!r}. Choose one of them."
-        )
+def as_window_bits(window_bits):
+    """Return `window_bits` as an int if codebooks have so many bits."""
+    return as_integer(
+        "window_bits",
+        window_bits,
+        MIN_WINDOW_BITS,
+        MAX_WINDOW_BITS,
+        "Fewer bits cannot hold all 256 bytes. More bits are too many windows "
+        "for a table: use live windows, which need the model while coding.",
+    )
 
 
-def check_integer(name, value):
-    """Raise TypeError if an argument is no integer."""
-    if not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"`{name}` must be an integer. Received: {name}={value!r}"
-        )
+def as_max_window_bytes(max_window_bytes):
+    """Return `max_window_bytes` as an int if windows can be so long."""
+    return as_integer(
+        "max_window_bytes", max_window_bytes, 1, 255, "The default is 64."
+    )
 
 
-def check_window_bits(window_bits):
-    """Raise an error if no codebook has so many bits."""
-    check_integer("window_bits", window_bits)
-    if not MIN_WINDOW_BITS <= window_bits <= MAX_WINDOW_BITS:
-        raise ValueError(
-            f"`window_bits` must be from {MIN_WINDOW_BITS} to "
-            f"{MAX_WINDOW_BITS}: fewer cannot hold all 256 bytes, more are "
-            f"too many windows for a table. Received: {window_bits}. Wider "
-            "windows need the model while coding."
-        )
-
-
-def _check_rounds(model, rounds):
-    check_integer("rounds", rounds)
-    if rounds < 0:
-        raise ValueError(
-            f"`rounds` must not be negative. Received: {rounds}. Use 0 for "
-            "the model as it is."
-        )
-    if not callable(getattr(model, "refit", None)):
+def _as_rounds(model, rounds):
+    remedy = "Use 0 for the model as it is."
+    rounds = as_integer("rounds", rounds, 0, remedy=remedy)
+    if rounds and not callable(getattr(model, "refit", None)):
         raise ValueError(
             "Rounds need an entropy model with `refit`. Received: "
             f"rounds={rounds} and {type(model).__name__}, which has none. Use "
             "`rounds=0`, or a model such as `NGramModel`."
         )
+    return rounds
 
 
 def _check_text(text, rounds, prune, parse):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_nc.coding._text import join_documents
-from keras_nc.coding._trie import Trie
+from keras_nc.coding.parses import PARSES
+from keras_nc.coding.trie import Trie
 
 #: Windows to choose among, for each window that is kept.
 CANDIDATES = 4
@@ -23,7 +24,7 @@ def prune(windows, size, parse, documents):
     Args:
         windows: list of bytes in lexicographic order.
         size: how many to keep.
-        parse: how text is parsed.
+        parse: the `Parse` that cuts the documents.
         documents: list of documents (bytes).
 
     Returns:
@@ -53,15 +54,16 @@ def parse_with(windows, parse, text, offsets):
     # Id 0 is no window in a trie.
     lengths = np.concatenate([[np.uint8(0)], lengths])
     content = np.frombuffer(b"".join(windows), np.uint8)
-    weighed = parse.startswith("likely")
-    first = {"likely": "greedy", "likely_aligned": "aligned"}.get(parse, parse)
-    ids = Trie(lengths, content, first).encode(text, offsets)[0]
-    costs = None
+    trie = Trie(lengths, content)
+    if not parse.weighs_windows:
+        ids, _ = trie.encode(text, offsets, parse)
+        return ids.astype(np.int64) - 1, None
+    ids, _ = trie.encode(text, offsets, PARSES[parse.first])
     # The best parse depends on the costs and they on it: they settle soon.
-    for _ in range(2 if weighed else 0):
+    for _ in range(2):
         costs = window_costs(np.bincount(ids, minlength=len(lengths)), lengths)
-        ids = Trie(lengths, content, parse, costs).encode(text, offsets)[0]
-    return ids.astype(np.int64) - 1, None if costs is None else costs[1:]
+        ids, _ = trie.encode(text, offsets, parse, costs)
+    return ids.astype(np.int64) - 1, costs[1:]
 
 
 def window_costs(uses, lengths):

@@ -6,6 +6,7 @@ most significant piece first, and id = 3 + piece.
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.special import NUM_SPECIAL
 
 
@@ -29,7 +30,8 @@ def split_codes(codes, window_bits, token_bits):
     >>> [0xAB + 3, 0xCD + 3]
     [174, 208]
     """
-    pieces = _pieces_per_window(window_bits, token_bits)
+    window_bits, token_bits = _as_bits(window_bits, token_bits)
+    pieces = window_bits // token_bits
     codes = _integers(codes, "codes")
     first = NUM_SPECIAL if pieces == 1 else 0
     _check_range(codes, first, 1 << window_bits, "Code", "window_bits")
@@ -65,7 +67,8 @@ def join_codes(ids, window_bits, token_bits, skip_special=False):
     >>> [hex(code) for code in join_codes(ids, 16, 4)]
     ['0xabcd', '0x123']
     """
-    pieces = _pieces_per_window(window_bits, token_bits)
+    window_bits, token_bits = _as_bits(window_bits, token_bits)
+    pieces = window_bits // token_bits
     ids = _integers(ids, "ids")
     stop = (1 << token_bits) + (NUM_SPECIAL if pieces > 1 else 0)
     _check_range(ids, 0, stop, "Id", "token_bits")
@@ -108,19 +111,16 @@ def join_codes(ids, window_bits, token_bits, skip_special=False):
     return codes.astype(dtype)
 
 
-def _pieces_per_window(window_bits, token_bits):
-    if (
-        not 1 <= window_bits <= 64
-        or not 1 <= token_bits <= 16
-        or window_bits % token_bits
-    ):
+def _as_bits(window_bits, token_bits):
+    window_bits = as_integer("window_bits", window_bits, 1, 64)
+    token_bits = as_integer("token_bits", token_bits, 1, 16)
+    if window_bits % token_bits:
         raise ValueError(
-            "window_bits must be from 1 to 64, token_bits from 1 to 16, and "
-            "token_bits must divide window_bits. Received: "
+            "`token_bits` must divide `window_bits`. Received: "
             f"window_bits={window_bits}, token_bits={token_bits}. Choose, "
             "for example, 16 and 8."
         )
-    return window_bits // token_bits
+    return window_bits, token_bits
 
 
 def _integers(values, name):

@@ -11,17 +11,20 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding import _codebook_file
+from keras_nc.coding import codebook_file
+from keras_nc.coding._build import as_max_window_bytes
+from keras_nc.coding._build import as_window_bits
 from keras_nc.coding._build import build_content
-from keras_nc.coding._build import check_window_bits
-from keras_nc.coding._continuations import find_continuations
 from keras_nc.coding._ids import as_ids
 from keras_nc.coding._ids import refuse_id
 from keras_nc.coding._text import as_byte_array
 from keras_nc.coding._text import join_documents
-from keras_nc.coding._trie import Trie
-from keras_nc.coding._trie import window_starts
+from keras_nc.coding.parses import PARSES
+from keras_nc.coding.prompt import Prompt
+from keras_nc.coding.prompt import find_next_codes
 from keras_nc.coding.special import NUM_SPECIAL
+from keras_nc.coding.trie import Trie
+from keras_nc.coding.trie import window_starts
 
 
 class Codebook:
@@ -66,18 +69,23 @@ class Codebook:
         parse="greedy",
         costs=None,
     ):
-        check_window_bits(window_bits)
-        fields = _codebook_file.fields_of(
-            windows, window_bits, max_window_bytes, allocation, parse, costs
+        fields = codebook_file.fields_of(
+            windows,
+            as_window_bits(window_bits),
+            as_max_window_bytes(max_window_bytes),
+            allocation,
+            parse,
+            costs,
         )
-        _codebook_file.check(fields)
+        codebook_file.check(fields)
         self._set_fields(fields)
 
     def _set_fields(self, fields):
         for name in ("lengths", "bytes", "costs"):
             fields[name].setflags(write=False)
         self._fields = fields
-        self._fingerprint = _codebook_file.fingerprint(fields)
+        self._parse = PARSES[fields["parse"]]
+        self._fingerprint = codebook_file.FORMAT.fingerprint(fields)
         self._token_lengths = fields["lengths"].astype(np.int32)
         self._token_lengths.setflags(write=False)
         self._starts = window_starts(fields["lengths"])
@@ -173,13 +181,7 @@ class Codebook:
             rounds=rounds,
             max_window_bytes=max_window_bytes,
         )
-        return cls(
-            **content,
-            window_bits=window_bits,
-            max_window_bytes=max_window_bytes,
-            allocation=allocation,
-            parse=parse,
-        )
+        return cls(**content)
 
     def encode(self, data):
         """Cut bytes into windows.
@@ -203,7 +205,7 @@ class Codebook:
         """
         array = as_byte_array(data)
         offsets = np.array([0, array.size], np.int64)
-        return self._trie.encode(array, offsets)[0]
+        return self._encode(array, offsets)[0]
 
     def encode_batch(self, documents):
         """Cut each document into windows; none crosses a boundary.
@@ -227,7 +229,11 @@ class Codebook:
         >>> ids.tolist(), offsets.tolist()
         ([197, 199, 201], [0, 2, 2, 3])
         """
-        return self._trie.encode(*join_documents(documents))
+        return self._encode(*join_documents(documents))
+
+    def _encode(self, text, offsets):
+        costs = self._fields["costs"]
+        return self._trie.encode(text, offsets, self._parse, costs)
 
     def encode_part(self, data):
         r"""Cut bytes of which more will follow, as far as the cut is sure.
@@ -251,15 +257,24 @@ class Codebook:
         (b'a\x00', 2)
         """
         array = as_byte_array(data)
-        ids, settled = self._trie.encode_part(array)
+        ids, _, _ = self._commit(array)
         ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
-        count = int(np.searchsorted(ends, settled, side="right"))
-        if "aligned" in self.parse:
-            # What is left must be cut alone as it is here. Only the boundary
-            # after a second space asks for a byte before the window.
-            while count and _is_second_space(array, ends[count - 1]):
-                count -= 1
+        count = len(ids)
+        # What is left must be cut alone as it is cut here.
+        while count and not self._parse.may_divide(array, ends[count - 1]):
+            count -= 1
         return ids[:count], int(ends[count - 1]) if count else 0
+
+    def _commit(self, array):
+        """Return the ids that no more text changes, their bytes, and marks."""
+        marks = self._parse.mark(array, np.array([0, array.size], np.int64))
+        costs = self._fields["costs"]
+        ids, committed = self._trie.encode_part(
+            array, self._parse, costs, marks
+        )
+        ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
+        count = np.searchsorted(ends, committed, side="right")
+        return ids[:count], committed, marks
 
     def decode(self, ids, skip_special=False):
         """Give the bytes that ids stand for.
@@ -361,53 +376,33 @@ class Codebook:
         found = at < len(windows) and windows[at] == window
         return ids[at] if found else None
 
-    def remainder_length(self, data):
-        r"""Count the bytes at the end that a continuation may cut otherwise.
+    def split_prompt(self, data):
+        r"""Cut a text that is to be continued.
 
         Args:
             data: bytes-like object.
 
         Returns:
-            Bytes of `data` that lie in windows which more text might change:
-            with the greedy parse those of the last window, if a longer one
-            begins with it, else 0.
+            A `Prompt`: the ids that no continuation changes, the bytes after
+            them, and which ids may come next from each of these bytes on.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
         >>> uniform = UnigramModel([1] * 256)
         >>> codebook = Codebook.build(uniform, window_bits=10)
-        >>> codebook.remainder_length(b"aaa")
-        1
-        >>> codebook.remainder_length(b"aaa\0")
-        0
-        """
-        array = as_byte_array(data)
-        return array.size - self._trie.encode_part(array)[1]
-
-    def continuations(self, data):
-        r"""Tell which windows may come next where data are to be continued.
-
-        The bytes before the remainder (see `remainder_length`) keep their
-        windows whatever follows. From each byte of the remainder on, a window
-        comes next that either begins with all bytes left, or ends before
-        their end where the parse might end it.
-
-        Args:
-            data: bytes-like object.
-
-        Returns:
-            A list, for each byte of the remainder, of `(low, high, ids)`: the
-            next window's id lies in `[low, high)` or is one of `ids`, a list
-            of int. All are empty for bytes where no window begins.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=10)
-        >>> codebook.continuations(b"aaa"), codebook.prefix_range(b"a")
+        >>> prompt = codebook.split_prompt(b"a\0aa")
+        >>> codebook.decode(prompt.ids), prompt.remainder
+        (b'a\x00a', b'a')
+        >>> prompt.next_codes, codebook.prefix_range(b"a")
         ([(391, 395, [])], (391, 395))
         """
-        return find_continuations(self, as_byte_array(data))
+        array = as_byte_array(data)
+        ids, committed, marks = self._commit(array)
+        remainder = array[committed:].tobytes()
+        if marks is not None:
+            marks = marks[committed:]
+        next_codes = find_next_codes(self, remainder, marks)
+        return Prompt(ids, remainder, next_codes)
 
     def save(self, path):
         """Write the codebook to a file, whole or not at all.
@@ -427,7 +422,7 @@ class Codebook:
         ...     codebook.save(path)
         ...     assert Codebook.load(path) == codebook
         """
-        _codebook_file.write(path, self._fields)
+        codebook_file.FORMAT.write(path, self._fields)
 
     @classmethod
     def load(cls, path):
@@ -444,7 +439,7 @@ class Codebook:
                 version.
             OSError: if the file cannot be read.
         """
-        return cls._from_fields(_codebook_file.read(path))
+        return cls._from_fields(codebook_file.FORMAT.read(path))
 
     @property
     def window_bits(self):
@@ -481,9 +476,8 @@ class Codebook:
         if self._lazy_trie is None:
             with self._lock:
                 if self._lazy_trie is None:
-                    names = ("lengths", "bytes", "parse", "costs")
-                    fields = (self._fields[name] for name in names)
-                    self._lazy_trie = Trie(*fields)
+                    fields = self._fields
+                    self._lazy_trie = Trie(fields["lengths"], fields["bytes"])
         return self._lazy_trie
 
     @property
@@ -494,9 +488,7 @@ class Codebook:
             ids = np.flatnonzero(fields["lengths"]).tolist()
             self._lazy_windows = (
                 ids,
-                _codebook_file.split_windows(
-                    fields["lengths"], fields["bytes"]
-                ),
+                codebook_file.split_windows(fields["lengths"], fields["bytes"]),
             )
         return self._lazy_windows
 
@@ -516,9 +508,3 @@ class Codebook:
             f"windows={np.count_nonzero(self._token_lengths)}, "
             f"fingerprint={self.fingerprint[:12]!r})"
         )
-
-
-def _is_second_space(array, at):
-    """Whether a byte is a space after a space, the last one of the run."""
-    near = array[at - 1 : at + 2].tobytes()
-    return near[:2] == b"  " and near[2:] != b" "

@@ -1,15 +1,34 @@
-"""Frequencies of the next byte after the prefixes that windows often have."""
+"""Frequencies of the next byte after the prefixes that windows often have.
+
+A cache file is an archive (see `archive`) that is compressed. Format version 1
+has these fields and no others, for n prefixes that are numbered by length and
+then in lexicographic order, 0 being the empty one:
+
+    format_version  int64, shape (): 1
+    children        uint16, shape (n,): prefixes of one byte more
+    bytes           uint8, shape (n,): last byte, 0 for the empty prefix
+    frequencies     uint32, shape (n, 256): of the next byte
+    fingerprint     str, shape (): SHA-256 in hexadecimal, over the ASCII line
+                    `keras_nc prefix_cache <format_version> <n>`, ended by a
+                    newline, and the bytes of `children`, `bytes` and
+                    `frequencies`, little-endian
+"""
 
 import collections
 
 import numpy as np
 
-from keras_nc.coding import _prefix_cache_file
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.archive import ArchiveFormat
+from keras_nc.coding.archive import memory_bytes
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
+
+#: 256 frequencies, a byte and the number of its children.
+_BYTES_PER_PREFIX = 4 * 256 + 1 + 2
 
 
 class PrefixCache:
@@ -50,12 +69,12 @@ class PrefixCache:
 
     def __init__(self, children, last_bytes, frequencies):
         fields = {
-            "children": np.asarray(children),
-            "bytes": np.asarray(last_bytes),
-            "frequencies": np.asarray(frequencies),
+            "children": np.asarray(children).view(),
+            "bytes": np.asarray(last_bytes).view(),
+            "frequencies": np.asarray(frequencies).view(),
         }
-        fault = _prefix_cache_file.find_fault(fields)
-        if fault:
+        fault = _find_fault(fields)
+        if fault is not None:
             raise ValueError(
                 "A prefix cache is a trie of prefixes, numbered by length, "
                 "with 256 frequencies each. Received: arrays with "
@@ -87,12 +106,11 @@ class PrefixCache:
             ValueError: if so many prefixes would need more than half of the
                 machine's memory.
         """
+        remedy = "Leave the cache out to have none."
         max_prefixes = as_integer(
-            "max_prefixes",
-            max_prefixes,
-            advice="Leave the cache out to have none.",
+            "max_prefixes", max_prefixes, 1, remedy=remedy
         )
-        _prefix_cache_file.check_memory(max_prefixes)
+        _check_memory(max_prefixes)
         documents = as_documents(text)
         coder = WindowCoder(stepper, window_bits=window_bits)
         windows = _count_windows(coder, documents)
@@ -117,11 +135,11 @@ class PrefixCache:
     @property
     def fingerprint(self):
         """SHA-256 over the content, in hexadecimal."""
-        return _prefix_cache_file.fingerprint(self._fields)
+        return FORMAT.fingerprint(self._fields)
 
     def save(self, path):
         """Write the cache to a file, `.npz` by habit, whole or not at all."""
-        _prefix_cache_file.write(path, self._fields)
+        FORMAT.write(path, self._fields)
 
     @classmethod
     def load(cls, path):
@@ -138,7 +156,7 @@ class PrefixCache:
                 version, or larger than half of the machine's memory.
             OSError: if the file cannot be read.
         """
-        fields = _prefix_cache_file.read(path)
+        fields = FORMAT.read(path)
         return cls(fields["children"], fields["bytes"], fields["frequencies"])
 
     def __repr__(self):
@@ -182,3 +200,53 @@ def _ask(stepper, prefixes):
     stepper.restart(np.ones(B, bool))
     stepper.append(data, lengths)
     return stepper_frequencies(stepper, slice(len(prefixes)))
+
+
+def _check_memory(num_prefixes):
+    """Raise a ValueError if a cache would not fit into memory."""
+    needed = num_prefixes * _BYTES_PER_PREFIX
+    bound = memory_bytes() // 2
+    if needed > bound:
+        raise ValueError(
+            "A cache must fit into half of the machine's memory, "
+            f"{bound >> 20:,} MiB here. Received: {num_prefixes:,} prefixes of "
+            f"{_BYTES_PER_PREFIX:,} bytes, {needed >> 20:,} MiB. Keep fewer "
+            "prefixes."
+        )
+
+
+def _find_fault(fields):
+    """Say why fields are no cache, or give None."""
+    n = fields["bytes"].size
+    shapes = {"children": (n,), "bytes": (n,), "frequencies": (n, 256)}
+    for name, dtype in FORMAT.arrays.items():
+        array = fields[name]
+        if array.shape != shapes[name] or array.dtype != np.dtype(dtype):
+            return f"{name} of dtype={array.dtype}, shape={array.shape}"
+    if n == 0:
+        return "no prefix"
+    children = fields["children"].astype(np.int64)
+    firsts = 1 + np.cumsum(children) - children
+    if children.sum() != n - 1 or (firsts <= np.arange(n)).any():
+        return "children that are no trie"
+    parents = np.repeat(np.arange(n), children)
+    steps = np.diff(fields["bytes"][1:].astype(np.int64))
+    if (steps[np.diff(parents) == 0] <= 0).any():
+        return "children that do not ascend"
+    sums = fields["frequencies"].sum(axis=1, dtype=np.uint64)
+    if sums.min() == 0 or sums.max() >> (FREQUENCY_BITS + 1):
+        return f"frequencies with sums from {sums.min()} to {sums.max()}"
+    return None
+
+
+FORMAT = ArchiveFormat(
+    kind="prefix_cache",
+    title="prefix cache",
+    version=1,
+    scalars={},
+    arrays={"children": "<u2", "bytes": "|u1", "frequencies": "<u4"},
+    values=lambda fields: [len(fields["bytes"])],
+    find_fault=_find_fault,
+    remedy="Save it again with `PrefixCache.save`, or fetch it again.",
+    compress=True,
+)

@@ -5,9 +5,9 @@ exact, so an encoder and a decoder that start from the same frequencies agree
 on every code.
 """
 
-import numbers
-
 import numpy as np
+
+from keras_nc.coding.checks import as_integer
 
 FREQUENCY_BITS = 24
 MIN_PRECISION = 14
@@ -184,8 +184,8 @@ def cumulative_frequencies(probabilities, precision):
     >>> table[[0, 1, 2, 256]].tolist()
     [0, 64, 128, 16384]
     """
-    check_precision(precision)
-    return cumulate(frequencies(probabilities), int(precision))
+    precision = check_precision(precision)
+    return cumulate(frequencies(probabilities), precision)
 
 
 def cumulate(frequencies, precision):
@@ -199,12 +199,11 @@ def cumulate(frequencies, precision):
 
 
 def check_precision(precision):
-    """Raise a ValueError unless a coder has this many bits for a table."""
-    whole = isinstance(precision, numbers.Integral)
-    if not whole or not MIN_PRECISION <= precision <= FREQUENCY_BITS:
-        raise ValueError(
-            "`precision` must be an integer from "
-            f"{MIN_PRECISION} to {FREQUENCY_BITS}. Received: "
-            f"precision={precision!r}. 16 costs at most 0.006 bits a "
-            "byte."
-        )
+    """Return `precision` as an int if a coder has so many bits for a table."""
+    return as_integer(
+        "precision",
+        precision,
+        MIN_PRECISION,
+        FREQUENCY_BITS,
+        "16 costs at most 0.006 bits a byte.",
+    )

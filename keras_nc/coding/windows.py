@@ -25,12 +25,12 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._build import check_integer
 from keras_nc.coding._text import join_documents
 from keras_nc.coding._window_rows import NO_CACHE
 from keras_nc.coding._window_rows import Rows
 from keras_nc.coding._window_rows import end_before_bad
 from keras_nc.coding._window_rows import serve
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.special import NUM_SPECIAL
 
 MIN_WINDOW_BITS = 9
@@ -70,14 +70,13 @@ class WindowCoder:
     """
 
     def __init__(self, stepper, *, window_bits, cache=None):
-        check_live_window_bits(window_bits)
+        window_bits = check_live_window_bits(window_bits)
         if not 1 <= stepper.context_bytes <= MAX_WINDOW_BYTES:
             raise ValueError(
                 "The stepper's `context_bytes` are the bytes of the longest "
                 f"window, from 1 to {MAX_WINDOW_BYTES}. Received: "
                 f"{stepper.context_bytes}. Make another stepper."
             )
-        window_bits = int(window_bits)  # shifts overflow NumPy's integers
         self.window_bits = window_bits
         self.max_window_bytes = stepper.context_bytes
         self.cache = cache
@@ -274,8 +273,8 @@ class WindowCoder:
 
 
 def check_live_window_bits(window_bits):
-    """Raise an error unless windows may have so many bits."""
-    check_integer("window_bits", window_bits)
+    """Return `window_bits` as an int if live windows have so many bits."""
+    window_bits = as_integer("window_bits", window_bits, 0)
     if (
         not MIN_WINDOW_BITS <= window_bits <= WORD_BITS
         and window_bits != TWO_WORDS
@@ -285,6 +284,7 @@ def check_live_window_bits(window_bits):
             f"{TWO_WORDS}. Received: {window_bits}. Fewer bits cannot hold all "
             "256 bytes."
         )
+    return window_bits
 
 
 def _as_offsets(offsets, num_codes):

@@ -6,7 +6,7 @@ import numpy as np
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 from keras_nc.entropy_models.refitted import RefittedModel
 from keras_nc.entropy_models.refitted import count_window_starts
@@ -47,7 +47,7 @@ class ByteLMModel:
     """
 
     def __init__(self, causal_lm, batch_size=256):
-        self.batch_size = as_integer("batch_size", batch_size)
+        self.batch_size = as_integer("batch_size", batch_size, 1)
         backbone = getattr(causal_lm, "backbone", causal_lm)
         if not hasattr(backbone, "call_with_cache"):
             raise TypeError(

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import START_ID
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.stepping import check_room
 
 
@@ -39,8 +39,8 @@ class ByteLMStepper:
     def __init__(self, backbone, batch_size, context_bytes):
         from keras_nc.entropy_models._byte_lm_kernels import LANES
 
-        batch_size = as_integer("batch_size", batch_size)
-        context_bytes = as_integer("context_bytes", context_bytes)
+        batch_size = as_integer("batch_size", batch_size, 1)
+        context_bytes = as_integer("context_bytes", context_bytes, 1)
         self.batch_size = batch_size
         self.context_bytes = context_bytes
         positions = context_bytes + 1  # the start id has one, too

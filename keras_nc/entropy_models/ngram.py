@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_nc.coding._text import as_documents
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models._counts import CountTrie
 from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
 from keras_nc.entropy_models.refitted import count_window_starts
@@ -49,7 +49,7 @@ class NGramModel:
         self._counts = counts
         self._start_counts = start_counts
         if start_min_count is not None:
-            start_min_count = as_integer("start_min_count", start_min_count)
+            start_min_count = as_integer("start_min_count", start_min_count, 1)
         self._start_min_count = start_min_count
 
     @classmethod
@@ -78,9 +78,9 @@ class NGramModel:
         """
         order = as_integer("order", order, 0, MAX_WINDOW_BYTES)
         if min_count is not None:
-            min_count = as_integer("min_count", min_count)
+            min_count = as_integer("min_count", min_count, 1)
         if start_min_count is not None:
-            start_min_count = as_integer("start_min_count", start_min_count)
+            start_min_count = as_integer("start_min_count", start_min_count, 1)
         joined, offsets = join_documents(as_documents(text))
         if not joined.size:
             raise ValueError(

@@ -14,7 +14,7 @@ M1's stepper gives it by its own arithmetic, see `byte_lm_stepper`. A
 
 import numpy as np
 
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_rows
 
 
@@ -39,8 +39,8 @@ class PrefixStepper:
     """
 
     def __init__(self, model, batch_size, context_bytes):
-        self.batch_size = as_integer("batch_size", batch_size)
-        self.context_bytes = as_integer("context_bytes", context_bytes)
+        self.batch_size = as_integer("batch_size", batch_size, 1)
+        self.context_bytes = as_integer("context_bytes", context_bytes, 1)
         if isinstance(model, type) or not hasattr(model, "probabilities"):
             raise TypeError(
                 "`model` must be an entropy model, with "

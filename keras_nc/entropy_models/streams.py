@@ -19,7 +19,7 @@ from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
 from keras_nc.coding._text import join_documents
-from keras_nc.coding.integers import as_integer
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import cumulate
 from keras_nc.coding.shares import cumulative_frequencies
@@ -92,13 +92,13 @@ def decode_streams(
 
 def check_context(context_bytes):
     """Raise a ValueError unless a context of that many bytes can be."""
-    as_integer("context_bytes", context_bytes)
+    as_integer("context_bytes", context_bytes, 1)
 
 
 def _settings(precision, context_bytes):
     """Both as Python integers, checked."""
     check_precision(precision)
-    return int(precision), as_integer("context_bytes", context_bytes)
+    return int(precision), as_integer("context_bytes", context_bytes, 1)
 
 
 def _static_table(model, precision):

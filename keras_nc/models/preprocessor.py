@@ -164,11 +164,11 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
 
     def _most_windows(self, prompt):
         """Windows that the remainder of a prompt may be written in."""
-        most = [0] * (len(prompt.choices) + 1)
-        for at in range(len(prompt.choices) - 1, -1, -1):
-            low, high, codes = prompt.choices[at]
+        most = [0] * (len(prompt.next_codes) + 1)
+        for at in range(len(prompt.next_codes) - 1, -1, -1):
+            low, high, codes = prompt.next_codes[at]
             ends = [at + self.tokenizer.layout.code_lengths[c] for c in codes]
-            last = [len(prompt.choices)] if low < high else []
+            last = [len(prompt.next_codes)] if low < high else []
             most[at] = 1 + max((most[end] for end in ends + last), default=0)
         return most[0]
 

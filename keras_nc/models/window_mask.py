@@ -184,9 +184,9 @@ def pack_choices(prompts, num_codes):
         and `"other_codes"`, `(B, R, C)`. R and C are rounded up, so that few
         different shapes are compiled.
     """
-    longest = max(len(prompt.choices) for prompt in prompts)
+    longest = max(len(prompt.next_codes) for prompt in prompts)
     most = max(
-        (len(codes) for p in prompts for _, _, codes in p.choices), default=0
+        (len(codes) for p in prompts for _, _, codes in p.next_codes), default=0
     )
     R = 1 + 8 * -(-longest // 8)
     C = 4 * -(-most // 4)
@@ -194,7 +194,7 @@ def pack_choices(prompts, num_codes):
     high = np.full((len(prompts), R), num_codes, "int32")
     other = np.zeros((len(prompts), R, C), "int32")
     for i, prompt in enumerate(prompts):
-        for r, (first, stop, codes) in enumerate(prompt.choices):
+        for r, (first, stop, codes) in enumerate(prompt.next_codes):
             low[i, r], high[i, r] = first, stop
             other[i, r, : len(codes)] = codes
     return {"code_low": low, "code_high": high, "other_codes": other}

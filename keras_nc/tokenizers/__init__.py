@@ -1,5 +1,6 @@
 """Text to ids and back, as Keras preprocessing layers."""
 
+from keras_nc.coding import Prompt
 from keras_nc.tokenizers.arithmetic import ArithmeticScheme
 from keras_nc.tokenizers.arithmetic import ArithmeticTokenizer
 from keras_nc.tokenizers.bpe import BPEScheme
@@ -16,7 +17,6 @@ from keras_nc.tokenizers.gzip import GZipScheme
 from keras_nc.tokenizers.gzip import GZipTokenizer
 from keras_nc.tokenizers.live_window_scheme import LiveWindowScheme
 from keras_nc.tokenizers.live_windows import LiveWindowTokenizer
-from keras_nc.tokenizers.scheme import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.sentencepiece import SentencePieceScheme

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding._text import join_documents
-from keras_nc.coding._trie import Trie
+from keras_nc.coding.trie import Trie
 from keras_nc.tokenizers.dictionary import DictionaryTokenizer
 
 #: Counts are those of one round's parse, so few strings may join in a round;

@@ -1,16 +1,15 @@
 """Equal-info windows as tokens."""
 
+import dataclasses
 import operator
 import os
 
 import keras
-import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Codebook
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
-from keras_nc.tokenizers.scheme import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
@@ -124,13 +123,9 @@ class EqualInfoScheme(Scheme):
 
     def split_prompt(self, prompt):
         """Commit all windows but those that more text could still change."""
-        choices = self.codebook.continuations(prompt)
-        committed = len(prompt) - len(choices)
-        codes = self.codebook.encode(prompt)
-        ends = np.cumsum(self.codebook.token_lengths[codes])
-        codes = codes[: np.searchsorted(ends, committed, side="right")]
-        ids = split_codes(codes, self.window_bits, self.token_bits)
-        return Prompt(ids, prompt[committed:], choices)
+        prompt = self.codebook.split_prompt(prompt)
+        ids = split_codes(prompt.ids, self.window_bits, self.token_bits)
+        return dataclasses.replace(prompt, ids=ids)
 
     def get_config(self):
         """Bits and the codebook's fingerprint; the codebook is an asset."""

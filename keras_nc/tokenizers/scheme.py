@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding import Prompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,30 +44,6 @@ class TokenLayout:
     def one_token(cls, is_code):
         """The layout of a vocabulary in which every id stands alone."""
         return cls(np.asarray(is_code, dtype=bool), 1, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prompt:
-    """A prompt cut where continuations may still change its tokens.
-
-    Attributes:
-        ids: An int32 array: the ids that every continuation keeps.
-        remainder: bytes. The bytes that are not committed yet. Either `choices`
-            or `bounds` say which ids may stand for them.
-        choices: A list, for each byte of the remainder, of `(low, high,
-            codes)`: the window that begins there has a code in `[low, high)`,
-            and then begins with all bytes left, or one of `codes`, a list,
-            and then ends before. See `Codebook.continuations`.
-        bounds: An int32 array of shape `(2, D)`, or `None`: the next `D`
-            tokens, read as the digits of a number, the first one leading, are
-            from `bounds[0]` to `bounds[1]`, both included. A digit is the id
-            less 3.
-    """
-
-    ids: np.ndarray
-    remainder: bytes = b""
-    choices: list = dataclasses.field(default_factory=list)
-    bounds: np.ndarray | None = None
 
 
 class Scheme(abc.ABC):

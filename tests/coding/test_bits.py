@@ -99,3 +99,20 @@ def test_split_refuses_what_does_not_fit(codes, W, N):
 def test_nothing_gives_nothing():
     assert split_codes([], 16, 8).shape == (0,)
     assert join_codes([], 16, 8).shape == (0,)
+
+
+def test_bits_may_be_integers_of_numpy():
+    codes = [2**63 + 5]
+    for integer in (np.int64, np.uint8):
+        W, N = integer(64), integer(8)
+        ids = split_codes(codes, W, N)
+        assert ids.tolist() == split_codes(codes, 64, 8).tolist()
+        assert join_codes(ids, W, N).tolist() == codes
+
+
+@pytest.mark.parametrize("W, N", [(True, 1), (16.0, 8), (16, "8"), (16, None)])
+def test_bits_that_are_no_integers_are_refused(W, N):
+    with pytest.raises(TypeError, match=r"must be an integer.*Received"):
+        split_codes([5], W, N)
+    with pytest.raises(TypeError, match=r"must be an integer.*Received"):
+        join_codes([5], W, N)

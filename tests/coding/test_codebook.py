@@ -131,10 +131,12 @@ def test_only_the_remainder_depends_on_what_follows(codebook, text):
         at = rng.randrange(len(text))
         data = text[at : at + rng.randrange(40)]
         ids = codebook.encode(data)
-        r = codebook.remainder_length(data)
+        prompt = codebook.split_prompt(data)
+        r = len(prompt.remainder)
         last = codebook.token_bytes(ids[-1]) if len(ids) else b""
         assert r == (len(last) if last in grow else 0)
         fixed = ids if r == 0 else ids[:-1]
+        assert prompt.ids.tolist() == fixed.tolist()
         for _ in range(5):
             more = codebook.encode(data + rng.randbytes(5))
             assert more[: len(fixed)].tolist() == fixed.tolist()
@@ -239,8 +241,8 @@ def test_windows_end_at_max_window_bytes(allocation):
             codebook.decode([2, low, low + 1], skip_special=True)
         with pytest.raises(ValueError, match="stand for a window"):
             codebook.token_bytes(low + 1)
-    assert codebook.remainder_length(bytes(4)) == 0
-    assert codebook.remainder_length(bytes(7)) == 3
+    assert codebook.split_prompt(bytes(4)).remainder == b""
+    assert codebook.split_prompt(bytes(7)).remainder == bytes(3)
 
 
 @pytest.mark.parametrize("allocation", ["arithmetic", "tunstall"])
@@ -308,7 +310,7 @@ def test_a_fresh_process_builds_the_same(capsys):
 def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
     import numba
 
-    from keras_nc.coding._jit import jit
+    from keras_nc.coding.kernels import jit
 
     njit = numba.njit
 
@@ -324,8 +326,8 @@ def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"window_bits": 8}, "9 to 16.*Received: 8"),
-        ({"window_bits": 17}, "9 to 16.*Received: 17"),
+        ({"window_bits": 8}, "9 to 16.*window_bits=8"),
+        ({"window_bits": 17}, "9 to 16.*window_bits=17"),
         ({"allocation": "huffman"}, "huffman"),
         ({"max_window_bytes": 0}, "1 to 255.*0"),
         ({"max_window_bytes": 256}, "1 to 255.*256"),
@@ -348,6 +350,13 @@ def test_build_refuses(ngram, arguments, match):
     "row, match",
     [
         (np.full(256, np.nan), "finite"),
+        (np.full(256, np.inf), "finite"),
+        (np.r_[np.inf, -np.inf, np.zeros(254)], "finite"),
+        (np.zeros(256), "sum to 1"),
+        (np.full((256, 1), 1 / 256), "256 probabilities"),
+        (np.r_[1, np.zeros(255)].astype(int), "floating dtype"),
+        (np.full(256, 1 / 256 + 0j), "floating dtype"),
+        (np.full(256, "a"), "floating dtype"),
         (np.full(256, 0.5), "sum to 1"),
         (np.full(255, 1 / 255), "255"),
         (np.r_[-0.5, 1.5, np.zeros(254)], "non-negative"),
@@ -361,6 +370,43 @@ def test_build_refuses_models_that_are_none(row, match, allocation):
 
     with pytest.raises(ValueError, match=match):
         Codebook.build(Broken(), window_bits=9, allocation=allocation)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8, np.int8])
+def test_settings_may_be_integers_of_numpy(ngram, text, integer):
+    plain = dict(window_bits=10, rounds=1, max_window_bytes=100)
+    other = {name: integer(value) for name, value in plain.items()}
+    expected = Codebook.build(ngram, text[:5000], **plain)
+    codebook = Codebook.build(
+        ngram, text[:5000], prune=np.bool_(False), **other
+    )
+    assert codebook == expected
+    for value in (codebook.window_bits, codebook.max_window_bytes):
+        assert type(value) is int
+    by_hand = Codebook(
+        {np.int64(i): window for i, window in windows_of(expected).items()},
+        window_bits=integer(10),
+        max_window_bytes=integer(100),
+        allocation="arithmetic",
+    )
+    assert by_hand == expected
+
+
+@pytest.mark.parametrize("name", ["window_bits", "max_window_bytes", "rounds"])
+@pytest.mark.parametrize("value", [True, np.True_, 9.0, "9", None, [9]])
+def test_settings_that_are_no_integers_are_refused(ngram, name, value):
+    arguments = {"window_bits": 9, name: value}
+    with pytest.raises(TypeError, match=f"`{name}` must be an integer.*Rec"):
+        Codebook.build(ngram, b"text", **arguments)
+    if name != "rounds":
+        settings = {"window_bits": 9, "max_window_bytes": 4, name: value}
+        with pytest.raises(TypeError, match=f"`{name}` must be an integer"):
+            Codebook({}, allocation="tunstall", **settings)
+
+
+def test_prune_is_true_or_false(ngram):
+    with pytest.raises(TypeError, match=r"True or False.*'yes'"):
+        Codebook.build(ngram, b"text", window_bits=9, prune="yes")
 
 
 def test_rounds_learn_what_follows_window_starts(text):

@@ -11,12 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keras_nc.coding import Codebook
+from keras_nc.coding import parses
 from keras_nc.coding._build_pruned import window_costs
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference_parses
 
-PARSES = ["greedy", "aligned", "flexible", "likely", "likely_aligned"]
+PARSES = list(parses.PARSES)
 ALPHABET = b"ab _,\xc3\xa9"
 texts = st.lists(st.sampled_from(list(ALPHABET)), max_size=40).map(bytes)
 quick = settings(deadline=None, max_examples=60)
@@ -68,22 +69,23 @@ def test_parses_are_their_definitions(parse, text, seed):
 @quick
 @given(text=texts, more=texts, seed=st.integers(0, 2))
 @pytest.mark.parametrize("parse", PARSES)
-def test_continuations_hold_what_may_come(parse, text, more, seed):
+def test_prompts_hold_what_may_come_next(parse, text, more, seed):
     codebook = by_hand(parse, seed)
-    settled = len(text) - codebook.remainder_length(text)
-    choices = codebook.continuations(text)
-    assert len(choices) == len(text) - settled
+    prompt = codebook.split_prompt(text)
+    committed = len(text) - len(prompt.remainder)
+    assert text[committed:] == prompt.remainder
+    assert codebook.decode(prompt.ids) == text[:committed]
+    assert len(prompt.next_codes) == len(prompt.remainder)
+    ids = codebook.encode(text + more).tolist()
+    assert ids[: len(prompt.ids)] == prompt.ids.tolist()
     at = 0
-    for i in codebook.encode(text + more).tolist():
-        window = codebook.token_bytes(i)
-        if settled <= at < len(text):
-            low, high, others = choices[at - settled]
+    for i in ids:
+        if committed <= at < len(text):
+            low, high, others = prompt.next_codes[at - committed]
             assert low <= i < high or i in others
-        elif at < settled:
-            assert at + len(window) <= settled
-        at += len(window)
-    for k, (low, high, others) in enumerate(choices):
-        left = text[settled + k :]
+        at += len(codebook.token_bytes(i))
+    for k, (low, high, others) in enumerate(prompt.next_codes):
+        left = prompt.remainder[k:]
         assert all(
             codebook.token_bytes(i).startswith(left)
             for i in range(low, high)
@@ -102,9 +104,9 @@ def test_parts_of_a_text_are_cut_as_the_whole(parse, parts, seed):
     ids, rest = [], b""
     for part in parts:
         part = rest + part
-        some, settled = codebook.encode_part(part)
-        ids += some.tolist()
-        rest = part[settled:]
+        committed, size = codebook.encode_part(part)
+        ids += committed.tolist()
+        rest = part[size:]
     ids += codebook.encode(rest).tolist()
     assert ids == codebook.encode(b"".join(parts)).tolist()
 
@@ -142,14 +144,37 @@ def test_blocks_do_not_matter(parse):
     ],
 )
 def test_where_word_boundaries_lie(text, marked):
-    from keras_nc.coding import _word_boundaries as words
-
     offsets = np.array([0, len(text)])
     array = np.frombuffer(text, np.uint8)
-    marks = words.mark_boundaries(array, offsets)
+    marks = parses.PARSES["aligned"].mark(array, offsets)
     cuts = [0, *np.flatnonzero(marks[1:]) + 1, len(text)]
     parts = [text[i:j] for i, j in itertools.pairwise(cuts)]
     assert b"|".join(parts).decode() == marked
+
+
+@quick
+@given(text=texts, seed=st.integers(0, 2))
+@pytest.mark.parametrize("parse", PARSES)
+def test_text_may_be_divided_where_the_record_says(parse, text, seed):
+    codebook = by_hand(parse, seed)
+    record = parses.PARSES[parse]
+    array = np.frombuffer(text, np.uint8)
+    windows = windows_of(codebook, text)
+    at = 0
+    for i, window in enumerate(windows):
+        if at and record.may_divide(array, at):
+            assert windows_of(codebook, text[at:]) == windows[i:]
+        at += len(window)
+
+
+def test_parses_stay_as_they_are():
+    # Codebook files name them.
+    names = ["greedy", "aligned", "flexible", "likely", "likely_aligned"]
+    assert list(parses.PARSES) == names
+    for name, parse in parses.PARSES.items():
+        assert parse.name == name
+        assert parse.weighs_windows == (parse.first is not None)
+        assert not parse.first or not parses.PARSES[parse.first].weighs_windows
 
 
 @pytest.fixture(scope="module")

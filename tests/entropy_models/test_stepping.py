@@ -97,11 +97,14 @@ def test_a_full_row_takes_no_more(model):
     np.testing.assert_allclose(stepper.probabilities(), expected, atol=1e-5)
 
 
+ODD = (TypeError, ValueError)
+
+
 def test_odd_sizes_are_refused(model):
     for odd in (0, -1, 1.5, True, "1"):
-        with pytest.raises(ValueError, match=f"batch_size={odd!r}"):
+        with pytest.raises(ODD, match=f"batch_size={odd!r}"):
             stepper_for(model, odd, 8)
-        with pytest.raises(ValueError, match=f"context_bytes={odd!r}"):
+        with pytest.raises(ODD, match=f"context_bytes={odd!r}"):
             stepper_for(model, 2, odd)
 
 

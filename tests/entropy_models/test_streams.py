@@ -124,7 +124,7 @@ def test_damage_is_refused(models, name):
 
 def test_odd_settings_are_refused(models):
     for odd in (0, -1, 2.5, None):
-        with pytest.raises(ValueError, match="Received: context_bytes="):
+        with pytest.raises((TypeError, ValueError), match="context_bytes="):
             encode_streams(models["ngram"], [b"a"], context_bytes=odd)
     with pytest.raises(ValueError, match="Received: precision=13"):
         encode_streams(models["unigram"], [b"a"], precision=13)

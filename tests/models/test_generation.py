@@ -56,7 +56,7 @@ def uncached_greedy(causal_lm, prompt, length):
         )
         free = len(generated) >= len(encoded.remainder)
         if not free:
-            low, high, others = encoded.choices[len(generated)]
+            low, high, others = encoded.next_codes[len(generated)]
             inside = (codes >= low) & (codes < high)
             fit = codes[inside | np.isin(codes, others)]
         if per_window == 1:
@@ -321,7 +321,7 @@ def test_remainders_constrain_only_the_first_window(codebooks):
             continue
         cut_short += 1
         low, high = codebook.prefix_range(prompt.remainder)
-        assert prompt.choices[0] == (low, high, [])
+        assert prompt.next_codes[0] == (low, high, [])
         starts = [codebook.token_bytes(i) for i in range(low, high)]
         assert all(window.startswith(prompt.remainder) for window in starts)
     assert cut_short > 10

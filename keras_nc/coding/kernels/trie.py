@@ -16,7 +16,7 @@ before 256 free slots.
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 NO_BYTE = 511
 IS_WINDOW = 1 << 9

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
-from keras_nc.coding._trie_kernels import IS_WINDOW
-from keras_nc.coding._trie_kernels import step
+from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.trie import IS_WINDOW
+from keras_nc.coding.kernels.trie import step
 
 
 @jit
 def encode_flexible(cells, id_of_slot, text, offsets, ids, id_offsets):
     """The window after which the next one can reach furthest.
 
-    If there are several, the longest. See `_lane_kernels` for what is
+    If there are several, the longest. See `kernels.longest` for what is
     returned.
     """
     written = 0

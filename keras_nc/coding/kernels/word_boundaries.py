@@ -14,7 +14,7 @@ the document, so more text never changes it.
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 #: Classes of bytes, a bit each.
 WORD, SPACE, OTHER = np.uint8(1), np.uint8(2), np.uint8(4)

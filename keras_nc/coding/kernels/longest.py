@@ -1,7 +1,7 @@
 """Numba kernels of the parses that look no further than one window.
 
 `encode_longest` takes the longest window (greedy), or of those that end at a
-word boundary the longest (aligned). A step along the trie of `_trie_kernels`
+word boundary the longest (aligned). A step along the trie of `kernels.trie`
 waits for memory most of its time, so that two of them, each in a document of
 its own, take hardly longer than one: one lane works on the first half of the
 documents, the other on the second. Steps have no branch, which would be
@@ -11,11 +11,11 @@ part of the loops below.
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
-from keras_nc.coding._trie_kernels import BASE_SHIFT
-from keras_nc.coding._trie_kernels import IS_WINDOW
-from keras_nc.coding._trie_kernels import MAX_SLOTS
-from keras_nc.coding._trie_kernels import NO_BYTE
+from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.trie import BASE_SHIFT
+from keras_nc.coding.kernels.trie import IS_WINDOW
+from keras_nc.coding.kernels.trie import MAX_SLOTS
+from keras_nc.coding.kernels.trie import NO_BYTE
 
 #: What a lane is at: its document, the next byte of it and its end; slot and
 #: cell of the state that the open window has come to, no cell if none is

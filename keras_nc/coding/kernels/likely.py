@@ -5,9 +5,9 @@ Costs are integers, so the parse is the same on every machine.
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
-from keras_nc.coding._trie_kernels import IS_WINDOW
-from keras_nc.coding._trie_kernels import step
+from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.trie import IS_WINDOW
+from keras_nc.coding.kernels.trie import step
 
 #: Added for an end inside a word: more than all costs in a block.
 INSIDE = 1 << 40
@@ -24,7 +24,7 @@ def encode_likely(
     Of parses that cost the same, the one with the longest last window is
     taken, and so on backwards. Text is looked at in blocks. A block ends
     where no more text can change what comes before, so that the result is
-    that of the whole text at once. See `_lane_kernels` for what is returned.
+    that of the whole text at once. See `kernels.longest` for what is returned.
     """
     written = 0
     id_offsets[0] = 0

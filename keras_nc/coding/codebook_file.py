@@ -34,15 +34,13 @@ window is longer than `max_window_bytes`. Without pruning, a window without
 its last byte is a window, too.
 """
 
-import hashlib
-import io
 import itertools
-import os
-import zipfile
 
 import numpy as np
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import ArchiveFormat
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.parses import PARSES
 from keras_nc.coding.special import NUM_SPECIAL
 
 FORMAT_VERSION = 2
@@ -50,12 +48,6 @@ MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
 ALLOCATIONS = ("arithmetic", "tunstall")  # of an entropy model's windows
 FREQUENCY = "frequency"  # strings chosen by their uses, without a model
-PARSES = ("greedy", "aligned", "flexible", "likely", "likely_aligned")
-WEIGHED = ("likely", "likely_aligned")  # parses that need costs
-
-_INTEGER_FIELDS = ("format_version", "window_bits", "max_window_bytes")
-_TEXT_FIELDS = ("allocation", "parse", "fingerprint")
-_ARRAY_FIELDS = ("lengths", "bytes", "costs")
 
 
 def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
@@ -63,41 +55,36 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
     V = 1 << window_bits
     lengths = np.zeros(V, np.uint8)
     for i, window in windows.items():
-        if not 0 <= i < V or not 1 <= len(window) <= 255:
+        if not isinstance(window, bytes):
+            raise TypeError(
+                "Windows must be bytes. Received: "
+                f"{type(window).__name__} for id {i!r}."
+            )
+        i = as_integer("id", i, 0, V - 1)
+        if not 1 <= len(window) <= 255:
             raise ValueError(
-                f"Ids must be from 0 to {V - 1} and windows have 1 to 255 "
-                f"bytes. Received: id {i} with {len(window)} bytes. Build the "
-                "windows with `Codebook.build`."
+                "Windows must have 1 to 255 bytes. Received: id "
+                f"{i} with {len(window)} bytes. Build the windows with "
+                "`Codebook.build`."
             )
         lengths[i] = len(window)
     content = b"".join(windows[i] for i in sorted(windows))
     return {
-        "window_bits": int(window_bits),
-        "max_window_bytes": int(max_window_bytes),
+        "window_bits": window_bits,
+        "max_window_bytes": max_window_bytes,
         "allocation": allocation,
         "parse": parse,
         "lengths": lengths,
         "bytes": np.frombuffer(content, np.uint8),
-        "costs": np.zeros(0, np.uint16) if costs is None else costs,
+        # A copy: a codebook's arrays are read-only, the caller's are not.
+        "costs": np.zeros(0, np.uint16) if costs is None else np.array(costs),
     }
-
-
-def fingerprint(fields):
-    """Take the SHA-256 of a codebook's fields, in hexadecimal."""
-    names = ("window_bits", "max_window_bytes", "allocation", "parse")
-    values = [FORMAT_VERSION, *(fields[name] for name in names)]
-    line = " ".join(["keras_nc codebook", *map(str, values)]) + "\n"
-    digest = hashlib.sha256(line.encode("ascii"))
-    digest.update(fields["lengths"].tobytes())
-    digest.update(fields["bytes"].tobytes())
-    digest.update(fields["costs"].astype("<u2").tobytes())
-    return digest.hexdigest()
 
 
 def check(fields):
     """Raise ValueError if the fields are no codebook."""
     fault = _find_fault(fields)
-    if fault:
+    if fault is not None:
         raise ValueError(
             "A codebook is a set of windows in lexicographic order that holds "
             f"every single byte. Received: {fault}. Build it with "
@@ -108,14 +95,15 @@ def check(fields):
 def _find_fault(fields):
     W = fields["window_bits"]
     longest = fields["max_window_bytes"]
-    lengths, content, costs = (fields[name] for name in _ARRAY_FIELDS)
+    lengths, content, costs = (fields[name] for name in FORMAT.arrays)
     if not MIN_WINDOW_BITS <= W <= MAX_WINDOW_BITS:
         return f"window_bits={W}"
     if not 1 <= longest <= 255:
         return f"max_window_bytes={longest}"
     if fields["allocation"] not in (*ALLOCATIONS, FREQUENCY):
         return f"allocation={fields['allocation']!r}"
-    if fields["parse"] not in PARSES:
+    parse = PARSES.get(fields["parse"])
+    if parse is None:
         return f"parse={fields['parse']!r}"
     dtypes = {"lengths": np.uint8, "bytes": np.uint8, "costs": np.uint16}
     for name, dtype in dtypes.items():
@@ -136,7 +124,7 @@ def _find_fault(fields):
         return "windows out of order"
     if any(bytes([b]) not in known for b in range(256)):
         return "not all 256 single bytes"
-    if costs.size != (lengths.size if fields["parse"] in WEIGHED else 0):
+    if costs.size != (lengths.size if parse.weighs_windows else 0):
         return f"{costs.size} costs for parse={fields['parse']!r}"
     if costs.size and ((costs > 0) != (lengths > 0)).any():
         return "costs that are not those of the windows"
@@ -154,67 +142,19 @@ def split_windows(lengths, content):
     return windows
 
 
-def write(path, fields):
-    """Write a codebook file whole or not at all."""
-    arrays = dict(
-        fields,
-        format_version=FORMAT_VERSION,
-        fingerprint=fingerprint(fields),
-    )
-    for name in _INTEGER_FIELDS:
-        arrays[name] = np.int64(arrays[name])
-    with atomic_file(path) as file:
-        np.savez(file, **arrays)
-
-
-def read(path):
-    """Read and check a codebook file; give its fields."""
-    with open(path, "rb") as file:
-        data = file.read()
-    try:
-        fields = _parse(data)
-        fault = None
-    except _FaultError as error:
-        fault = str(error)
-    except Exception as error:  # whatever a damaged archive makes fail
-        fault = f"no archive of arrays ({type(error).__name__}: {error})"
-    fault = fault or _find_fault(fields)
-    if not fault and fields.pop("fingerprint") != fingerprint(fields):
-        fault = "content that does not match its fingerprint"
-    if fault:
-        raise ValueError(
-            "A codebook file must hold one whole codebook of format version "
-            f"{FORMAT_VERSION}. Received: {os.fspath(path)!r} with {fault}. "
-            "Save it again with `Codebook.save`, or fetch it again."
-        )
-    return fields
-
-
-class _FaultError(Exception):
-    pass
-
-
-def _parse(data):
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        damaged = archive.testzip()
-        if damaged:
-            raise _FaultError(f"damaged field {damaged!r}")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        fields = {name: archive[name] for name in archive.files}
-    if "format_version" in fields and fields["format_version"].shape == ():
-        version = fields["format_version"].item()
-        if version != FORMAT_VERSION:
-            raise _FaultError(f"format_version={version!r}")
-    expected = {*_INTEGER_FIELDS, *_TEXT_FIELDS, *_ARRAY_FIELDS}
-    if set(fields) != expected:
-        raise _FaultError(f"fields {sorted(fields)}")
-    for names, kind in ((_INTEGER_FIELDS, "i"), (_TEXT_FIELDS, "U")):
-        for name in names:
-            array = fields[name]
-            if array.shape != () or array.dtype.kind != kind:
-                raise _FaultError(
-                    f"{name} with dtype={array.dtype}, shape={array.shape}"
-                )
-            fields[name] = array.item()
-    del fields["format_version"]
-    return fields
+#: How codebooks are written, read and fingerprinted.
+FORMAT = ArchiveFormat(
+    kind="codebook",
+    title="codebook",
+    version=FORMAT_VERSION,
+    scalars={
+        "window_bits": int,
+        "max_window_bytes": int,
+        "allocation": str,
+        "parse": str,
+    },
+    arrays={"lengths": "|u1", "bytes": "|u1", "costs": "<u2"},
+    values=lambda fields: [fields[name] for name in FORMAT.scalars],
+    find_fault=_find_fault,
+    remedy="Save it again with `Codebook.save`, or fetch it again.",
+)
