@@ -103,7 +103,7 @@ def test_numba_compiles_only_when_used():
         from keras_nc.entropy_models import UnigramModel
         before = "numba" in sys.modules
         model = UnigramModel.from_text(b"some text")
-        codebook = keras_nc.coding.Codebook.build(model, window_bits=9)
+        codebook = keras_nc.coding.Codebook.paper(model, window_bits=9)
         assert codebook.decode(codebook.encode(b"text")) == b"text"
         print(before, "numba" in sys.modules)
         """,

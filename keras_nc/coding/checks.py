@@ -5,7 +5,11 @@ import operator
 import numpy as np
 
 
-def as_integer(name, value, least, most=None, remedy=None):
+class SettingTypeError(TypeError, ValueError):
+    """A setting of the wrong type, for callers that catch either error."""
+
+
+def as_integer(name, value, least=1, most=None, remedy=None):
     """Return a setting as an int, whatever integer type it has.
 
     Args:
@@ -19,7 +23,7 @@ def as_integer(name, value, least, most=None, remedy=None):
         int.
 
     Raises:
-        TypeError: if the value is not an integer.
+        SettingTypeError: if the value is not an integer.
         ValueError: if it is out of range.
 
     Example:
@@ -32,7 +36,7 @@ def as_integer(name, value, least, most=None, remedy=None):
             raise TypeError
         integer = operator.index(value)
     except TypeError:
-        raise TypeError(
+        raise SettingTypeError(
             f"`{name}` must be an integer. Received: {name}={value!r}.{remedy}"
         ) from None
     if integer < least or (most is not None and integer > most):
@@ -53,10 +57,10 @@ def as_flag(name, value):
         value: a bool of Python or NumPy.
 
     Raises:
-        TypeError: if the value is something else.
+        SettingTypeError: if the value is something else.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(
+        raise SettingTypeError(
             f"`{name}` must be True or False. Received: {name}={value!r}."
         )
     return bool(value)

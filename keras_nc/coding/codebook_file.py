@@ -46,8 +46,9 @@ from keras_nc.coding.special import NUM_SPECIAL
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
-ALLOCATIONS = ("arithmetic", "tunstall")  # of an entropy model's windows
-FREQUENCY = "frequency"  # strings chosen by their uses, without a model
+#: How codes were given to windows. The third is of strings that are chosen by
+#: their uses, without a model.
+ALLOCATIONS = ("arithmetic", "tunstall", "frequency")
 
 
 def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
@@ -81,7 +82,7 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
     }
 
 
-def check(fields):
+def check_fields(fields):
     """Raise ValueError if the fields are no codebook."""
     fault = _find_fault(fields)
     if fault is not None:
@@ -100,7 +101,7 @@ def _find_fault(fields):
         return f"window_bits={W}"
     if not 1 <= longest <= 255:
         return f"max_window_bytes={longest}"
-    if fields["allocation"] not in (*ALLOCATIONS, FREQUENCY):
+    if fields["allocation"] not in ALLOCATIONS:
         return f"allocation={fields['allocation']!r}"
     parse = PARSES.get(fields["parse"])
     if parse is None:

@@ -4,8 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from keras_nc.coding.parses import PARSES
-
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
@@ -32,19 +30,19 @@ class Prompt:
     bounds: np.ndarray | None = None
 
 
-def find_next_codes(codebook, remainder, marks):
+def find_next_codes(codebook, parse, remainder, marks):
     """Find the windows that may come next; see `Prompt.next_codes`.
 
     Args:
         codebook: a `Codebook`.
+        parse: its `Parse`.
         remainder: bytes.
         marks: word boundaries of the remainder, uint8, or `None` if the
-            codebook's parse does not mark them.
+            parse does not use them.
 
     Returns:
         A list of `(low, high, others)`.
     """
-    parse = PARSES[codebook.parse]
     next_codes = [(0, 0, [])] * len(remainder)
     begins = {0}  # bytes at which a window may begin
     for at in range(len(remainder)):

@@ -6,6 +6,7 @@ batch has another shape, so nothing is compiled twice.
 """
 
 import numbers
+import operator
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
 from keras_nc.data.shards import TokenShards
+from keras_nc.tokenizers.origin import set_origin
 
 
 class PackedSequences(keras.utils.PyDataset):
@@ -91,15 +93,8 @@ class PackedSequences(keras.utils.PyDataset):
                 f"`shards` must be `TokenShards`. Received: {shards!r}. Open a "
                 "folder with `TokenShards(directory)`."
             )
-        self.shards = shards
-        self.sequence_length = sequence_length
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.start_step = start_step
         if drop_remainder is None:
             drop_remainder = shuffle
-        self.drop_remainder = drop_remainder
         minima = {
             "sequence_length": (sequence_length, 1),
             "batch_size": (batch_size, 1),
@@ -114,6 +109,14 @@ class PackedSequences(keras.utils.PyDataset):
                     f"`{name}` must be an integer of at least {minimum}. "
                     f"Received: {name}={value}"
                 )
+        self.shards = shards
+        # Arithmetic of NumPy's small integers wraps around.
+        self.sequence_length = sequence_length = int(sequence_length)
+        self.batch_size = batch_size = int(batch_size)
+        self.seed = int(seed)
+        self.shuffle = shuffle
+        self.start_step = int(start_step)
+        self.drop_remainder = drop_remainder
         self.num_sequences = -(-shards.num_tokens // sequence_length)
         if drop_remainder:
             self.steps_per_epoch = self.num_sequences // batch_size
@@ -127,13 +130,14 @@ class PackedSequences(keras.utils.PyDataset):
                 "drop_remainder=True. Use smaller batches or sequences, more "
                 "text, or `drop_remainder=False`."
             )
-        self.steps = self.steps_per_epoch if steps is None else steps
+        self.steps = self.steps_per_epoch if steps is None else int(steps)
         self._epoch_order = (None, None)
 
     def __len__(self):
         return self.steps
 
     def __getitem__(self, index):
+        index = operator.index(index)
         # Also what makes `for batch in dataset` end.
         if not 0 <= index < self.steps:
             raise IndexError(
@@ -154,7 +158,7 @@ class PackedSequences(keras.utils.PyDataset):
             int32 but `sample_weight`, which is float32.
         """
         B, T = self.batch_size, self.sequence_length
-        epoch, step = divmod(step, self.steps_per_epoch)
+        epoch, step = divmod(operator.index(step), self.steps_per_epoch)
         rows = range(step * B, min((step + 1) * B, self.num_sequences))
         order = self._order(epoch) if self.shuffle else None
         y = np.full((B, T), PAD_ID, "int32")
@@ -170,6 +174,9 @@ class PackedSequences(keras.utils.PyDataset):
         # The start id is no padding: no row, however empty, is masked whole,
         # which would make its softmax, and the loss, NaN.
         padding_mask = (positions <= lengths).astype("int32")
+        # Models refuse the ids of another tokenizer, also outside of this set.
+        for ids in (token_ids, y):
+            set_origin(ids, self.shards.origin)
         sample_weight = (positions < lengths).astype("float32")
         x = {"token_ids": token_ids, "padding_mask": padding_mask}
         return x, y, sample_weight
@@ -200,7 +207,11 @@ def tf_dataset(sequences, prefetch=None):
     Returns:
         A `tf.data.Dataset` of `len(sequences)` batches
         `(x, y, sample_weight)`, in the order of `sequences`, of static
-        shapes `(B, T)`.
+        shapes `(B, T)`. Its name (`options().dataset_name`) says which
+        tokenizer made the ids, and data sets made from it by `map`, `take`,
+        `prefetch` and the like inherit the name: models refuse the ids of
+        another tokenizer. Under a name of your own, inside `flat_map` or
+        `interleave`, and after `save` and `load` nothing is checked.
 
     Example:
     >>> import tempfile
@@ -233,4 +244,7 @@ def tf_dataset(sequences, prefetch=None):
 
     if prefetch is None:
         prefetch = tf.data.AUTOTUNE
-    return tf.data.Dataset.range(len(sequences)).map(load).prefetch(prefetch)
+    options = tf.data.Options()
+    options.dataset_name = sequences.shards.origin.dataset_name
+    batches = tf.data.Dataset.range(len(sequences)).map(load)
+    return batches.prefetch(prefetch).with_options(options)

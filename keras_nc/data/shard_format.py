@@ -88,7 +88,10 @@ def read_manifest(path):
     Raises:
         ValueError: if it is not a manifest of this version, or damaged.
     """
-    remedy = "Write the shards again, with `overwrite=True`."
+    remedy = (
+        "Fetch this file again if you have a copy; else delete the folder, or "
+        "use `overwrite=True`, and write the shards again."
+    )
     try:
         content = json.loads(path.read_bytes())
         checksum = content.pop("checksum")
@@ -135,6 +138,34 @@ def _well_formed(content, is_whole):
             for total in ("documents", "tokens", "bytes")
         )
     )
+
+
+def find_damage(directory, number, entry):
+    """Compare the files of one shard with what the manifest says of them.
+
+    Args:
+        directory: `pathlib.Path`, the folder of the shards.
+        number: int, the shard.
+        entry: dict, what the manifest says of the shard.
+
+    Returns:
+        A list of `pathlib.Path`, the files that differ or are missing.
+    """
+    damaged = []
+    for array in ARRAYS:
+        path = directory / file_name(array, number)
+        expected = entry["files"][array]
+        try:
+            intact = path.stat().st_size == expected["size"]
+            if intact:
+                with open(path, "rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                intact = digest == expected["sha256"]
+        except FileNotFoundError:
+            intact = False
+        if not intact:
+            damaged.append(path)
+    return damaged
 
 
 def _has_fields(content, kinds):

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import numbers
 import pathlib
 import re
 
@@ -30,7 +31,8 @@ def write_shards(
     If the run is interrupted, even killed, the same call goes on after the
     last complete shard: documents already written are read and compared by
     their hash, not tokenized again. On a complete folder the same call
-    compares all documents in this way and returns the shards as they are.
+    compares all documents in this way and returns the shards as they are;
+    shards whose files are damaged or missing are written anew.
     Which document goes to which shard depends on the documents and on
     `shard_tokens` alone. One process at a time may write to a folder.
 
@@ -73,9 +75,10 @@ def write_shards(
             "corpus. Check where `documents` comes from, and that an iterator "
             "has not been used up."
         )
-    if shard_tokens < 1:
+    if not isinstance(shard_tokens, numbers.Integral) or shard_tokens < 1:
         raise ValueError(
-            f"`shard_tokens` must be at least 1. Received: {shard_tokens}"
+            "`shard_tokens` must be an integer of at least 1. Received: "
+            f"shard_tokens={shard_tokens!r}"
         )
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
@@ -83,7 +86,7 @@ def write_shards(
     fields["shard_tokens"] = int(shard_tokens)
     with ProgressLine("Writing shards", enabled=progress) as line:
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
-        _skip(documents, fields["shards"], directory, line)
+        _skip(documents, tokenizer, fields, directory, line)
         if complete:
             if next(documents, None) is not None:
                 raise _other_input(directory, "has more documents")
@@ -147,19 +150,32 @@ def _prepare(directory, fields, overwrite):
     return False, []
 
 
-def _skip(documents, shards, directory, line):
-    """Read the documents of complete shards and compare their hashes."""
-    for number, shard in enumerate(shards):
+def _skip(documents, tokenizer, fields, directory, line):
+    """Compare the documents of complete shards, and mend damaged ones."""
+    for number, shard in enumerate(fields["shards"]):
+        is_damaged = shard_format.find_damage(directory, number, shard)
         digest = hashlib.sha256()
-        count = 0
+        count, kept = 0, []
         for document in itertools.islice(documents, shard["documents"]):
             _hash_document(digest, document)
             count += 1
+            if is_damaged:
+                kept.append(document)
             line.update(len(document), f"comparing shard {number}")
         if count < shard["documents"]:
             raise _other_input(directory, "has fewer documents")
         if digest.hexdigest() != shard["documents_sha256"]:
             raise _other_input(directory, f"differs in shard {number}")
+        if is_damaged:
+            writer = _ShardWriter(directory, {**fields, "shards": []})
+            for batch in _batches(kept):
+                writer.collect(batch, *_encode(tokenizer, batch, fields))
+            if writer.write_files(number) != shard["files"]:
+                raise ValueError(
+                    f"Shard {number} of {directory} is damaged, and the "
+                    "tokenizer gives other ids now than when it was written. "
+                    "Use `overwrite=True` to write all shards again."
+                )
 
 
 def _other_input(directory, how):
@@ -221,7 +237,7 @@ def _encode(tokenizer, batch, fields):
 
 
 class _ShardWriter:
-    """Collects documents, and write a shard whenever one is full."""
+    """Collects documents, and writes a shard whenever one is full."""
 
     def __init__(self, directory, fields):
         self._directory = directory
@@ -246,13 +262,17 @@ class _ShardWriter:
                 self._write()
                 continue
             last = max(last, first + 1)  # an empty shard takes any document
-            self._ids.append(ids[offsets[first] : offsets[last]])
-            self._lengths.extend(np.diff(offsets[first : last + 1]).tolist())
-            self._num_tokens += len(self._ids[-1])
-            for document in documents[first:last]:
-                self._sizes.append(len(document))
-                _hash_document(self._digest, document)
+            self.collect(documents[first:last], ids, offsets[first : last + 1])
             first = last
+
+    def collect(self, documents, ids, offsets):
+        """Add documents to this shard, full or not."""
+        self._ids.append(ids[offsets[0] : offsets[-1]])
+        self._lengths.extend(np.diff(offsets).tolist())
+        self._num_tokens += len(self._ids[-1])
+        for document in documents:
+            self._sizes.append(len(document))
+            _hash_document(self._digest, document)
 
     def finish(self):
         """Write the last shard and the manifest."""
@@ -263,22 +283,9 @@ class _ShardWriter:
         (self._directory / shard_format.PROGRESS).unlink(missing_ok=True)
 
     def _write(self):
-        pieces = {
-            "tokens": self._ids,
-            "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],
-            "bytes": [np.array(self._sizes, dtype="int64")],
-        }
-        number = len(self._fields["shards"])
-        files = {
-            array: shard_format.write_array(
-                self._directory / shard_format.file_name(array, number),
-                pieces[array],
-            )
-            for array in shard_format.ARRAYS
-        }
         self._fields["shards"].append(
             {
-                "files": files,
+                "files": self.write_files(len(self._fields["shards"])),
                 "documents": len(self._sizes),
                 "tokens": self._num_tokens,
                 "bytes": sum(self._sizes),
@@ -288,3 +295,18 @@ class _ShardWriter:
         path = self._directory / shard_format.PROGRESS
         shard_format.write_manifest(path, self._fields)
         self._begin()
+
+    def write_files(self, number):
+        """Write the arrays of the shard `number`; return what each file is."""
+        pieces = {
+            "tokens": self._ids,
+            "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],
+            "bytes": [np.array(self._sizes, dtype="int64")],
+        }
+        return {
+            array: shard_format.write_array(
+                self._directory / shard_format.file_name(array, number),
+                pieces[array],
+            )
+            for array in shard_format.ARRAYS
+        }

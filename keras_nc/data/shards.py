@@ -7,12 +7,13 @@ bytes of text it stands for (`bytes-00000.npy`, int64). `manifest.json` says
 which tokenizer made them, and has the counts and the SHA-256 of each file.
 """
 
-import hashlib
+import operator
 import pathlib
 
 import numpy as np
 
 from keras_nc.data import shard_format
+from keras_nc.tokenizers.origin import TokenOrigin
 
 
 class TokenShards:
@@ -84,35 +85,35 @@ class TokenShards:
                 if mapped.dtype != dtype or mapped.shape != (size,):
                     raise ValueError("its dtype or shape is not the manifest's")
             except (OSError, ValueError, EOFError) as error:
-                raise self._damaged(path, error) from error
+                raise self._damaged([path], error) from error
             arrays.append(mapped)
         _, offsets, _ = arrays
         spanning = offsets[0] == 0 and offsets[-1] == entry["tokens"]
         if not spanning or (offsets[1:] <= offsets[:-1]).any():
             path = self.directory / shard_format.file_name("offsets", number)
-            raise self._damaged(path, "they do not cut the tokens in pieces")
+            raise self._damaged([path], "they do not cut the tokens in pieces")
         return arrays
 
-    def _damaged(self, path, reason):
+    def _damaged(self, paths, reason):
         return ValueError(
-            f"Token shards must be as they were written. Received: {path}, "
-            f"damaged or missing: {reason}. Write the shards again, with "
-            "`overwrite=True`."
+            "Token shards must be as they were written. Received: "
+            f"{', '.join(map(str, paths))}, damaged or missing: {reason}. "
+            "Fetch what is damaged again if you have a copy; else run the same "
+            "`write_shards` again: it writes damaged shards anew and leaves "
+            "the others."
         )
 
     def verify(self):
         """Read all files and compare their hashes with the manifest.
 
         Raises:
-            ValueError: naming the first file that differs.
+            ValueError: naming all files that differ.
         """
+        damaged = []
         for number, entry in enumerate(self.manifest["shards"]):
-            for array in shard_format.ARRAYS:
-                path = self.directory / shard_format.file_name(array, number)
-                with open(path, "rb") as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                if digest != entry["files"][array]["sha256"]:
-                    raise self._damaged(path, "its hash is not the manifest's")
+            damaged += shard_format.find_damage(self.directory, number, entry)
+        if damaged:
+            raise self._damaged(damaged, "hashes are not the manifest's")
 
     def check_tokenizer(self, tokenizer):
         """Check that a tokenizer is the one that made the tokens.
@@ -123,14 +124,19 @@ class TokenShards:
         Raises:
             ValueError: if the fingerprints differ.
         """
-        if tokenizer.fingerprint != self.fingerprint:
+        self.origin.check_tokenizer(tokenizer)
+
+    def check_text(self):
+        """Check that there is text, so that there are bits per byte.
+
+        Raises:
+            ValueError: if all documents are empty.
+        """
+        if not self.num_bytes:
             raise ValueError(
-                "Tokens must be used with the tokenizer that made them. "
-                f"Received: tokenizer with fingerprint "
-                f"{tokenizer.fingerprint}; the shards in {self.directory} "
-                f"were made by {self.scheme_name!r} with fingerprint "
-                f"{self.fingerprint}. Load that tokenizer, or write the "
-                "shards again."
+                "Bits per byte need at least one byte of text. Received: the "
+                f"shards in {self.directory}, {self.num_documents:,} documents "
+                "of 0 bytes. Write shards of documents that hold text."
             )
 
     def document(self, index):
@@ -167,6 +173,7 @@ class TokenShards:
         Raises:
             IndexError: unless `0 <= start <= stop <= num_tokens`.
         """
+        start, stop = operator.index(start), operator.index(stop)
         if not 0 <= start <= stop <= self.num_tokens:
             raise IndexError(
                 f"Tokens are numbered from 0 to {self.num_tokens}. Received: "
@@ -184,6 +191,8 @@ class TokenShards:
         return out
 
     def _locate_document(self, index):
+        # Of NumPy's unsigned integers differences would be floats.
+        index = operator.index(index)
         if not 0 <= index < self.num_documents:
             raise IndexError(
                 f"Documents are numbered from 0 to {self.num_documents - 1}. "
@@ -217,6 +226,16 @@ class TokenShards:
     def fingerprint(self):
         """Fingerprint of the tokenizer that made the tokens, hex digits."""
         return self.manifest["fingerprint"]
+
+    @property
+    def origin(self):
+        """The tokenizer that made the tokens, as a `TokenOrigin`."""
+        return TokenOrigin(
+            self.fingerprint,
+            self.scheme_name,
+            self.vocabulary_size,
+            f"the shards in {self.directory}",
+        )
 
     @property
     def scheme_name(self):

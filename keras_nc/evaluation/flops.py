@@ -1,6 +1,7 @@
 """FLOPs that a model spends on a byte of text."""
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
         A `FlopsPerByte`.
 
     Raises:
-        ValueError: If `bytes_per_token` is not positive.
+        ValueError: If `bytes_per_token` is not positive and finite.
 
     Example:
     >>> from keras_nc.models import ByteBackbone
@@ -46,9 +47,9 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
     >>> flops_per_byte(m1, 1.0).run == 2 * body_parameters(m1)
     True
     """
-    if not bytes_per_token > 0:
+    if not 0 < bytes_per_token < math.inf:
         raise ValueError(
-            "`bytes_per_token` must be positive. "
+            "`bytes_per_token` must be positive and finite. "
             f"Received: bytes_per_token={bytes_per_token}"
         )
     run = 2 * body_parameters(backbone) / bytes_per_token

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
 from keras_nc.metrics import BitsPerByte
@@ -25,10 +26,13 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
         float, bits per byte.
 
     Raises:
-        ValueError: If another tokenizer wrote the shards.
+        ValueError: If another tokenizer wrote the shards, or they hold no
+            text.
     """
-    if model.preprocessor is not None:
-        shards.check_tokenizer(model.preprocessor.tokenizer)
+    sequence_length = as_integer("sequence_length", sequence_length, 1)
+    batch_size = as_integer("batch_size", batch_size, 1)
+    model.check_origins(shards)
+    shards.check_text()
     # A model of its own around the same weights, so that the optimizer and
     # the metrics of the one that was given stay as they are.
     scorer = type(model)(model.backbone)

@@ -21,7 +21,7 @@ def instability(tokenizer, sentence, first_words):
         float: 0 if no token changes, about 1 if all do.
 
     Raises:
-        ValueError: If there are fewer than two words.
+        ValueError: If there are fewer than two words, or no bytes.
 
     Example:
     >>> from keras_nc.tokenizers import ByteTokenizer
@@ -34,6 +34,11 @@ def instability(tokenizer, sentence, first_words):
         raise ValueError(
             "Two first words or more can be compared. Received: "
             f"{len(first_words)}. Pass a list of different words."
+        )
+    if not any(first_words) and not sentence:
+        raise ValueError(
+            "Tokens can be compared if there are any. Received: an empty "
+            "sentence and empty first words. Pass a sentence of many words."
         )
     ids, offsets = tokenizer.encode_batch([w + sentence for w in first_words])
     rows = [ids[i:j].tolist() for i, j in itertools.pairwise(offsets)]

@@ -13,7 +13,11 @@ def uniform_bits_per_byte(shards):
 
     Returns:
         float: log2(V) * tokens / bytes (arXiv 2404.03626, section 5).
+
+    Raises:
+        ValueError: If the shards hold no text.
     """
+    shards.check_text()
     return math.log2(shards.vocabulary_size) / shards.bytes_per_token
 
 
@@ -28,9 +32,11 @@ def unigram_bits_per_byte(train, held_out):
         float, bits per byte of `held_out`.
 
     Raises:
-        ValueError: If different tokenizers wrote the two.
+        ValueError: If different tokenizers wrote the two, or there is no text
+            to score.
     """
     held_out.check_tokenizer(train)
+    held_out.check_text()
     counts = token_counts(train) + 1.0
     bits = -np.log2(counts / counts.sum())
     return float(token_counts(held_out) @ bits) / held_out.num_bytes

@@ -1,8 +1,5 @@
 """The causal language model that M1 and M2 share."""
 
-import os
-import tempfile
-
 import keras
 import keras_hub
 
@@ -12,9 +9,10 @@ from keras_nc.metrics import TokenNats
 from keras_nc.metrics.token_nats import nats_and_log_z
 from keras_nc.models.chunked_nats import nats_in_chunks
 from keras_nc.models.chunked_nats import positions_at_once
-from keras_nc.models.generation import GeneratesBytes
+from keras_nc.models.generate import Generates
 from keras_nc.models.presets import SavesPresets
 from keras_nc.models.quantization import Quantizes
+from keras_nc.models.sampling import to_sampler
 from keras_nc.models.scoring import ScoresText
 from keras_nc.models.training import TrainsOnText
 
@@ -24,7 +22,7 @@ LOGITS_BYTES = 1 << 28
 
 class DecoderCausalLM(
     TrainsOnText,
-    GeneratesBytes,
+    Generates,
     ScoresText,
     SavesPresets,
     Quantizes,
@@ -73,6 +71,7 @@ class DecoderCausalLM(
         loss="auto",
         *,
         weighted_metrics="auto",
+        sampler="top_k",
         z_loss=0.0,
         logits_bytes=LOGITS_BYTES,
         **kwargs,
@@ -87,6 +86,10 @@ class DecoderCausalLM(
             weighted_metrics: `"auto"` for `BitsPerByte` if every token of the
                 preprocessor's tokenizer stands for whole bytes, else none; or
                 as in `keras.Model.compile`.
+            sampler: How `generate` chooses ids: `"greedy"`, `"top_k"`,
+                `"top_p"`, `"random"`, `"beam"`, or a
+                `keras_hub.samplers.Sampler`, which may be of your own if it
+                overrides `get_next_token` and not `__call__`.
             z_loss: float. Weight of the mean squared logarithm of the
                 softmax's denominator, which is added to the loss in training
                 so that logits do not drift; 1e-4 in the paper.
@@ -101,6 +104,7 @@ class DecoderCausalLM(
                 "`logits_bytes` must be positive. Received: "
                 f"logits_bytes={logits_bytes}"
             )
+        sampler = to_sampler(sampler, self.backbone.vocabulary_size)
         self.z_loss, self.logits_bytes = z_loss, logits_bytes
         if optimizer == "auto":
             optimizer = keras.optimizers.AdamW(1e-3)
@@ -111,7 +115,11 @@ class DecoderCausalLM(
         if weighted_metrics == "auto":
             weighted_metrics = self._default_metrics()
         super().compile(
-            optimizer, loss, weighted_metrics=weighted_metrics, **kwargs
+            optimizer,
+            loss,
+            weighted_metrics=weighted_metrics,
+            sampler=sampler,
+            **kwargs,
         )
 
     def _default_metrics(self):
@@ -147,21 +155,6 @@ class DecoderCausalLM(
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
-
-    def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, its tokenizer and a model card as a preset.
-
-        Files are written aside and moved into place when all are complete.
-
-        Args:
-            preset_dir: str. The directory, which may hold an older preset.
-            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
-        """
-        parent, name = os.path.split(os.path.abspath(preset_dir))
-        os.makedirs(parent, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f"{name}.") as new:
-            super().save_to_preset(new, max_shard_size=max_shard_size)
-            move_files(new, os.path.join(parent, name))
 
     # === Logits and nats ===
 
@@ -271,12 +264,3 @@ def check_vocabulary(backbone, preprocessor):
             f"tokenizer.vocabulary_size()={size}. Create the backbone with "
             f"vocabulary_size={size}."
         )
-
-
-def move_files(source, target):
-    """Move all files of a directory into another, over those of their name."""
-    for folder, _, names in os.walk(source):
-        into = os.path.join(target, os.path.relpath(folder, source))
-        os.makedirs(into, exist_ok=True)
-        for name in names:
-            os.replace(os.path.join(folder, name), os.path.join(into, name))

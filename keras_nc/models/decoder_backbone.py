@@ -8,11 +8,11 @@ import keras_hub
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
-from keras_nc.models.presets import LoadsPresets
+from keras_nc.models.presets import SavesBackbone
 from keras_nc.models.sizes import size_config
 
 
-class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
+class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
     """A decoder-only Transformer: ids in, hidden states out.
 
     Pre-norm RMSNorm, relative attention biases per layer (or rotary

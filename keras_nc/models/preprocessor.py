@@ -6,12 +6,15 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.models.presets import SavesPreprocessor
 from keras_nc.models.token_bounds import pack_bounds
 from keras_nc.models.window_mask import pack_choices
 from keras_nc.tokenizers.text import to_documents
 
 
-class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
+class DecoderCausalLMPreprocessor(
+    SavesPreprocessor, keras_hub.models.CausalLMPreprocessor
+):
     """Text to packed ids for training, and prompts for exact generation.
 
     Args:

@@ -1,13 +1,40 @@
-"""Presets: built-in names, a model card with each, and what is refused."""
+"""Presets: built-in names, saving whole or not at all, what is refused."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 
+import keras
+
+# keras-hub has no public way to register the names of presets.
 from keras_hub.src.utils import preset_utils
 
+from keras_nc.coding.atomic import atomic_path
 from keras_nc.models.model_card import model_card
+
+#: keras-hub finds by it the class of what a preset holds.
+CONFIG_FILE = "config.json"
+TASK_FILES = ("task.json", "task.weights.h5")
+#: What a backbone is saved as, in one file of weights or in several. A task
+#: that was saved before describes another backbone.
+BACKBONE_FILES = (
+    CONFIG_FILE,
+    "metadata.json",
+    "model*.weights.h5",
+    "model.weights.json",
+    *TASK_FILES,
+)
+#: What a preprocessor is saved as, with its tokenizer.
+PREPROCESSOR_FILES = (
+    "preprocessor.json",
+    "tokenizer.json",
+    "assets/tokenizer/*",
+    *TASK_FILES,
+)
 
 #: Built-in presets of M1 and of M2, by name. None has been published yet. An
 #: entry is `{"metadata": {"description": ...}, "kaggle_handle": handle}`, as
@@ -61,6 +88,8 @@ class LoadsPresets:
             )
         with damage_told(preset):
             check_class(cls, preset)
+            if hasattr(cls, "preprocessor_cls") and is_backbone_alone(preset):
+                kwargs.setdefault("preprocessor", None)
             return super().from_preset(preset, load_weights, **kwargs)
 
 
@@ -68,27 +97,258 @@ class SavesPresets(LoadsPresets):
     """Mixin of whole models: presets have a model card."""
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, and its card as `README.md`."""
-        super().save_to_preset(preset_dir, max_shard_size=max_shard_size)
-        path = pathlib.Path(preset_dir, "README.md")
-        path.write_text(model_card(self), encoding="utf-8")
+        """Save the model, its tokenizer and a model card as a preset.
+
+        An older preset in the directory is replaced when all is written.
+
+        Args:
+            preset_dir: str. The directory.
+            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
+        """
+        files = ("README.md", *BACKBONE_FILES, *PREPROCESSOR_FILES)
+        with new_preset(preset_dir, files) as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)
+            path = pathlib.Path(new, "README.md")
+            path.write_text(model_card(self), encoding="utf-8")
+
+
+class SavesBackbone(LoadsPresets):
+    """Mixin of backbones: a preset may hold one alone."""
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Save the backbone as a preset, or into one.
+
+        Args:
+            preset_dir: str. The directory.
+            max_shard_size: See `keras_hub.models.Backbone.save_to_preset`.
+        """
+        with new_preset(preset_dir, BACKBONE_FILES) as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)
+
+    @classmethod
+    def from_config(cls, config):
+        """Create a backbone from its configuration."""
+        if "num_layers" not in config:  # see `config_without_backbone`
+            raise ValueError(
+                "A model must be loaded from a preset that has one. Received: "
+                "the preset of a tokenizer or preprocessor alone. Load it with "
+                "their class."
+            )
+        return super().from_config(config)
+
+
+class SavesPreprocessor:
+    """Mixin of preprocessors: a preset may hold one alone."""
+
+    @classmethod
+    def from_preset(cls, preset, config_file="preprocessor.json", **kwargs):
+        """Load the preprocessor of a preset, and its tokenizer.
+
+        Args:
+            preset: str. A directory, a handle or a built-in name.
+            config_file: str. The file that describes the preprocessor.
+            **kwargs: Constructor arguments that are to differ, such as
+                `sequence_length`.
+
+        Returns:
+            An instance of this class.
+
+        Raises:
+            ValueError: If the preset has no preprocessor of this class.
+        """
+        preset = os.fspath(preset)
+        with damage_told(preset):
+            return super().from_preset(preset, config_file, **kwargs)
+
+    def save_to_preset(self, preset_dir):
+        """Save the preprocessor and its tokenizer as a preset, or into one.
+
+        Args:
+            preset_dir: str. The directory.
+        """
+        with new_preset(preset_dir, PREPROCESSOR_FILES) as new:
+            path = pathlib.Path(new, CONFIG_FILE)
+            beside_a_model = path.exists()
+            super().save_to_preset(new)
+            if beside_a_model:
+                return
+            # The tokenizer does not know what else the preset holds.
+            path.unlink(missing_ok=True)
+            older = pathlib.Path(preset_dir, CONFIG_FILE)
+            if not older.exists() or not names_a_model(older):
+                config = config_without_backbone(self.backbone_cls)
+                path.write_text(json.dumps(config, indent=4))
+
+
+def config_without_backbone(backbone_cls):
+    """What makes keras-hub find the preprocessor of a backbone's class."""
+    return {
+        "module": backbone_cls.__module__,
+        "class_name": backbone_cls.__name__,
+        "config": {},
+        "registered_name": keras.saving.get_registered_name(backbone_cls),
+    }
+
+
+# === Files ===
+
+#: Directories of presets that are not complete yet.
+_unfinished = set()
+
+
+@contextlib.contextmanager
+def new_preset(preset_dir, files):
+    """Give a directory whose files become a preset when all are written.
+
+    If the block raises, the older preset stays as it was. A process that is
+    killed leaves a directory `.<letters>.saving` behind and the older preset,
+    or, if it is killed between two files that take their places, a preset
+    without `config.json`, which nothing loads.
+
+    Args:
+        preset_dir: str. Where the preset goes. If it is such a directory
+            itself, it is given: the files are part of a larger preset.
+        files: Patterns of the files that the older preset may have.
+
+    Yields:
+        A path, str.
+    """
+    preset_dir = os.fspath(preset_dir)
+    if "://" in preset_dir:
+        raise ValueError(
+            "A preset is saved to a directory. Received: preset_dir="
+            f"{preset_dir!r}. Save it to one, then call "
+            "`keras_hub.upload_preset(handle, directory)`."
+        )
+    target = os.path.realpath(preset_dir)
+    if target in _unfinished:
+        yield target
+        return
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise ValueError(
+            "A preset is saved to a directory. Received: preset_dir="
+            f"{preset_dir!r}, which is a file. Choose another name."
+        )
+    is_new = not os.path.exists(target)
+    os.makedirs(target, exist_ok=True)
+    try:
+        # Inside, for what is beside it may be on another disk.
+        with tempfile.TemporaryDirectory(".saving", ".", target) as aside:
+            new, old = os.path.join(aside, "new"), os.path.join(aside, "old")
+            os.mkdir(new)
+            _unfinished.add(new)
+            try:
+                yield new
+            finally:
+                _unfinished.remove(new)
+            exchange(new, old, target, files)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                os.rmdir(target)
+        raise
+
+
+def exchange(new, old, target, files):
+    """Put the files of a new preset into the places of an older one.
+
+    Args:
+        new: str. A directory of files that are complete.
+        old: str. A directory for the older files.
+        target: str. The preset's directory.
+        files: Patterns of the files that the older preset may have.
+    """
+    ours = [path for path in pathlib.Path(new).rglob("*") if path.is_file()]
+    for path in ours:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    ours = [os.path.relpath(path, new) for path in ours]
+    theirs = {path for path in ours if os.path.lexists(f"{target}/{path}")}
+    for pattern in files:
+        for path in pathlib.Path(target).glob(pattern):
+            if not path.is_dir():
+                theirs.add(os.path.relpath(path, target))
+    # Without a configuration nothing is loaded: it goes first, comes last.
+    theirs = sorted(theirs, key=lambda path: path != CONFIG_FILE)
+    ours = sorted(ours, key=lambda path: path == CONFIG_FILE)
+    moves = [(target, old, path) for path in theirs]
+    moves += [(new, target, path) for path in ours]
+    done = []
+    try:
+        for source, into, path in moves:
+            done.append((source, into, path))
+            move(os.path.join(source, path), os.path.join(into, path))
+    except BaseException:
+        for source, into, path in reversed(done):
+            if os.path.lexists(os.path.join(into, path)):
+                move(os.path.join(into, path), os.path.join(source, path))
+        raise
+
+
+def move(source, target):
+    """Move a file, to another disk if need be; `target` is whole or not there.
+
+    A folder of a preset may be a link to another disk.
+    """
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+        os.unlink(source)
+
+
+# === What is refused ===
+
+
+def read_config(path):
+    """Read a configuration file: a dict with the name of its class."""
+    config = json.loads(pathlib.Path(path).read_bytes())
+    if not isinstance(config, dict) or "registered_name" not in config:
+        raise KeyError("configuration of an object in " + str(path))
+    return config
+
+
+def names_a_model(path):
+    """Whether a configuration file is a model's; not if it has a tokenizer."""
+    name = read_config(path)["registered_name"]
+    cls = keras.saving.get_registered_object(name)
+    return cls is None or issubclass(cls, keras.Model)
 
 
 def check_class(cls, preset):
-    """Raise a ValueError if a directory holds a backbone of another class."""
-    path = pathlib.Path(preset, preset_utils.CONFIG_FILE)
-    config = json.loads(path.read_bytes())
-    if not isinstance(config, dict):
-        raise KeyError("configuration of an object in " + str(path))
-    found = preset_utils.check_config_class(config)
+    """Raise a ValueError if a directory has no backbone of the class."""
+    config = read_config(pathlib.Path(preset, CONFIG_FILE))
     # Tasks of no backbone of their own load those of all their subclasses.
-    wanted = getattr(cls, "backbone_cls", cls)
-    if wanted is not None and not issubclass(found, wanted):
+    wanted = getattr(cls, "backbone_cls", cls) or keras.Model
+    name = config["registered_name"]
+    found = keras.saving.get_registered_object(name)
+    rule = f"{cls.__name__} loads presets of a {wanted.__name__}. "
+    if found is None:
         raise ValueError(
-            f"{cls.__name__} loads presets of a {wanted.__name__}. Received: "
-            f"{preset!r}, which has a {found.__name__}. Load it with "
-            "`keras_hub.models.CausalLM.from_preset`, which finds the class."
+            f"{rule}Received: {preset!r}, which has a {name}, and no such "
+            "class is known. Import the module that defines it."
         )
+    if not issubclass(found, keras.Model) or not config.get("config"):
+        raise ValueError(
+            f"{rule}Received: {preset!r}, which has no model. Load it with "
+            "the class of its tokenizer or preprocessor."
+        )
+    if not issubclass(found, wanted):
+        raise ValueError(
+            f"{rule}Received: {preset!r}, which has a {found.__name__}. Load "
+            "it with `keras_hub.models.CausalLM.from_preset`, which finds the "
+            "class."
+        )
+
+
+def is_backbone_alone(preset):
+    """Whether a directory has no tokenizer, and no model that needs none."""
+    files = ("task.json", "preprocessor.json", "tokenizer.json")
+    return not any(os.path.exists(os.path.join(preset, f)) for f in files)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
+from keras_nc.tokenizers.origin import check_origins
+
 #: `tf.data.AUTOTUNE`, without importing TensorFlow.
 AUTOTUNE = -1
 
@@ -27,8 +29,22 @@ class TrainsOnText:
     def preprocess_samples(self, x, y=None, sample_weight=None):
         """Tokenize and pack, unless that has been done already."""
         if isinstance(x, dict) and "token_ids" in x:
+            self.check_origins((x, y))
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         return super().preprocess_samples(x, y, sample_weight)
+
+    def check_origins(self, data):
+        """Raise a ValueError if data holds ids of another tokenizer.
+
+        Checked are token shards, what reads them, the batches of
+        `PackedSequences`, and tokenizers inside data sets. Arrays of ids that
+        were made in another way do not say who made them.
+
+        Args:
+            data: Arrays, or a data set of any kind.
+        """
+        tokenizer = getattr(self.preprocessor, "tokenizer", None)
+        check_origins(data, tokenizer, self.backbone.vocabulary_size)
 
     def fit(
         self,
@@ -66,6 +82,7 @@ class TrainsOnText:
                 "Tokens have no class weights. Received: class_weight="
                 f"{kwargs['class_weight']}. Pass `sample_weight`."
             )
+        self.check_origins((x, validation_data))
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             return super().fit(x, validation_data=validation_data, **kwargs)
@@ -93,6 +110,7 @@ class TrainsOnText:
     ):
         """Evaluate; arguments as in `fit`, see `keras.Model.evaluate`."""
         self.complete_compile()
+        self.check_origins(x)
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             return super().evaluate(x, **kwargs)
@@ -108,6 +126,7 @@ class TrainsOnText:
 
     def predict(self, x, batch_size=None, **kwargs):
         """Logits; inputs as in `fit`, see `keras.Model.predict`."""
+        self.check_origins(x)
         if is_grain_dataset(x):
             return super().predict(x, **kwargs)
         x, _, _ = self._preprocessed(x)
@@ -127,9 +146,6 @@ class TrainsOnText:
         they are there or not, and refuse a `PyDataset`.
         """
         if x is None or isinstance(x, keras.utils.PyDataset):
-            shards = getattr(x, "shards", None)
-            if shards is not None and self.preprocessor is not None:
-                shards.check_tokenizer(self.preprocessor.tokenizer)
             return x, y, sample_weight
         if is_tf_dataset(x):
             check_inside(y, sample_weight)

@@ -38,6 +38,7 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
     import tokenizers
 
     vocabulary_size = operator.index(vocabulary_size)
+    max_token_bytes = operator.index(max_token_bytes)
     if split not in SPLITS:
         raise ValueError(
             f"`split` must be one of {SPLITS}. Received: split={split!r}"

@@ -8,6 +8,7 @@ from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding._text import join_documents
 from keras_nc.coding.trie import Trie
 from keras_nc.tokenizers.dictionary import DictionaryTokenizer
+from keras_nc.tokenizers.dictionary import check_vocabulary_size
 
 #: Counts are those of one round's parse, so few strings may join in a round;
 #: smaller steps gain less than 1% and take twice as long.
@@ -42,12 +43,8 @@ def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
     >>> tokenizer = train_dictionary([text], 512)
     >>> assert tokenizer.detokenize(tokenizer("sea shore")) == b"sea shore"
     """
-    vocabulary_size = operator.index(vocabulary_size)
-    if vocabulary_size not in [2**bits for bits in range(9, 17)]:
-        raise ValueError(
-            "`vocabulary_size` must be a power of two from 512 to 65,536. "
-            f"Received: vocabulary_size={vocabulary_size}"
-        )
+    vocabulary_size = check_vocabulary_size(vocabulary_size)
+    max_token_bytes = operator.index(max_token_bytes)
     if not 1 <= max_token_bytes <= 255:
         raise ValueError(
             "`max_token_bytes` must be from 1 to 255. Received: "

@@ -53,7 +53,9 @@ class EqualInfoScheme(Scheme):
                 "Pass a `codebook`. Received: codebook=None, window_bits=None"
             )
         self._codebook = codebook
-        self.window_bits = codebook.window_bits if codebook else window_bits
+        self.window_bits = operator.index(
+            window_bits if codebook is None else codebook.window_bits
+        )
         self.token_bits = self.window_bits
         if token_bits is not None:
             self.token_bits = operator.index(token_bits)
@@ -180,8 +182,10 @@ class EqualInfoTokenizer(SchemeTokenizer):
     Example:
     >>> from keras_nc.coding import Codebook
     >>> from keras_nc.entropy_models import UnigramModel
-    >>> model = UnigramModel.from_text(b"to be or not to be")
-    >>> tokenizer = EqualInfoTokenizer(Codebook.build(model, window_bits=12))
+    >>> text = b"to be or not to be"
+    >>> model = UnigramModel.from_text(text)
+    >>> codebook = Codebook.build(model, text, window_bits=12)
+    >>> tokenizer = EqualInfoTokenizer(codebook)
     >>> tokenizer.detokenize(tokenizer("to be"))
     b'to be'
     """

@@ -2,7 +2,10 @@
 
 import abc
 import hashlib
+import itertools
+import operator
 import os
+import re
 
 import numpy as np
 
@@ -15,6 +18,11 @@ from keras_nc.tokenizers.scheme import ids_of_bytes
 class PieceScheme(Scheme):
     """Every id stands for some bytes, its piece, or is special.
 
+    The library behind a scheme takes valid Unicode only, and does not promise
+    to give all of it back. So text that it does not take, and text that its
+    pieces would not give back, is written in single bytes. Any bytes
+    round-trip, whatever the library does.
+
     Args:
         content: bytes. The file of the subword model; `None` until assets are
             loaded.
@@ -26,8 +34,13 @@ class PieceScheme(Scheme):
     content_name = "subword model"
     #: What the configuration calls the fingerprint.
     fingerprint_key = "fingerprint"
+    #: Matches, in one group, the runs of characters that the library is not
+    #: given. Invalid UTF-8 becomes lone surrogates, which no valid text holds.
+    lost = re.compile("([\ud800-\udfff]+)")
 
     def __init__(self, content, vocabulary_size, fingerprint):
+        if vocabulary_size is not None:
+            vocabulary_size = operator.index(vocabulary_size)
         self._vocabulary_size = vocabulary_size
         self._expected = fingerprint
         self._content = None
@@ -35,22 +48,34 @@ class PieceScheme(Scheme):
             self._load(content)
 
     def _load(self, content):
-        self._pieces = self.read(content)
+        self._pieces, self._byte_ids = self.read(content)
         self._content = content
         self._vocabulary_size = len(self._pieces)
 
     @abc.abstractmethod
     def read(self, content):
-        """Take a subword model, and give its pieces.
+        """Load a subword model.
 
         Args:
             content: bytes of the file.
 
         Returns:
-            A list of bytes by id, empty for special ids.
+            A pair: the pieces, a list of bytes by id, empty for special ids;
+            and the ids of the 256 single bytes, a list.
 
         Raises:
             ValueError: If the model does not keep text as it is.
+        """
+
+    @abc.abstractmethod
+    def encode_texts(self, texts):
+        """Encode valid text with the library.
+
+        Args:
+            texts: A list of `str`.
+
+        Returns:
+            A list of lists of ids, one for each text.
         """
 
     @property
@@ -80,6 +105,34 @@ class PieceScheme(Scheme):
         if self._content is None:
             return None
         return np.array([len(piece) for piece in self._pieces], dtype="int32")
+
+    def encode_batch(self, documents):
+        """Encode with the library what it keeps, and the rest in bytes."""
+        self.require(self._content, self.content_name)
+        parts = [
+            re.split(self.lost, document.decode(errors="surrogateescape"))
+            for document in map(bytes, documents)
+        ]
+        # Splitting by one group alternates: even places are valid text.
+        valid = [text for row in parts for text in row[::2] if text]
+        encoded = iter(self.encode_texts(valid))
+        rows = []
+        for row in parts:
+            ids = []
+            for i, text in enumerate(row):
+                raw = text.encode(errors="surrogateescape")
+                if i % 2:
+                    ids += self._in_bytes(raw)
+                elif text:
+                    found = next(encoded)
+                    kept = b"".join([self._pieces[k] for k in found]) == raw
+                    ids += found if kept else self._in_bytes(raw)
+            rows.append(ids)
+        ids = np.array(list(itertools.chain(*rows)), dtype="int32")
+        return ids, np.cumsum([0, *map(len, rows)], dtype="int64")
+
+    def _in_bytes(self, raw):
+        return [self._byte_ids[byte] for byte in raw]
 
     def decode(self, ids, skip_special=False):
         """A look-up per piece."""

@@ -195,3 +195,14 @@ def ids_of_bytes(ids, token_lengths, skip_special):
             "`skip_special=True` to drop pad, start and end ids."
         )
     return ids
+
+
+def check_rule(path, rule):
+    """Raise a ValueError unless a file holds a rule, bytes."""
+    with open(path, "rb") as file:
+        found = file.read(len(rule) + 1)
+    if found != rule:
+        raise ValueError(
+            f"{path} must hold the rule {rule!r}. Received: {found!r}. Load "
+            "the preset with the version of keras_nc that saved it."
+        )

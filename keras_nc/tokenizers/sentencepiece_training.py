@@ -1,6 +1,7 @@
 """SentencePiece as a strong baseline: trained to keep text as it is."""
 
 import io
+import operator
 
 from keras_nc.tokenizers.sentencepiece import SPACE_MARK
 from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
@@ -42,6 +43,7 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
             f"`model_type` must be one of {MODEL_TYPES}. "
             f"Received: model_type={model_type!r}"
         )
+    vocabulary_size = operator.index(vocabulary_size)
     proto = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(

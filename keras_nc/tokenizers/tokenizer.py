@@ -1,6 +1,8 @@
 """The Keras layer that carries a tokenization scheme."""
 
+import inspect
 import operator
+import os
 
 import keras
 import keras_hub
@@ -9,7 +11,9 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
+from keras_nc.tokenizers.origin import TokenOrigin
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.text import to_documents
 
@@ -59,6 +63,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         tensors, ragged without `sequence_length`.
     """
 
+    # A tokenizer belongs to no model's backbone; see there.
+    backbone_cls = _presets.TokenizerPreset
     #: The schemes that this class carries.
     scheme_cls = Scheme
 
@@ -78,11 +84,13 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 f"{type(scheme).__name__}. Put a codebook into an "
                 "`EqualInfoTokenizer`."
             )
-        if sequence_length is not None and operator.index(sequence_length) < 1:
-            raise ValueError(
-                "`sequence_length` must be positive or `None`. "
-                f"Received: sequence_length={sequence_length}"
-            )
+        if sequence_length is not None:
+            sequence_length = operator.index(sequence_length)
+            if sequence_length < 1:
+                raise ValueError(
+                    "`sequence_length` must be positive or `None`. "
+                    f"Received: sequence_length={sequence_length}"
+                )
         self.scheme = scheme
         self.sequence_length = sequence_length
         self.file_assets = list(scheme.file_assets)
@@ -101,6 +109,16 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def fingerprint(self):
         """Hex digest: equal for tokenizers that give the same ids."""
         return self.scheme.fingerprint
+
+    @property
+    def origin(self):
+        """What is remembered of ids that this tokenizer makes."""
+        return TokenOrigin(
+            self.fingerprint,
+            self.scheme_name,
+            self.vocabulary_size(),
+            "ids of another tokenizer",
+        )
 
     @property
     def layout(self):
@@ -209,24 +227,62 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     # === Saving ===
 
-    @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """Load the tokenizer of a model's preset.
+    def save_to_preset(self, preset_dir):
+        """Save the tokenizer, alone or beside a model.
+
+        `from_preset` of this class, of `SchemeTokenizer` and of
+        `keras_hub.tokenizers.Tokenizer` load it again. To share a tokenizer
+        without a model, upload the directory as it is:
+        `keras_hub.upload_preset` wants weights.
 
         Args:
-            preset: str. A preset directory or handle of M1 or M2.
-            **kwargs: See `keras_hub.tokenizers.Tokenizer.from_preset`.
+            preset_dir: str. The directory, which may hold a model's preset.
+        """
+        preset_dir = os.fspath(preset_dir)
+        super().save_to_preset(preset_dir)
+        _presets.mark(preset_dir)
+
+    @classmethod
+    def from_preset(cls, preset, config_file="tokenizer.json", **kwargs):
+        """Load the tokenizer of a preset, a model's or one of its own.
+
+        Args:
+            preset: str. A directory, or a handle such as `hf://user/model`.
+            config_file: str. The file that describes the tokenizer.
+            **kwargs: Constructor arguments that are to differ, such as
+                `sequence_length`.
 
         Returns:
             A tokenizer of this class.
 
         Raises:
+            ValueError: If the preset does not hold a whole tokenizer.
             TypeError: If the preset's scheme is not one of this class.
         """
-        if cls.backbone_cls is not None:
-            return super().from_preset(preset, **kwargs)
-        found = keras_hub.tokenizers.Tokenizer.from_preset(preset, **kwargs)
-        return cls(scheme=found.scheme)
+        preset = os.fspath(preset)
+        config = _presets.read_config(preset, config_file)
+        settings = {**config["config"], **kwargs}
+        found = keras.saving.get_registered_object(
+            config.get("registered_name") or ""
+        )
+        try:
+            scheme = scheme_from_config(settings.pop("scheme"))
+        except TypeError as error:  # arguments of another version
+            _presets.refuse(preset, error)
+        if (
+            inspect.isclass(found)
+            and issubclass(found, cls)
+            and found.backbone_cls is cls.backbone_cls
+        ):
+            tokenizer = found.from_config({**settings, "scheme": scheme})
+        else:  # a model's tokenizer, say, which may carry a scheme of ours
+            length = settings.get("sequence_length")
+            tokenizer = cls(scheme=scheme, sequence_length=length)
+        try:
+            tokenizer.load_preset_assets(preset)
+        except FileNotFoundError as error:
+            _presets.refuse(preset, error)
+        return tokenizer
 
     def get_config(self):
         """Constructor arguments; assets hold codebooks and models."""

@@ -5,15 +5,21 @@ import json
 import pathlib
 import warnings
 
+import h5py
+import keras
+
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.atomic import atomic_path
+from keras_nc.coding.checks import as_integer
+from keras_nc.training.run import check_same_run
+from keras_nc.training.run import to_json
 
 _STATE = "state.json"
 _WEIGHTS = "step-{:09d}.weights.h5"
 #: Weights, and what a process left behind that was killed while it wrote.
 _OURS = ("step-*.weights.h5", f"{_STATE}.*.tmp")
-#: What a model costs, and not what it computes: a run may change it.
-_COSTS = ("gradient_checkpointing",)
+#: Group of a weights file, beside what Keras writes.
+_ADAPTED = "adapted"
 
 
 class Checkpoint:
@@ -31,19 +37,14 @@ class Checkpoint:
     Args:
         directory: Folder of the checkpoint, made if need be.
         run: dict of JSON values that define the run; a checkpoint of another
-            run is refused. Arguments that change only the memory that a model
-            takes, `gradient_checkpointing`, may differ or be missing.
+            run is refused (`run.check_same_run`).
         keep: int. States to keep, at least 1.
     """
 
     def __init__(self, directory, run, keep=1):
-        if keep < 1:
-            raise ValueError(
-                f"`keep` must be at least 1. Received: keep={keep}"
-            )
+        self.keep = as_integer("keep", keep, 1)
         self.directory = pathlib.Path(directory)
-        self.run = json.loads(json.dumps(run))
-        self.keep = keep
+        self.run = to_json(run)
 
     def read(self):
         """The last state, a dict; of a run that has not begun, step 0.
@@ -71,18 +72,10 @@ class Checkpoint:
                 f"{path} is damaged: {error}. Delete {self.directory} and "
                 "train again."
             ) from error
-        differing = [
-            key
-            for key, value in self.run.items()
-            if _without_costs(run.get(key)) != _without_costs(value)
-        ]
-        if differing:
-            key = differing[0]
-            raise ValueError(
-                f"{self.directory} holds another run. Received: {key}="
-                f"{self.run[key]!r}; there it is {run.get(key)!r}. Go on with "
-                "the same settings, or train in another folder."
-            )
+        check_same_run(self.run, run, self.directory)
+        # Held-out text that is left out now is still that of the run.
+        said = {k: v for k, v in self.run.items() if v is not None}
+        self.run = {**run, **said}
         return state
 
     def restore(self, model):
@@ -109,6 +102,7 @@ class Checkpoint:
             path = self.directory / _WEIGHTS.format(step)
             try:
                 model.load_weights(path)
+                _load_adapted(path, model)
             except (OSError, KeyError) as error:
                 problem = f"{path} is damaged or missing: {error}."
             else:
@@ -136,6 +130,7 @@ class Checkpoint:
         weights = self.directory / _WEIGHTS.format(step)
         with atomic_path(weights, suffix=".weights.h5") as temporary:
             model.save_weights(temporary)
+            _save_adapted(temporary, model)
         return self._write(self.after(state))
 
     def after(self, state):
@@ -178,11 +173,56 @@ class Checkpoint:
         return state
 
 
-def _without_costs(value):
-    """A value of a run without the arguments that may change."""
-    if not isinstance(value, dict):
-        return value
-    return {key: value[key] for key in value if key not in _COSTS}
+def _adapted(model):
+    """Return the weights of layers with LoRA, a dict by path.
+
+    Keras merges the factors into the kernel when it saves, and sets them to
+    zero when it loads.
+    """
+    layers = {
+        _layer_of(weight)
+        for weight in model.weights
+        if weight.name.startswith("lora_")
+    }
+    return {
+        weight.path: weight
+        for weight in model.weights
+        if _layer_of(weight) in layers
+    }
+
+
+def _layer_of(weight):
+    return weight.path.rpartition("/")[0]
+
+
+def _save_adapted(path, model):
+    """Add the weights of layers with LoRA to a weights file, as they are."""
+    adapted = _adapted(model)
+    if not adapted:
+        return
+    with h5py.File(path, "a") as file:
+        group = file.create_group(_ADAPTED)
+        for name, weight in adapted.items():
+            value = keras.ops.convert_to_numpy(weight)
+            if weight.dtype == "bfloat16":  # which HDF5 does not have
+                value = value.astype("float32")
+            group[name] = value
+
+
+def _load_adapted(path, model):
+    """Load what `_save_adapted` added."""
+    adapted = _adapted(model)
+    if not adapted:
+        return
+    with h5py.File(path, "r") as file:
+        if _ADAPTED not in file:
+            raise ValueError(
+                "A checkpoint of a model with LoRA must hold its factors. "
+                f"Received: {path}, which was written without. Train again in "
+                "another folder."
+            )
+        for name, weight in adapted.items():
+            weight.assign(file[_ADAPTED][name][()])
 
 
 def _as_of(state, step):

@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.models.decoder_backbone import DecoderBackbone
 from keras_nc.training.processes import num_processes
 
@@ -65,6 +66,8 @@ def get_distribution(strategy="single", model_shards=None, devices=None):
             f"other strategies need none. Received: strategy={strategy!r}, "
             f"model_shards={model_shards}. Leave it out."
         )
+    if model_shards is not None:
+        model_shards = as_integer("model_shards", model_shards, 1)
     if strategy == "single":
         if num_processes() > 1:
             raise ValueError(

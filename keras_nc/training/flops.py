@@ -1,5 +1,7 @@
 """FLOPs of a training step."""
 
+from keras_nc.coding.checks import as_integer
+
 
 def training_flops_per_token(backbone, sequence_length):
     """FLOPs that training on one token needs, forward and backward.
@@ -25,6 +27,7 @@ def training_flops_per_token(backbone, sequence_length):
     >>> training_flops_per_token(m1, 32) == 6 * m1.count_params() + 12 * 8 * 32
     True
     """
+    sequence_length = as_integer("sequence_length", sequence_length, 1)
     width = backbone.num_heads * backbone.head_dim
     attention = 12 * backbone.num_layers * width * sequence_length
     return 6 * backbone.count_params() + attention

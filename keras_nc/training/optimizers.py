@@ -1,7 +1,10 @@
 """Optimizers and their schedules, by name."""
 
+import math
+
 import keras
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.training.schedules import InverseSquareRoot
 
 OPTIMIZERS = ("adafactor", "adamw", "muon")
@@ -33,7 +36,9 @@ def get_optimizer(
         A `keras.optimizers.Optimizer`.
 
     Raises:
-        ValueError: If a name is unknown, or `steps` is missing.
+        TypeError: If a number of steps is no integer.
+        ValueError: If a name is unknown, `steps` is missing, or a number is
+            out of range.
 
     Example:
     >>> paper = get_optimizer(
@@ -44,6 +49,16 @@ def get_optimizer(
         raise ValueError(
             f"`name` must be one of {OPTIMIZERS} and `schedule` one of "
             f"{SCHEDULES}. Received: name={name!r}, schedule={schedule!r}"
+        )
+    # Plain numbers, which a configuration holds as JSON.
+    learning_rate = float(learning_rate)
+    warmup_steps = as_integer("warmup_steps", warmup_steps, 1)
+    if steps is not None:
+        steps = as_integer("steps", steps, 1)
+    if not 0 <= learning_rate < math.inf:
+        raise ValueError(
+            "`learning_rate` must be finite and not negative. Received: "
+            f"learning_rate={learning_rate}"
         )
     if schedule == "rsqrt":
         learning_rate = InverseSquareRoot(

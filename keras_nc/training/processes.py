@@ -5,6 +5,8 @@ import contextlib
 import keras
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
+
 
 def initialize_processes(
     coordinator=None, num_processes=None, process_id=None, seed=0
@@ -38,6 +40,11 @@ def initialize_processes(
             f"Received: coordinator={coordinator}, "
             f"num_processes={num_processes}, process_id={process_id}"
         )
+    if coordinator is not None:
+        num_processes = as_integer("num_processes", num_processes, 1)
+        process_id = as_integer("process_id", process_id, 0, num_processes - 1)
+    seed = as_integer("seed", seed, 0)
+    given = (coordinator, num_processes, process_id)
     import jax
 
     # Of no matter on accelerators. On CPUs, collectives of several steps at

@@ -3,9 +3,9 @@
 import pathlib
 import sys
 
-import keras
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
 from keras_nc.training.checkpoint import Checkpoint
@@ -19,6 +19,7 @@ from keras_nc.training.processes import check_same_step
 from keras_nc.training.processes import is_first_process
 from keras_nc.training.processes import num_processes
 from keras_nc.training.progress import TrainingProgress
+from keras_nc.training.run import describe_run
 
 ON_COLLAPSE = ("stop", "restart", "ignore")
 
@@ -48,6 +49,15 @@ def resumable_fit(
     short epoch, so that the same call, after a crash or in a new process, ends
     with the same weights as a run that was never interrupted. A run that is
     complete is loaded, not repeated.
+
+    A folder holds one run. Refused is what would give other numbers: another
+    text, model, dtype, optimizer or loss, another set of trained weights (LoRA
+    factors are weights like others), another `sequence_length`, `batch_size`,
+    `steps`, `steps_per_epoch` or `seed`, other held-out text, another metric
+    `bits_per_byte`. All else may change: the other arguments of this function,
+    whether there is held-out text, `gradient_checkpointing`, the other
+    arguments of `compile`, the number of devices and the strategy, and, if
+    equality to rounding is enough, the backend.
 
     A short epoch whose loss is not finite, or has collapsed
     (`training.has_collapsed`), is never kept. Training then stops with an
@@ -91,22 +101,31 @@ def resumable_fit(
         the last row, a share of 1, and `held_out_bits_per_byte`.
 
     Raises:
+        TypeError: If a number that must be an integer is none.
         ValueError: If the folder holds a run of other settings, the
-            checkpoint is damaged, a number is odd, or the loss is lost.
+            checkpoint is damaged, a number is out of range, another tokenizer
+            wrote the shards, they hold no text, or the loss is lost.
     """
+    sequence_length = as_integer("sequence_length", sequence_length, 1)
+    batch_size = as_integer("batch_size", batch_size, 1)
+    steps = as_integer("steps", steps, 1)
+    steps_per_epoch = as_integer("steps_per_epoch", steps_per_epoch, 1)
+    seed = as_integer("seed", seed, 0)
+    max_restarts = as_integer("max_restarts", max_restarts, 0)
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
     check_batch_size(batch_size)
+    check_shards(model, shards, held_out)
     directory = pathlib.Path(directory)
-    run = {
-        "sequence_length": sequence_length,
-        "batch_size": batch_size,
-        "steps": steps,
-        "steps_per_epoch": steps_per_epoch,
-        "seed": seed,
-        "text": [shards.fingerprint, shards.num_tokens, shards.num_bytes],
-        "model": configuration(model.backbone),
-        "optimizer": configuration(model.optimizer),
-    }
+    run = describe_run(
+        model,
+        shards,
+        held_out,
+        sequence_length=sequence_length,
+        batch_size=batch_size,
+        steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+    )
     checkpoint = Checkpoint(directory / "checkpoint", run, keep)
     check_same_step(checkpoint.read()["step"])
     state = checkpoint.restore(model)
@@ -122,8 +141,9 @@ def resumable_fit(
     seconds_per_token = None
     if peak_flops is not None:
         flops = training_flops_per_token(model.backbone, sequence_length)
-        seconds_per_token = flops / peak_flops
+        seconds_per_token = flops / float(peak_flops)
 
+    loaded = state["step"] == steps
     while state["step"] < steps:
         step, history = state["step"], state["history"]
         # Closed in the order of this list: the clock comes first.
@@ -189,6 +209,9 @@ def resumable_fit(
                 file=sys.stderr,
                 flush=True,
             )
+    if loaded:
+        # As `fit` ends: with the moving averages in place of the weights.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     return state["history"]
 
 
@@ -201,9 +224,9 @@ def seed_of_restart(seed, restarts):
 
 def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
     """Raise a ValueError for numbers and choices that are none."""
-    if steps < 1 or steps_per_epoch < 1 or steps % steps_per_epoch:
+    if steps % steps_per_epoch:
         raise ValueError(
-            "`steps` must be a positive multiple of `steps_per_epoch`. "
+            "`steps` must be a multiple of `steps_per_epoch`. "
             f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}"
         )
     if on_collapse not in ON_COLLAPSE:
@@ -222,6 +245,16 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
             "`peak_flops` must be positive, in FLOP/s. "
             f"Received: peak_flops={peak_flops}"
         )
+
+
+def check_shards(model, shards, held_out):
+    """Raise a ValueError for ids that are not the model's, or no text."""
+    for part in (shards, held_out):
+        if part is not None:
+            model.check_origins(part)
+            part.check_text()
+    if held_out is not None:
+        held_out.check_tokenizer(shards)
 
 
 def check_restart(state, failure, on_collapse, max_restarts):
@@ -245,10 +278,3 @@ def check_restart(state, failure, on_collapse, max_restarts):
         f'{failure} {last} Go on from there with `on_collapse="restart"` '
         f"(--restart_on_collapse of the recipes), or: {remedy}"
     )
-
-
-def configuration(thing):
-    """Constructor arguments that define a run: all but the name."""
-    config = thing.get_config()
-    config.pop("name", None)
-    return keras.saving.serialize_keras_object(config)

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_nc.coding.checks import as_integer
+
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
@@ -26,14 +28,9 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, learning_rate=1.0, warmup_steps=10_000, ramp=False):
-        if warmup_steps < 1:
-            raise ValueError(
-                "`warmup_steps` must be at least 1. "
-                f"Received: warmup_steps={warmup_steps}"
-            )
-        self.learning_rate = learning_rate
-        self.warmup_steps = warmup_steps
-        self.ramp = ramp
+        self.learning_rate = float(learning_rate)
+        self.warmup_steps = as_integer("warmup_steps", warmup_steps, 1)
+        self.ramp = bool(ramp)
 
     def __call__(self, step):
         """The rate at a step, counted from 0."""

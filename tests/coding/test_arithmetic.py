@@ -174,12 +174,11 @@ def test_parts_are_within_one_of_the_exact_shares(p, precision):
 def test_odd_precisions_are_refused():
     uniform = np.full((1, 256), 1 / 256)
     for odd in (13, 25, 16.0, None, True):
-        error = ValueError if odd in (13, 25) else TypeError
-        with pytest.raises(error, match="Received: precision="):
+        with pytest.raises(ValueError, match="Received: precision="):
             cumulative_frequencies(uniform, odd)
-        with pytest.raises(error, match="Received: precision="):
+        with pytest.raises(ValueError, match="Received: precision="):
             ArithmeticEncoder([1], odd)
-        with pytest.raises(error, match="Received: precision="):
+        with pytest.raises(ValueError, match="Received: precision="):
             ArithmeticDecoder([], [0, 0], [0], odd)
     assert ArithmeticEncoder([1], np.uint8(16)) is not None
     with pytest.raises(ValueError, match="Received"):

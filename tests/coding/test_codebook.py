@@ -1,3 +1,4 @@
+import functools
 import os
 import pickle
 import random
@@ -15,6 +16,7 @@ from keras_nc.coding import Codebook
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding.conftest import SIZES
+from tests.coding.conftest import UNREFINED
 
 AWKWARD = {
     "empty": b"",
@@ -230,7 +232,11 @@ def test_only_windows_have_bytes(arithmetic9, i):
 def test_windows_end_at_max_window_bytes(allocation):
     zeros = UnigramModel([10_000] + [1] * 255)
     codebook = Codebook.build(
-        zeros, window_bits=12, allocation=allocation, max_window_bytes=4
+        zeros,
+        window_bits=12,
+        allocation=allocation,
+        max_window_bytes=4,
+        **UNREFINED,
     )
     assert codebook.encode(bytes(9)).size == 3
     low, high = codebook.prefix_range(bytes(4))
@@ -254,6 +260,7 @@ def test_shortest_and_longest_windows(allocation, longest):
         window_bits=9,
         allocation=allocation,
         max_window_bytes=longest,
+        **UNREFINED,
     )
     data = bytes(1000) + b"any" + bytes(3)
     assert codebook.decode(codebook.encode(data)) == data
@@ -261,8 +268,8 @@ def test_shortest_and_longest_windows(allocation, longest):
 
 
 def test_eight_threads_encode_alike(ngram, text):
-    codebook = Codebook.build(ngram, window_bits=12)
-    expected = Codebook.build(ngram, window_bits=12).encode(text * 20)
+    codebook = Codebook.paper(ngram, window_bits=12)
+    expected = Codebook.paper(ngram, window_bits=12).encode(text * 20)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(codebook.encode, [text * 20] * 8))
     assert all(np.array_equal(ids, expected) for ids in results)
@@ -288,7 +295,13 @@ text = b"a fresh process counts the same and shares the same " * 30
 model = NGramModel.from_text(text)
 for allocation in ("arithmetic", "tunstall"):
     codebook = Codebook.build(
-        model, text, window_bits=10, allocation=allocation, rounds=2
+        model,
+        text,
+        window_bits=10,
+        allocation=allocation,
+        parse="greedy",
+        prune=False,
+        rounds=2,
     )
     print(codebook.fingerprint)
 """
@@ -343,7 +356,8 @@ def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
 )
 def test_build_refuses(ngram, arguments, match):
     with pytest.raises(ValueError, match=match):
-        Codebook.build(**{"model": ngram, "window_bits": 9, **arguments})
+        arguments = {"model": ngram, "window_bits": 9, **arguments}
+        Codebook.build(**{**UNREFINED, **arguments})
 
 
 @pytest.mark.parametrize(
@@ -369,17 +383,21 @@ def test_build_refuses_models_that_are_none(row, match, allocation):
             return np.tile(row, (len(prefixes), 1))
 
     with pytest.raises(ValueError, match=match):
-        Codebook.build(Broken(), window_bits=9, allocation=allocation)
+        Codebook.build(
+            Broken(),
+            window_bits=9,
+            allocation=allocation,
+            **UNREFINED,
+        )
 
 
 @pytest.mark.parametrize("integer", [np.int64, np.uint8, np.int8])
 def test_settings_may_be_integers_of_numpy(ngram, text, integer):
     plain = dict(window_bits=10, rounds=1, max_window_bytes=100)
     other = {name: integer(value) for name, value in plain.items()}
-    expected = Codebook.build(ngram, text[:5000], **plain)
-    codebook = Codebook.build(
-        ngram, text[:5000], prune=np.bool_(False), **other
-    )
+    build = functools.partial(Codebook.build, ngram, text[:5000])
+    expected = build(**plain, parse="greedy", prune=False)
+    codebook = build(**other, parse="greedy", prune=np.False_)
     assert codebook == expected
     for value in (codebook.window_bits, codebook.max_window_bytes):
         assert type(value) is int
@@ -387,7 +405,7 @@ def test_settings_may_be_integers_of_numpy(ngram, text, integer):
         {np.int64(i): window for i, window in windows_of(expected).items()},
         window_bits=integer(10),
         max_window_bytes=integer(100),
-        allocation="arithmetic",
+        allocation="tunstall",
     )
     assert by_hand == expected
 
@@ -396,6 +414,8 @@ def test_settings_may_be_integers_of_numpy(ngram, text, integer):
 @pytest.mark.parametrize("value", [True, np.True_, 9.0, "9", None, [9]])
 def test_settings_that_are_no_integers_are_refused(ngram, name, value):
     arguments = {"window_bits": 9, name: value}
+    if (name, value) == ("rounds", None):
+        return  # the default
     with pytest.raises(TypeError, match=f"`{name}` must be an integer.*Rec"):
         Codebook.build(ngram, b"text", **arguments)
     if name != "rounds":
@@ -406,14 +426,25 @@ def test_settings_that_are_no_integers_are_refused(ngram, name, value):
 
 def test_prune_is_true_or_false(ngram):
     with pytest.raises(TypeError, match=r"True or False.*'yes'"):
-        Codebook.build(ngram, b"text", window_bits=9, prune="yes")
+        Codebook.build(
+            ngram,
+            b"text",
+            window_bits=9,
+            prune="yes",
+        )
 
 
 def test_rounds_learn_what_follows_window_starts(text):
     model = NGramModel.from_text(text)
     sizes = [
         Codebook.build(
-            model, [text], window_bits=12, allocation="tunstall", rounds=rounds
+            model,
+            [text],
+            window_bits=12,
+            allocation="tunstall",
+            rounds=rounds,
+            parse="greedy",
+            prune=False,
         )
         .encode(text)
         .size
@@ -424,8 +455,39 @@ def test_rounds_learn_what_follows_window_starts(text):
 
 def test_rounds_take_bytes_or_documents(text):
     model = NGramModel.from_text(text)
-    one = Codebook.build(model, text, window_bits=9, rounds=1)
-    assert one == Codebook.build(model, [text], window_bits=9, rounds=1)
+    one = Codebook.build(model, text, window_bits=9)
+    assert one == Codebook.build(model, [text], window_bits=9)
     halves = [text[:1000], text[1000:]]
-    two = Codebook.build(model, halves, window_bits=9, rounds=1)
+    two = Codebook.build(model, halves, window_bits=9)
     assert two.decode(two.encode(text)) == text
+
+
+def test_the_plain_call_is_what_we_recommend(ngram, text):
+    plain = Codebook.build(ngram, text, window_bits=9)
+    assert (plain.allocation, plain.parse) == ("tunstall", "aligned")
+    options = dict(allocation="tunstall", parse="aligned", prune=True)
+    for rounds in (0, 1):
+        other = Codebook.build(
+            ngram, text, window_bits=9, rounds=rounds, **options
+        )
+        assert (plain == other) == (rounds == 1)
+    # A model without `refit` is taken as it is.
+    unigram = UnigramModel.from_text(text)
+    assert Codebook.build(unigram, text, window_bits=9) == Codebook.build(
+        unigram, text, window_bits=9, rounds=0, **options
+    )
+
+
+def test_the_paper_needs_no_text(ngram, codebooks):
+    codebook = Codebook.paper(ngram, window_bits=9)
+    assert (codebook.allocation, codebook.parse) == ("arithmetic", "greedy")
+    assert codebook == codebooks[9, "arithmetic"]
+    short = Codebook.paper(ngram, window_bits=9, max_window_bytes=2)
+    assert short.token_lengths.max() == 2
+
+
+@pytest.mark.parametrize("model", [b"some text", UnigramModel, None])
+def test_what_is_no_model_is_told_first(model):
+    for build in (Codebook.build, Codebook.paper):
+        with pytest.raises(TypeError, match="must be an entropy model"):
+            build(model, window_bits=9)

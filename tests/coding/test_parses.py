@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from keras_nc.coding import Codebook
 from keras_nc.coding import parses
-from keras_nc.coding._build_pruned import window_costs
+from keras_nc.coding.prune import window_costs
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference_parses
+from tests.coding.conftest import UNREFINED
 
 PARSES = list(parses.PARSES)
 ALPHABET = b"ab _,\xc3\xa9"
@@ -208,6 +209,7 @@ def test_pruned_windows_hold_more_text(pruned, text, parse):
         allocation="tunstall",
         parse=parse,
         rounds=1,
+        prune=False,
     )
     assert len(codebook.encode(text)) < 0.95 * len(closed.encode(text))
     assert codebook != closed
@@ -215,8 +217,16 @@ def test_pruned_windows_hold_more_text(pruned, text, parse):
 
 def test_arithmetic_codebooks_can_be_pruned(text):
     model = NGramModel.from_text(text, order=4)
-    codebook = Codebook.build(model, text, window_bits=9, prune=True)
-    closed = Codebook.build(model, window_bits=9)
+    codebook = Codebook.build(
+        model,
+        text,
+        window_bits=9,
+        prune=True,
+        allocation="arithmetic",
+        parse="greedy",
+        rounds=0,
+    )
+    closed = Codebook.paper(model, window_bits=9)
     assert len(codebook.encode(text)) < len(closed.encode(text))
     assert codebook.decode(codebook.encode(text)) == text
 
@@ -283,18 +293,22 @@ def test_costs_belong_to_the_parse(parse, costs):
 
 
 @pytest.mark.parametrize(
-    "arguments", [dict(prune=True), dict(parse="likely"), dict(rounds=1)]
+    "options", [{}, dict(prune=True), dict(parse="likely"), dict(rounds=1)]
 )
-def test_text_is_needed(ngram, arguments):
-    with pytest.raises(ValueError, match="need text"):
-        Codebook.build(ngram, window_bits=9, **arguments)
+@pytest.mark.parametrize("nothing", [None, b"", [], [b"", b""]])
+def test_text_is_needed(ngram, options, nothing):
+    if options:
+        options = {**UNREFINED, **options}
+    with pytest.raises(ValueError, match="no bytes of text") as error:
+        Codebook.build(ngram, nothing, window_bits=9, **options)
+    for way_out in ("Pass the text", "Codebook.paper(model, window_bits="):
+        assert way_out in str(error.value)
+    assert Codebook.build(ngram, nothing, window_bits=9, **UNREFINED)
 
 
 def test_a_model_without_refit_can_be_pruned(text):
     model = UnigramModel.from_text(text)
-    codebook = Codebook.build(
-        model, text, window_bits=9, parse="aligned", prune=True
-    )
+    codebook = Codebook.build(model, text, window_bits=9)
     assert codebook.decode(codebook.encode(text)) == text
     with pytest.raises(ValueError, match="refit"):
-        Codebook.build(model, text, window_bits=9, prune=True, rounds=1)
+        Codebook.build(model, text, window_bits=9, rounds=1)

@@ -86,7 +86,7 @@ def code_windows(model, decode):
 
 
 USES = {
-    "codebook": lambda model: Codebook.build(model, window_bits=9),
+    "codebook": lambda model: Codebook.paper(model, window_bits=9),
     "encode streams": lambda model: encode_streams(model, [TEXT, b"to"]),
     "decode streams": lambda model: decode_streams(
         model, b"abcdef", [0, 6], [5]

@@ -99,3 +99,57 @@ def test_flops_need_a_ratio():
         m1 = ByteBackbone.from_size("3m")
     with pytest.raises(ValueError, match="bytes_per_token=0"):
         evaluation.flops_per_byte(m1, 0)
+
+
+def test_nothing_to_score_is_refused(make_m1, byte_shards, tmp_path):
+    empty = write_shards([b"", b""], ByteTokenizer(), tmp_path / "empty")
+    model = make_m1(num_layers=1)
+    for score in (
+        lambda: evaluation.uniform_bits_per_byte(empty),
+        lambda: evaluation.unigram_bits_per_byte(byte_shards, empty),
+        lambda: evaluation.unigram_bits_per_byte(empty, empty),
+        lambda: evaluation.bits_per_byte(
+            model, empty, sequence_length=8, batch_size=2
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"2 documents of 0 bytes\."):
+            score()
+    # Counts of empty documents are counts: of end ids.
+    assert evaluation.token_counts(empty).tolist()[:4] == [0, 0, 2, 0]
+    got = evaluation.unigram_bits_per_byte(empty, byte_shards)
+    assert 8 < got < math.inf
+
+
+def test_end_ids_alone_have_no_bits_per_byte(make_m1, tmp_path):
+    empty = write_shards([b"", b""], ByteTokenizer(), tmp_path / "empty")
+    model = make_m1(num_layers=1)
+    batches = PackedSequences(empty, 8, batch_size=1, shuffle=False)
+    result = model.evaluate(batches, verbose=0, return_dict=True)
+    assert math.isfinite(result["loss"])
+    assert math.isnan(result["bits_per_byte"])
+
+
+def test_numpy_numbers_are_settings(make_m1, byte_shards):
+    model = make_m1(num_layers=1)
+    scores = [
+        evaluation.bits_per_byte(
+            model,
+            byte_shards,
+            sequence_length=kind(8),
+            batch_size=kind(2),
+            progress=False,
+        )
+        for kind in (int, np.int64, np.uint8)
+    ]
+    assert scores[0] == scores[1] == scores[2]
+    for odd in (0, 8.0):
+        with pytest.raises((TypeError, ValueError), match="sequence_length"):
+            evaluation.bits_per_byte(
+                model, byte_shards, sequence_length=odd, batch_size=2
+            )
+    for ratio in (math.inf, math.nan, -1):
+        with pytest.raises(ValueError, match="positive and finite"):
+            evaluation.flops_per_byte(model.backbone, ratio)
+    ratio = np.float32(2)
+    flops = evaluation.flops_per_byte(model.backbone, ratio)
+    assert flops == evaluation.flops_per_byte(model.backbone, 2)

@@ -53,7 +53,14 @@ def test_batches_hardly_matter(trained):
 @pytest.mark.parametrize("allocation", ["arithmetic", "tunstall"])
 def test_codebooks_of_m1(trained, text, allocation):
     model = ByteLMModel(trained)
-    codebook = Codebook.build(model, window_bits=10, allocation=allocation)
+    codebook = Codebook.build(
+        model,
+        window_bits=10,
+        allocation=allocation,
+        parse="greedy",
+        prune=False,
+        rounds=0,
+    )
     ids = codebook.encode(text)
     assert codebook.decode(ids) == text
     # What M1 learned makes windows longer than bytes.
@@ -88,8 +95,8 @@ def test_models_over_windows_are_refused(codebooks, make_m2):
 
 def test_rounds_learn_what_follows_window_starts(trained, text):
     model = ByteLMModel(trained)
-    settings = dict(window_bits=10, allocation="tunstall")
-    plain = Codebook.build(model, **settings)
+    settings = dict(window_bits=10, parse="greedy", prune=False)
+    plain = Codebook.build(model, rounds=0, **settings)
     refitted = Codebook.build(model, text, rounds=1, **settings)
     assert len(refitted.encode(text)) < 0.95 * len(plain.encode(text))
     # What was never counted is left to the model.
@@ -208,7 +215,7 @@ def test_probabilities_that_overflow_are_refused_by_coders(make_m1, text):
     model = ByteLMModel(causal_lm)
     match = "Probabilities must.*Received: row"
     with pytest.raises(ValueError, match=match):
-        Codebook.build(model, window_bits=10)
+        Codebook.paper(model, window_bits=10)
     with pytest.raises(ValueError, match=match):
         encode_streams(model, [b"text"])
     with pytest.raises(ValueError, match=match):

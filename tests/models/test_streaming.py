@@ -122,11 +122,11 @@ def test_generation_ends_when_every_row_is_done(causal_lm, whole, ends):
     got = causal_lm.generate(PROMPTS, stop=singles, strip_prompt=True)
     assert got == [text[:1] for text in whole]
     # The shortest prompt is one token; the longest has some windows.
-    assert ends[0] == 1 and ends[-1] < LENGTH
+    assert ends[0] == 9 and ends[-1] < LENGTH
     del ends[:]
     stops = range(3, causal_lm.preprocessor.tokenizer.vocabulary_size())
     assert list(causal_lm.generate_stream(b"", stop_token_ids=stops)) == []
-    assert ends == [1, 9]
+    assert ends == [9]
 
 
 @pytest.mark.parametrize("stop", ["", b"", [], ["a", b""]], ids=repr)
@@ -142,12 +142,16 @@ def test_odd_arguments_are_refused(causal_lm, monkeypatch):
         causal_lm.generate(encoded, stop="a")
     with pytest.raises(TypeError, match="Text must be"):
         causal_lm.generate("a", stop=5)
+    with pytest.raises(ValueError, match="prompts must be text"):
+        causal_lm.generate_stream(encoded)
     # At the call, not at the first part.
-    with pytest.raises(ValueError, match="piece_length=0"):
-        causal_lm.generate_stream("a", piece_length=0)
-    for length in (0, -1):
-        with pytest.raises(ValueError, match=f"positive. Received: {length}"):
-            causal_lm.generate_stream("a", max_length=length)
+    for name in ("piece_length", "max_length"):
+        for value in (0, -1):
+            with pytest.raises(ValueError, match=f"positive.*{name}={value}"):
+                causal_lm.generate_stream("a", **{name: value})
+        for value in (2.5, "8", True):
+            with pytest.raises(TypeError, match=f"`{name}` must be an integer"):
+                causal_lm.generate_stream("a", **{name: value})
     with pytest.raises(ValueError, match="A prompt must fit"):
         causal_lm.generate_stream(b"\xff" * 200)
     beam = keras_hub.samplers.BeamSampler(num_beams=2)

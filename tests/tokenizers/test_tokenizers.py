@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import keras
 import numpy as np
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import ArithmeticTokenizer
+from keras_nc.tokenizers import BPETokenizer
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import GZipTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
+from keras_nc.tokenizers import train_sentencepiece
 
 TEXTS = [
     b"",
@@ -283,6 +286,40 @@ def test_config_and_assets_round_trip(tokenizer, tmp_path):
     assert again.get_config() == tokenizer.get_config()
     assert again.fingerprint == tokenizer.fingerprint
     assert again(TEXTS[-1]).tolist() == tokenizer(TEXTS[-1]).tolist()
+
+
+@pytest.mark.parametrize("name", ["bytes", "gzip"])
+def test_another_rule_is_refused(tokenizers, name, tmp_path):
+    tokenizer = tokenizers[name]
+    tokenizer.save_assets(tmp_path)
+    path = tmp_path / tokenizer.file_assets[0]
+    rule = path.read_bytes()
+    for odd in (b"", b"\xff", rule[:-1], rule + b"x", rule[:-1] + b"\r\n"):
+        path.write_bytes(odd)
+        with pytest.raises(ValueError, match="Received: b"):
+            tokenizer.load_assets(tmp_path)
+
+
+def test_integers_of_numpy_are_settings(codebooks, text):
+    for kind in (np.int64, np.uint8):
+        for tokenizer in (
+            ByteTokenizer(sequence_length=kind(8)),
+            GZipTokenizer(token_bits=kind(8), sequence_length=kind(8)),
+            EqualInfoTokenizer(codebooks[16], kind(8), sequence_length=kind(8)),
+            train_bpe([text[:1000]], np.int64(270), max_token_bytes=kind(9)),
+            train_sentencepiece([text[:1000]], np.int64(320), "bpe"),
+            train_dictionary([text[:1000]], np.int64(512), kind(8)),
+        ):
+            config = json.loads(json.dumps(tokenizer.get_config()))
+            assert config == tokenizer.get_config()
+            if tokenizer.sequence_length is not None:
+                assert tokenizer(["some text"] * 2).shape == (2, 8)
+    scheme = {"window_bits": np.int64(12), "name": "equal_info"}
+    empty = EqualInfoTokenizer(scheme=scheme)
+    assert json.dumps(empty.get_config()) and empty.vocabulary_size() == 4096
+    scheme = {"vocabulary_size": np.int64(300), "name": "bpe"}
+    with pytest.raises(ValueError, match="no BPE model"):
+        json.dumps(BPETokenizer(scheme=scheme)("text"))
 
 
 def test_use_before_assets_is_refused(tokenizers):

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -59,8 +61,31 @@ def test_every_optimizer_peaks_at_its_rate(name, schedule):
         (dict(schedule="linear"), "schedule='linear'"),
         (dict(schedule="cosine"), "steps=None"),
         (dict(schedule="cosine", warmup_steps=9, steps=9), "steps=9"),
+        (dict(schedule="cosine", warmup_steps=0, steps=9), "warmup_steps=0"),
+        (dict(learning_rate=float("nan")), "learning_rate=nan"),
+        (dict(learning_rate=-1), "learning_rate=-1"),
     ],
 )
 def test_odd_optimizers_are_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         get_optimizer(**arguments)
+
+
+@pytest.mark.parametrize("schedule", ["rsqrt", "cosine", "constant"])
+def test_numpy_numbers_are_settings(schedule):
+    plain, others = (
+        get_optimizer(
+            "adamw",
+            number(0.5),
+            schedule=schedule,
+            warmup_steps=integer(10),
+            steps=integer(100),
+        )
+        for number, integer in ((float, int), (np.float32, np.int64))
+    )
+    config = json.dumps(keras.saving.serialize_keras_object(others))
+    again = keras.saving.deserialize_keras_object(json.loads(config))
+    name = plain.name
+    assert {**again.get_config(), "name": name} == plain.get_config()
+    with pytest.raises(TypeError, match="`warmup_steps` must be an integer"):
+        get_optimizer(warmup_steps=1.5)

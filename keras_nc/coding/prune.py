@@ -1,4 +1,4 @@
-"""Codebooks that keep only windows that a text uses."""
+"""Which windows to keep: those that a text uses most."""
 
 import numpy as np
 
@@ -13,13 +13,13 @@ COST_BITS = 10  # costs are multiples of 2^-10 bits
 MAX_COST = (1 << 16) - 1
 
 
-def prune(windows, size, parse, documents):
+def prune_windows(windows, size, parse, documents):
     """Choose the most useful windows of a larger codebook.
 
-    The text is parsed, and the windows that save least are dropped, some at a
-    time, because the uses of a window that is dropped go to others. A window
-    saves its uses times the bytes that it has more than one. Ties go to the
-    shorter and then the smaller window. Single bytes are never dropped.
+    The text is cut, and the windows that save least are dropped, a quarter at
+    a time, because others are used instead of a window that is dropped. A
+    window saves its uses times its bytes but one. Of equal windows the
+    shorter, then the smaller is kept. Single bytes are never dropped.
 
     Args:
         windows: list of bytes in lexicographic order.
@@ -33,7 +33,7 @@ def prune(windows, size, parse, documents):
     text, offsets = join_documents(documents)
     while len(windows) > size:
         lengths = np.array([len(window) for window in windows])
-        ids, _ = parse_with(windows, parse, text, offsets)
+        ids, _ = cut_text(windows, parse, text, offsets)
         saved = np.bincount(ids, minlength=len(windows)) * (lengths - 1)
         saved[lengths == 1] = np.iinfo(saved.dtype).max
         kept = max(size, int(len(windows) * SHRINK))
@@ -42,8 +42,14 @@ def prune(windows, size, parse, documents):
     return windows
 
 
-def parse_with(windows, parse, text, offsets):
-    """Parse text by windows without a codebook.
+def cut_text(windows, parse, text, offsets):
+    """Cut text into windows that have no codebook yet.
+
+    Args:
+        windows: list of bytes in lexicographic order.
+        parse: a `Parse`.
+        text: uint8 of shape (L,), all documents joined.
+        offsets: int64 of shape (documents + 1,).
 
     Returns:
         Places of the windows in the list, int64 of shape (T,), and their
@@ -67,13 +73,13 @@ def parse_with(windows, parse, text, offsets):
 
 
 def window_costs(uses, lengths):
-    """Give `-log2 p` of each window in units of 2^-10 bits, uint16.
+    """Return `-log2 p` of each window in units of 2^-10 bits, uint16.
 
     A window's probability is that of its uses, each taken once more than it
     occurred, so that none is impossible.
     """
     used = lengths > 0
-    more = np.where(used, uses + 1.0, 1.0)
-    bits = np.log2(more[used].sum()) - np.log2(more)
+    counts = np.where(used, uses + 1.0, 1.0)
+    bits = np.log2(counts[used].sum()) - np.log2(counts)
     costs = np.rint(bits * (1 << COST_BITS)).clip(1, MAX_COST)
     return np.where(used, costs, 0).astype(np.uint16)
