@@ -13,4 +13,6 @@ from keras_nc.coding.special import END_ID
 from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.coding.special import PAD_ID
 from keras_nc.coding.special import START_ID
+from keras_nc.coding.streams import StreamCoder
 from keras_nc.coding.windows import WindowCoder
+from keras_nc.coding.zero_padded import ZeroPaddedWindows

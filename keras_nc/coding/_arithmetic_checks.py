@@ -47,13 +47,13 @@ def check_lengths(lengths, offsets, precision):
 
 def refuse(document, fault):
     """Raise the ValueError for a fault that a kernel found."""
-    from keras_nc.coding import _arithmetic_kernels
+    from keras_nc.coding.kernels import range_coder
 
     what = {
-        _arithmetic_kernels.NO_SYMBOL: "one that lies in the part of no byte",
-        _arithmetic_kernels.TOO_SHORT: "one that is too short for its bytes",
-        _arithmetic_kernels.TOO_LONG: "one that is too long for its bytes",
-        _arithmetic_kernels.NOT_SHORTEST: "one with another last byte",
+        range_coder.NO_SYMBOL: "one that lies in the part of no byte",
+        range_coder.TOO_SHORT: "one that is too short for its bytes",
+        range_coder.TOO_LONG: "one that is too long for its bytes",
+        range_coder.NOT_SHORTEST: "one with another last byte",
     }[fault]
     raise ValueError(
         "A code must be one that this coder writes, with the same model. "

@@ -16,7 +16,7 @@ class Rows:
     """What the rows of a batch are at, and how they ask the model."""
 
     def __init__(self, stepper, cache_arrays):
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         B = stepper.batch_size
         self._stepper = stepper
@@ -38,7 +38,7 @@ class Rows:
             source: uint8: holds the bytes of every row's window.
             ends: (B,): where they end in it.
         """
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         asking = self.table[:, kernels.NEXT] == kernels.ASK
         if not asking.any():
@@ -59,7 +59,7 @@ class Rows:
 
 def serve(table, out, offsets, parts, waiting):
     """Empty the buffers of rows that wait, and give them new documents."""
-    from keras_nc.coding import _window_kernels as kernels
+    from keras_nc.coding.kernels import windows as kernels
 
     states = table[:, kernels.NEXT]
     full = (states == kernels.FULL) | (states == kernels.IDLE)
@@ -86,6 +86,6 @@ def end_before_bad(table):
     Of a window that must end, for it is as long as any, while its code says
     that more follows, the bytes so far are known, and stay.
     """
-    from keras_nc.coding import _window_kernels as kernels
+    from keras_nc.coding.kernels import windows as kernels
 
     table[table[:, kernels.NEXT] == kernels.BAD, kernels.NEXT] = kernels.IDLE

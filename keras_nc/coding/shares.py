@@ -1,8 +1,10 @@
 """Probabilities to integer shares of codes.
 
-This is the only place where floats become integers. Everything after it is
-exact, so an encoder and a decoder that start from the same frequencies agree
-on every code.
+Probabilities become integers here, and, one row at a time and by the same
+rule, in `kernels.shares`. Everything after it is exact, so an encoder and a
+decoder that start from the same frequencies agree on every code. (The costs of
+windows, by which `prune` chooses and likely parses cut, are rounded where they
+are taken, once; a codebook stores the integers.)
 """
 
 import numpy as np
@@ -69,6 +71,18 @@ def stepper_frequencies(stepper, rows=slice(None)):
     """
     p = check_rows(stepper.probabilities(), stepper.batch_size, stepper)
     return frequencies(p[rows])
+
+
+def check_stepper(stepper):
+    """Raise a TypeError unless a coder can ask for the next byte."""
+    methods = ("restart", "append", "step", "probabilities")
+    sizes = ("batch_size", "context_bytes")
+    if not all(hasattr(stepper, name) for name in (*methods, *sizes)):
+        raise TypeError(
+            "`stepper` must give the probabilities of the next byte, as those "
+            "of `entropy_models.stepper_for(model, batch_size, "
+            f"context_bytes)` do. Received: {stepper!r}"
+        )
 
 
 def check_rows(probabilities, n, giver):

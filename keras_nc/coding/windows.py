@@ -31,6 +31,7 @@ from keras_nc.coding._window_rows import Rows
 from keras_nc.coding._window_rows import end_before_bad
 from keras_nc.coding._window_rows import serve
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.shares import check_stepper
 from keras_nc.coding.special import NUM_SPECIAL
 
 MIN_WINDOW_BITS = 9
@@ -70,6 +71,7 @@ class WindowCoder:
     """
 
     def __init__(self, stepper, *, window_bits, cache=None):
+        check_stepper(stepper)
         window_bits = check_live_window_bits(window_bits)
         if not 1 <= stepper.context_bytes <= MAX_WINDOW_BYTES:
             raise ValueError(
@@ -139,7 +141,7 @@ class WindowCoder:
         return closed, int(lengths[-1]), (low, low + size)
 
     def _encode(self, documents):
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         text, offsets = join_documents(documents)
         codes = np.empty((text.size, 2), np.uint64)
@@ -191,7 +193,7 @@ class WindowCoder:
             ValueError: if codes or offsets are malformed, or a code stands for
                 no window of this model.
         """
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         codes = self._wide(codes)
         offsets = _as_offsets(offsets, len(codes))
@@ -258,7 +260,7 @@ class WindowCoder:
         return wide
 
     def _refuse_bad(self, table, codes):
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         bad = np.flatnonzero(table[:, kernels.NEXT] == kernels.BAD)
         if bad.size:

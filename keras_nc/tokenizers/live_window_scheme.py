@@ -36,8 +36,8 @@ class LiveWindowScheme(Scheme):
     """Windows of `W` bits, each written in `W / N` tokens, M1 in the loop.
 
     Args:
-        model: An `EntropyModel` that can be saved: a `ByteLMModel`,
-            `NGramModel` or `UnigramModel`; `None` until assets are loaded.
+        model: An `EntropyModel` of a registered class; `None` until assets are
+            loaded.
         window_bits: int. `W`: 24, 32, 40, 48, 56, 64 or 128.
         token_bits: int. `N`: 8 or 16, which divides `W`; or 16 with `W` = 24,
             where tokens cross windows.

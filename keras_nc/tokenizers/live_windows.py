@@ -24,8 +24,8 @@ class LiveWindowTokenizer(SchemeTokenizer):
     is padded with zero bits.
 
     Args:
-        model: An `EntropyModel` that can be saved: a `ByteLMModel`,
-            `NGramModel` or `UnigramModel`.
+        model: An `EntropyModel` of a registered class, such as a
+            `ByteLMModel`, `NGramModel` or `UnigramModel`.
         window_bits: int. `W`: 24, 32, 40, 48, 56, 64 or 128.
         token_bits: int. `N`: 8, or 16 if that divides `W` or `W` is 24.
         cache: A `keras_nc.coding.PrefixCache`, or `None`: frequencies of

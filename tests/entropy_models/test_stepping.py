@@ -115,7 +115,7 @@ def test_count_models_keep_their_prefixes(models):
 
 def test_sums_are_taken_term_by_term():
     """The bits of float32 additions in order, without fused multiply-add."""
-    from keras_nc.entropy_models import _byte_lm_kernels as kernels
+    from keras_nc.entropy_models.kernels import byte_lm as kernels
 
     random = np.random.default_rng(0)
     for n, K, N in [(1, 7, 5), (2, 64, 70), (5, 33, 64), (8, 256, 130)]:
@@ -131,7 +131,7 @@ def test_sums_are_taken_term_by_term():
 
 
 def test_exponentials():
-    from keras_nc.entropy_models import _byte_lm_kernels as kernels
+    from keras_nc.entropy_models.kernels import byte_lm as kernels
 
     for x in [0.0, -1e-9, -0.3, -0.35, -1.0, -17.7, -300.0, -708.0]:
         assert kernels.exp(x) == pytest.approx(np.exp(x), rel=1e-12)

@@ -4,8 +4,6 @@ from keras import ops
 
 from keras_nc.coding import Codebook
 from keras_nc.entropy_models import ByteLMModel
-from keras_nc.entropy_models import decode_streams
-from keras_nc.entropy_models import encode_streams
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
@@ -217,9 +215,7 @@ def test_probabilities_that_overflow_are_refused_by_coders(make_m1, text):
     with pytest.raises(ValueError, match=match):
         Codebook.paper(model, window_bits=10)
     with pytest.raises(ValueError, match=match):
-        encode_streams(model, [b"text"])
-    with pytest.raises(ValueError, match=match):
-        decode_streams(model, b"text", [0, 4], [4])
+        ArithmeticTokenizer(model)(b"text")
     with pytest.raises(ValueError, match=match):
         LiveWindowTokenizer(model)(b"text")
     with pytest.raises(ValueError, match=match):

@@ -1,4 +1,4 @@
-"""Numba kernels of zero-padded windows; see `entropy_models.zero_padded`.
+"""Numba kernels of zero-padded windows; see `coding.zero_padded`.
 
 The interval of a window is that of the arithmetic coder, begun with a span of
 2^63, so that the bytes of the code have one bit before the point.
@@ -6,10 +6,10 @@ The interval of a window is that of the arithmetic coder, begun with a span of
 
 import numpy as np
 
-from keras_nc.coding._arithmetic_kernels import begin_stream
-from keras_nc.coding._arithmetic_kernels import find
-from keras_nc.coding._arithmetic_kernels import narrow
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.range_coder import begin_stream
+from keras_nc.coding.kernels.range_coder import find
+from keras_nc.coding.kernels.range_coder import narrow
 
 WHOLE = np.uint64(1 << 63)
 _ONE = np.uint64(1)
