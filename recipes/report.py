@@ -4,8 +4,8 @@ import string
 
 import keras_hub
 
-from keras_nc import evaluation
 from keras_nc.coding.atomic import atomic_file
+from recipes import plots
 from recipes import workdir
 
 NAMES = {"windows": "windows", "bytes": "bytes", "sentencepiece": "pieces"}
@@ -64,8 +64,8 @@ def draw_curves(histories, figures):
         for tokens, history in histories.items()
     }
     for against in ("bytes", "seconds"):
-        figure = evaluation.training_curves(curves, against)
-        evaluation.save_figure(figure, figures / f"bits_over_{against}.png")
+        figure = plots.training_curves(curves, against)
+        plots.save_figure(figure, figures / f"bits_over_{against}.png")
 
 
 def draw_flops(models, figures):
@@ -77,8 +77,8 @@ def draw_flops(models, figures):
         )
         for tokens, row in models.items()
     }
-    figure = evaluation.bits_against_flops(points)
-    evaluation.save_figure(figure, figures / "bits_against_flops.png")
+    figure = plots.bits_against_flops(points)
+    plots.save_figure(figure, figures / "bits_against_flops.png")
 
 
 def draw_segmentation(setting, kinds, figures):
@@ -94,8 +94,8 @@ def draw_segmentation(setting, kinds, figures):
             ids = tokenizer.encode_batch([paragraph])[0].tolist()
             rows[NAMES[tokens]] = pieces(tokenizer, ids)
     if rows:
-        figure = evaluation.segmentation(rows)
-        evaluation.save_figure(figure, figures / "segmentation.png")
+        figure = plots.segmentation(rows)
+        plots.save_figure(figure, figures / "segmentation.png")
 
 
 def pieces(tokenizer, ids):
@@ -146,8 +146,8 @@ def table(result, histories):
         "uniform",
         "unigram",
         "**bits/byte**",
-        "probe, equal tokens",
-        f"probe, equal seconds ({seconds:,.0f} s)",
+        "sample, equal tokens",
+        f"sample, equal seconds ({seconds:,.0f} s)",
         "FLOPs/byte, paper",
         "FLOPs/byte, run",
         "FLOPs/byte, with logits",
@@ -180,7 +180,7 @@ def table(result, histories):
         "\n\nBits per byte of held-out text, after equally many tokens of "
         "training: bits of all tokens, end of text included, over the bytes "
         "they stand for. *Uniform* and *unigram* are models that know nothing, "
-        "or how frequent each token is. The *probe* is the part of the "
+        "or how frequent each token is. The *sample* is the part of the "
         "held-out text that is scored during training: *equal tokens* at the "
         "end, *equal seconds* when each model had trained as long as the "
         "fastest did in all. FLOPs: *paper* counts parameters without "
@@ -196,7 +196,7 @@ def as_row(cells):
 
 
 def at_seconds(history, seconds):
-    """The last probe score within so many seconds of training."""
+    """The last score of the sample within so many seconds of training."""
     scores = [
         row["held_out_bits_per_byte"]
         for row in history

@@ -12,7 +12,7 @@ from keras_nc.cli.display import quoted
 from keras_nc.cli.display import ratio
 from keras_nc.cli.files import open_input
 from keras_nc.cli.inspect_codebook import print_frequent
-from keras_nc.cli.startup import hide_tensorflow
+from keras_nc.cli.startup import prepare_keras
 
 _TOKENS_AT_A_TIME = 1 << 22
 _SPECIAL = {0: "(pad)", 1: "(start)", 2: "(end)"}
@@ -26,7 +26,7 @@ def inspect_shards(path, codebook, top):
         codebook: str, the codebook or preset that made them, or `None`.
         top: int, rows of the table of frequent tokens.
     """
-    hide_tensorflow()
+    prepare_keras()
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)

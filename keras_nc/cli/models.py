@@ -38,10 +38,10 @@ def load_model(preset):
     Raises:
         ValueError: if there is no such model.
     """
-    from keras_nc.cli.startup import hide_tensorflow
+    from keras_nc.cli.startup import prepare_keras
 
     _check_preset(preset)
-    hide_tensorflow()
+    prepare_keras()
     from keras_nc.models.causal_lm import DecoderCausalLM
 
     model = DecoderCausalLM.from_preset(preset)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_nc.cli.startup import hide_tensorflow
+from keras_nc.cli.startup import prepare_keras
 
 MAX_VOCABULARY = 1 << 16  # ids are written in two bytes
 
@@ -19,8 +19,8 @@ def load_scheme(config, assets):
     Returns:
         A `keras_nc.tokenizers.Scheme`.
     """
-    hide_tensorflow()
-    from keras_nc.tokenizers.tokenizer import scheme_from_config
+    prepare_keras()
+    from keras_nc.tokenizers.scheme import scheme_from_config
 
     try:
         scheme = scheme_from_config(config)

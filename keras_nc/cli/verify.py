@@ -80,9 +80,9 @@ def _verify_encoded(path, codebook):
 
 
 def _verify_shards(path):
-    from keras_nc.cli.startup import hide_tensorflow
+    from keras_nc.cli.startup import prepare_keras
 
-    hide_tensorflow()
+    prepare_keras()
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)
@@ -94,9 +94,9 @@ def _verify_shards(path):
 
 
 def _verify_preset(path):
-    from keras_nc.cli.startup import hide_tensorflow
+    from keras_nc.cli.startup import prepare_keras
 
-    hide_tensorflow()
+    prepare_keras()
     try:
         results = _load_preset(pathlib.Path(path))
     except (ImportError, MemoryError):  # not the preset's fault

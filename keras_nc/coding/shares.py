@@ -1,10 +1,9 @@
 """Probabilities to integer shares of codes.
 
-Probabilities become integers here, and, one row at a time and by the same
-rule, in `kernels.shares`. Everything after it is exact, so an encoder and a
-decoder that start from the same frequencies agree on every code. (The costs of
-windows, by which `prune` chooses and likely parses cut, are rounded where they
-are taken, once; a codebook stores the integers.)
+Here probabilities become integers. Everything after it is exact, so an encoder
+and a decoder that start from the same frequencies agree on every code.
+`kernels.shares` does the same for one row, by the same rule. Costs of windows
+(see `prune`) are integers that come from counts, not from probabilities.
 """
 
 import numpy as np

@@ -17,9 +17,9 @@ from keras_nc.coding._arithmetic_checks import check_lengths
 from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.arithmetic import ArithmeticDecoder
 from keras_nc.coding.arithmetic import ArithmeticEncoder
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import check_stepper
 from keras_nc.coding.shares import cumulate
@@ -69,7 +69,7 @@ class StreamCoder:
         """Code documents, each as one stream.
 
         Args:
-            documents: list of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             All codes joined, uint8, and offsets, int64 of shape
@@ -81,7 +81,7 @@ class StreamCoder:
                 return self._encode_steps(text, bounds)
         firsts = capacities(np.diff(bounds), self.precision)
         out = np.empty(firsts[-1], np.uint8)
-        ends = np.empty(len(documents), np.int64)
+        ends = np.empty(bounds.size - 1, np.int64)
         self._stepper.encode_streams(
             text, bounds, self.precision, out, firsts, ends
         )

@@ -1,20 +1,27 @@
-"""Writes token shards: one pass over a corpus, safe to interrupt."""
+"""Write token shards: one pass over a corpus, safe to interrupt."""
 
 import hashlib
 import itertools
-import numbers
 import pathlib
 import re
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format
 from keras_nc.data.progress import ProgressLine
-from keras_nc.data.shards import TokenShards
+from keras_nc.data.token_shards import TokenShards
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
 _SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
+
+
+_REMEDY = (
+    "Use another folder, delete the shards in this one, or pass "
+    "`overwrite=True`."
+)
 
 
 def write_shards(
@@ -37,7 +44,8 @@ def write_shards(
     `shard_tokens` alone. One process at a time may write to a folder.
 
     Args:
-        documents: iterable of bytes; read once, never held as a whole.
+        documents: `str` or bytes, or an iterable of them; read once, never
+            held as a whole.
         tokenizer: has `encode_batch(documents)`, which returns all ids as one
             integer array without end ids, and the int64 offsets of documents
             in it, one more than documents; `vocabulary_size()`,
@@ -56,7 +64,7 @@ def write_shards(
         ValueError: if there are no documents, if the tokenizer returns what
             it must not, or if the folder holds shards of another tokenizer,
             other settings or other documents.
-        TypeError: if a document is not bytes.
+        TypeError: if a document is no text.
 
     Example:
     >>> import tempfile
@@ -67,7 +75,7 @@ def write_shards(
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
     """
-    documents = _check_documents(documents)
+    documents = iterate_documents(documents)
     first = next(documents, None)
     if first is None:
         raise ValueError(
@@ -75,15 +83,11 @@ def write_shards(
             "corpus. Check where `documents` comes from, and that an iterator "
             "has not been used up."
         )
-    if not isinstance(shard_tokens, numbers.Integral) or shard_tokens < 1:
-        raise ValueError(
-            "`shard_tokens` must be an integer of at least 1. Received: "
-            f"shard_tokens={shard_tokens!r}"
-        )
+    shard_tokens = as_integer("shard_tokens", shard_tokens)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
-    fields["shard_tokens"] = int(shard_tokens)
+    fields["shard_tokens"] = shard_tokens
     with ProgressLine("Writing shards", enabled=progress) as line:
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
         _skip(documents, tokenizer, fields, directory, line)
@@ -100,32 +104,15 @@ def write_shards(
     return TokenShards(directory)
 
 
-def _check_documents(documents):
-    """Iterate over the documents, refusing all that is not bytes."""
-    if isinstance(documents, (bytes, str)):
-        raise TypeError(
-            "`documents` must be an iterable of bytes. Received: one "
-            f"{type(documents).__name__}. Put it in a list."
-        )
-    for document in documents:
-        if not isinstance(document, bytes):
-            raise TypeError(
-                "Each document must be bytes. Received: "
-                f"{type(document).__name__}. Encode text with "
-                "`text.encode()`."
-            )
-        yield document
-
-
 def _prepare(directory, fields, overwrite):
-    """Decide where to begin: whether complete, and the shards there."""
+    """Return whether the shards are complete, and those that are there."""
     directory.mkdir(parents=True, exist_ok=True)
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
     files = sorted(directory.iterdir())
     ours = [file for file in files if _SHARD_FILE.fullmatch(file.name)]
     if overwrite:
-        # The manifests first: without them the rest is no corpus.
+        # The manifests first: without them, the other files are not used.
         for file in (manifest, partial, *ours):
             file.unlink(missing_ok=True)
         ours = []
@@ -137,14 +124,13 @@ def _prepare(directory, fields, overwrite):
             if found[name] != value:
                 raise ValueError(
                     f"{directory} holds shards with {name}={found[name]!r}. "
-                    f"Received: {name}={value!r}. Use another folder, or "
-                    "`overwrite=True`."
+                    f"Received: {name}={value!r}. {_REMEDY}"
                 )
         return file is manifest, found["shards"]
     if ours:
         raise ValueError(
             f"{directory} holds {ours[0].name}, but no manifest that says "
-            "what it is. Use another folder, or `overwrite=True`."
+            f"what it is. {_REMEDY}"
         )
     shard_format.write_manifest(partial, {**fields, "shards": []})
     return False, []
@@ -174,15 +160,15 @@ def _skip(documents, tokenizer, fields, directory, line):
                 raise ValueError(
                     f"Shard {number} of {directory} is damaged, and the "
                     "tokenizer gives other ids now than when it was written. "
-                    "Use `overwrite=True` to write all shards again."
+                    "Delete the shards, or pass `overwrite=True`, to write all "
+                    "of them again."
                 )
 
 
 def _other_input(directory, how):
     return ValueError(
         f"{directory} holds shards of other documents. Received: input that "
-        f"{how}. Give the same documents in the same order, use another "
-        "folder, or `overwrite=True`."
+        f"{how}. Give the same documents in the same order. Or: {_REMEDY}"
     )
 
 
@@ -193,7 +179,7 @@ def _hash_document(digest, document):
 
 
 def _batches(documents):
-    """Group documents so that a call of the tokenizer is worth its while."""
+    """Group documents: few calls of the tokenizer are faster than many."""
     batch, size = [], 0
     for document in documents:
         batch.append(document)

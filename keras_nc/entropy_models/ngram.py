@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import join_documents
 from keras_nc.entropy_models.counts import CountTrie
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import register
@@ -62,7 +61,7 @@ class NGramModel(EntropyModel):
         """Count the substrings of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes); no substring
+            text: `str` or bytes, or a list of documents; no substring
                 crosses from one into the next.
             order: bytes of the longest context, 0 to 255.
             min_count: occurrences that a context needs to be kept, from 1.
@@ -86,7 +85,7 @@ class NGramModel(EntropyModel):
             min_count = as_integer("min_count", min_count, 1)
         if start_min_count is not None:
             start_min_count = as_integer("start_min_count", start_min_count, 1)
-        joined, offsets = join_documents(as_documents(text))
+        joined, offsets = join_documents(text)
         if not joined.size:
             raise ValueError(
                 "An n-gram model needs text to count. Received: no bytes. "
@@ -101,7 +100,7 @@ class NGramModel(EntropyModel):
         """Mix in what follows the window starts of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             starts: offsets of the window starts in the documents joined,
                 int64 of shape (windows,), ascending.
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.archive import FaultError
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import cumulative_frequencies
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import register
@@ -54,7 +53,7 @@ class UnigramModel(EntropyModel):
         """Count the bytes of a text; every byte counts one more.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
 
         Returns:
             A `UnigramModel`.
@@ -64,7 +63,7 @@ class UnigramModel(EntropyModel):
         >>> float(model.probabilities([b""])[0, ord("a")])  # 3 / 260
         0.011538461538461539
         """
-        joined, _ = join_documents(as_documents(text))
+        joined, _ = join_documents(text)
         return cls(np.bincount(joined, minlength=256) + 1)
 
     @property

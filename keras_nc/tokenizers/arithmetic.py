@@ -11,10 +11,10 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.stream_scheme import StreamScheme
 from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 #: Documents side by side. It changes the speed and not the codes.
 _BATCH_SIZE = 32
@@ -212,19 +212,3 @@ class ArithmeticTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = ArithmeticScheme
-
-    def __init__(
-        self,
-        model=None,
-        token_bits=8,
-        precision=16,
-        context_bytes=1024,
-        checksum=True,
-        sequence_length=None,
-        scheme=None,
-        **kwargs,
-    ):
-        scheme = scheme or ArithmeticScheme(
-            model, token_bits, precision, context_bytes, checksum
-        )
-        super().__init__(scheme, sequence_length=sequence_length, **kwargs)

@@ -1,4 +1,4 @@
-"""What a tokenization scheme must tell, whatever layer carries it."""
+"""Schemes: plain objects that turn bytes into ids and back."""
 
 import abc
 import dataclasses
@@ -8,21 +8,24 @@ import numpy as np
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Prompt
 
+#: Classes of schemes by the name that configurations have.
+_SCHEMES = {}
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """Which codes exist and how a code is written in tokens.
+    """Which codes exist, and how tokens spell them.
 
-    With one token per window the code is the id. With more, the code's
-    `window_bits` bits are cut into pieces of `token_bits`, most significant
-    first, and an id is 3 + the piece.
+    If a window is one token, its code is the id. If it is several, the
+    `window_bits` bits of the code are cut into groups of `token_bits`, most
+    significant first, and each id is 3 + a group.
 
     Attributes:
-        is_code: A bool array over all codes: whether one stands for bytes.
+        is_code: A bool array over all codes: whether the code stands for bytes.
         window_bits: int. Bits of a code, `W`.
         token_bits: int. Bits of a token, `N`.
-        code_lengths: An int array over all codes: bytes that one stands for.
-            Only schemes whose prompts have a remainder need it.
+        code_lengths: An int array over all codes: how many bytes the code
+            stands for. Only schemes whose prompts have a remainder need it.
     """
 
     is_code: np.ndarray
@@ -32,29 +35,34 @@ class TokenLayout:
 
     @property
     def num_codes(self):
-        """Codes lie in `[0, num_codes)`."""
+        """Number of codes; they lie in `[0, num_codes)`."""
         return len(self.is_code)
 
     @property
     def tokens_per_window(self):
-        """Tokens that a window is written in."""
+        """Number of tokens of a window."""
         return self.window_bits // self.token_bits
 
     @classmethod
     def one_token(cls, is_code):
-        """The layout of a vocabulary in which every id stands alone."""
+        """Return the layout of a vocabulary of which every id is a code.
+
+        Args:
+            is_code: A bool array over all ids: whether the id stands for bytes.
+        """
         return cls(np.asarray(is_code, dtype=bool), 1, 1)
 
 
 class Scheme(abc.ABC):
-    """A tokenization: bytes to ids and back, exactly.
+    """A rule that turns bytes into ids and back, exactly.
 
-    A plain object, so that a tokenizer layer can hold it without its becoming a
-    part of the Keras model.
+    A scheme is a plain object: what it holds does not become a part of the
+    Keras model whose tokenizer holds the scheme.
 
     Attributes:
         name: str. Name of the scheme in configurations.
-        file_assets: A list of the file names that `save_assets` writes.
+        file_assets: A list of str: names of the files that `save_assets`
+            writes.
     """
 
     name = None
@@ -68,7 +76,7 @@ class Scheme(abc.ABC):
     @property
     @abc.abstractmethod
     def fingerprint(self):
-        """Hex digest: equal for schemes that give the same ids."""
+        """Hex digest; schemes that give the same ids have the same one."""
 
     @property
     @abc.abstractmethod
@@ -77,12 +85,15 @@ class Scheme(abc.ABC):
 
     @property
     def token_lengths(self):
-        """Bytes of every id, int32 `(V,)`, or `None` if ids have no own."""
+        """Number of bytes of every id, int32 `(V,)`.
+
+        `None` if several ids stand for bytes together.
+        """
         return None
 
     @abc.abstractmethod
     def encode_batch(self, documents):
-        """Encode documents one by one.
+        """Encode each document by itself.
 
         Args:
             documents: A list of bytes.
@@ -98,15 +109,17 @@ class Scheme(abc.ABC):
 
         Args:
             ids: An integer array of shape `(T,)`.
-            skip_special: bool. Whether to drop pad, start and end ids; they
-                are an error otherwise.
+            skip_special: bool. Whether to drop pad, start and end ids;
+                otherwise they are an error.
 
         Returns:
             bytes.
         """
 
     def decode_batch(self, rows, skip_special=False):
-        """Decode several rows of ids, for some schemes faster side by side.
+        """Decode several rows of ids.
+
+        Some schemes decode rows side by side, which is faster.
 
         Args:
             rows: A list of integer arrays.
@@ -121,8 +134,8 @@ class Scheme(abc.ABC):
         """Decode ids that a model generated.
 
         Args:
-            rows: A list of integer arrays, without special ids. A window that
-                is not complete stands for no bytes yet, and is dropped.
+            rows: A list of integer arrays, without special ids. An incomplete
+                window at the end stands for no bytes yet, and is dropped.
 
         Returns:
             A list of bytes.
@@ -133,11 +146,59 @@ class Scheme(abc.ABC):
         )
 
     def token_bytes(self, token_id):
-        """Bytes of one id."""
+        """Return the bytes of one id.
+
+        Args:
+            token_id: int.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: If the id stands for no bytes of its own.
+        """
         return self.decode(np.array([token_id]))
 
+    def token_id(self, token):
+        """Return the id of one token.
+
+        Args:
+            token: bytes.
+
+        Returns:
+            int. If several ids stand for these bytes, the last of them.
+
+        Raises:
+            ValueError: If no id stands for these bytes.
+        """
+        vocabulary = self.vocabulary()
+        if token not in vocabulary or not token:
+            refuse_token(token)
+        return len(vocabulary) - 1 - vocabulary[::-1].index(token)
+
+    def vocabulary(self):
+        """Return the bytes of every id.
+
+        Returns:
+            A list of `V` bytes, empty for ids that stand for none.
+
+        Raises:
+            ValueError: If ids stand for no bytes of their own.
+        """
+        _ = self.layout  # an error if assets are not loaded yet
+        lengths = self.token_lengths
+        if lengths is None:
+            raise ValueError(
+                "Only tokens with bytes of their own are a vocabulary. "
+                f"Received: the scheme {self.name!r}, in which several tokens "
+                "stand for bytes together. Decode whole documents."
+            )
+        return [
+            self.token_bytes(i) if n else b"" for i, n in enumerate(lengths)
+        ]
+
     def split_prompt(self, prompt):
-        """Cut a prompt where continuations may still change its tokens.
+        """Cut a prompt before the first id that a continuation may change.
 
         Args:
             prompt: bytes.
@@ -149,7 +210,7 @@ class Scheme(abc.ABC):
         return Prompt(ids.astype("int32"))
 
     def get_config(self):
-        """What a configuration file holds; assets hold the rest."""
+        """Return what a configuration file holds; assets hold the rest."""
         return {"name": self.name}
 
     @abc.abstractmethod
@@ -171,16 +232,54 @@ class Scheme(abc.ABC):
         return asset
 
 
-def ids_of_bytes(ids, token_lengths, skip_special):
-    """Ids that all stand for bytes, or a ValueError.
+def register_scheme(cls):
+    """Register a scheme's class under its name in configurations.
 
     Args:
-        ids: An integer array.
-        token_lengths: Bytes of every id, `(V,)`.
-        skip_special: bool. Whether special ids are dropped, not refused.
+        cls: A subclass of `Scheme` with a `name`.
 
     Returns:
-        The ids, without special ones.
+        The class, so that this is a decorator.
+    """
+    _SCHEMES[cls.name] = cls
+    return cls
+
+
+def scheme_from_config(config):
+    """Create the scheme that a configuration describes, without its assets.
+
+    Args:
+        config: A dict, as from `Scheme.get_config`.
+
+    Returns:
+        A `Scheme`.
+
+    Raises:
+        ValueError: If no scheme has that name.
+    """
+    config = dict(config)
+    name = config.pop("name", None)
+    if name not in _SCHEMES:
+        raise ValueError(
+            f"`scheme` must name one of {sorted(_SCHEMES)}. Received: {name!r}"
+        )
+    return _SCHEMES[name](**config)
+
+
+def ids_of_bytes(ids, token_lengths, skip_special):
+    """Return ids of which each stands for bytes.
+
+    Args:
+        ids: An integer array of shape `(T,)`.
+        token_lengths: Number of bytes of every id, of shape `(V,)`.
+        skip_special: bool. Whether to drop special ids; otherwise they are an
+            error.
+
+    Returns:
+        The ids, without the special ones.
+
+    Raises:
+        ValueError: If an id stands for no bytes.
     """
     vocabulary_size = len(token_lengths)
     if skip_special:
@@ -198,7 +297,12 @@ def ids_of_bytes(ids, token_lengths, skip_special):
 
 
 def check_rule(path, rule):
-    """Raise a ValueError unless a file holds a rule, bytes."""
+    """Raise a ValueError unless a file holds a rule.
+
+    Args:
+        path: The file.
+        rule: bytes. What the file must hold.
+    """
     with open(path, "rb") as file:
         found = file.read(len(rule) + 1)
     if found != rule:
@@ -206,3 +310,11 @@ def check_rule(path, rule):
             f"{path} must hold the rule {rule!r}. Received: {found!r}. Load "
             "the preset with the version of keras_nc that saved it."
         )
+
+
+def refuse_token(token):
+    """Raise the ValueError for bytes that no id stands for."""
+    raise ValueError(
+        "A token must be in the vocabulary. Received: "
+        f"{token!r}. Tokenize it: it may be several tokens."
+    )

@@ -11,51 +11,41 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_batch
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
-from keras_nc.tokenizers.origin import TokenOrigin
 from keras_nc.tokenizers.scheme import Scheme
-from keras_nc.tokenizers.text import to_documents
-
-_SCHEMES = {}
-
-
-def register_scheme(cls):
-    """Make a scheme known by its name in configurations."""
-    _SCHEMES[cls.name] = cls
-    return cls
-
-
-def scheme_from_config(config):
-    """Create the scheme that a configuration describes, without its assets."""
-    config = dict(config)
-    name = config.pop("name", None)
-    if name not in _SCHEMES:
-        raise ValueError(
-            f"`scheme` must name one of {sorted(_SCHEMES)}. Received: {name!r}"
-        )
-    return _SCHEMES[name](**config)
+from keras_nc.tokenizers.scheme import scheme_from_config
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
-    """Text to ids and back, exactly, eagerly and inside tf.data.
+    """Turn text into ids and back, exactly.
 
-    Eager calls run in NumPy and need no TensorFlow; inside a tf.data pipeline
-    the same code runs behind a `tf.numpy_function`, so that both paths give the
-    same ids. Ids 0, 1 and 2 are pad, start and end; they are never the result
-    of encoding.
+    Calls run in NumPy and need no TensorFlow. Inside a tf.data pipeline the
+    same code runs behind a `tf.numpy_function`, so both paths give the same
+    ids. Ids 0, 1 and 2 are pad, start and end; encoding never gives them.
+
+    A subclass sets `scheme_cls` and needs no constructor: arguments that the
+    scheme knows go on to it.
 
     Args:
-        scheme: A `Scheme`, or its configuration.
-        sequence_length: int. Pad with 0 or cut to this many ids (the last
-            whole window before it); `None` for ragged output.
-        **kwargs: See `keras_hub.tokenizers.Tokenizer`.
+        *args: What the scheme is made of, such as a codebook.
+        scheme: A `Scheme`, or its configuration, in place of what it is made
+            of.
+        sequence_length: int. Rows are padded with 0 to this many ids, or cut
+            after the last whole window that fits. `None` for ragged output.
+        **kwargs: Further arguments of the scheme, and those of
+            `keras_hub.tokenizers.Tokenizer`.
 
     Call arguments:
         inputs: `str` or `bytes`, a list or array of them, or a string tensor.
-            NumPy's fixed-width strings have lost trailing NULs when they get
-            here; lists have not.
+            NumPy's fixed-width strings lose trailing NULs before they get
+            here; lists do not.
 
     Returns:
         Int32 ids: an array of shape `(T,)` for one text, a list of such arrays
@@ -63,12 +53,13 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         tensors, ragged without `sequence_length`.
     """
 
-    # A tokenizer belongs to no model's backbone; see there.
+    # keras-hub wants a class here; a tokenizer belongs to no backbone.
     backbone_cls = _presets.TokenizerPreset
     #: The schemes that this class carries.
     scheme_cls = Scheme
 
-    def __init__(self, scheme, sequence_length=None, **kwargs):
+    def __init__(self, *args, scheme=None, sequence_length=None, **kwargs):
+        scheme = self._make_scheme(args, scheme, kwargs)
         kwargs.setdefault("dtype", "int32")
         super().__init__(**kwargs)
         if self.compute_dtype != "int32":
@@ -76,8 +67,6 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 "Ids are int32. "
                 f"Received: dtype={self.compute_dtype!r}. Cast the ids."
             )
-        if isinstance(scheme, dict):
-            scheme = scheme_from_config(scheme)
         if not isinstance(scheme, self.scheme_cls):
             raise TypeError(
                 f"`scheme` must be a {self.scheme_cls.__name__}. Received: "
@@ -85,18 +74,32 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 "`EqualInfoTokenizer`."
             )
         if sequence_length is not None:
-            sequence_length = operator.index(sequence_length)
-            if sequence_length < 1:
-                raise ValueError(
-                    "`sequence_length` must be positive or `None`. "
-                    f"Received: sequence_length={sequence_length}"
-                )
+            sequence_length = as_integer("sequence_length", sequence_length, 1)
         self.scheme = scheme
         self.sequence_length = sequence_length
         self.file_assets = list(scheme.file_assets)
         self.pad_token_id = PAD_ID
         self.start_token_id = START_ID
         self.end_token_id = END_ID
+
+    @classmethod
+    def _make_scheme(cls, args, scheme, kwargs):
+        """Return the scheme, and take its arguments out of `kwargs`."""
+        first = args[0] if args else None
+        if isinstance(first, Scheme) or (args and cls.scheme_cls is Scheme):
+            args, scheme = args[1:], first
+        if isinstance(scheme, dict):
+            scheme = scheme_from_config(scheme)
+        names = inspect.signature(cls.scheme_cls).parameters
+        settings = {n: kwargs.pop(n) for n in names if n in kwargs}
+        if scheme is None and cls.scheme_cls is not Scheme:
+            return cls.scheme_cls(*args, **settings)
+        if args or settings:
+            raise TypeError(
+                "Pass a `scheme`, or what one is made of, not both. Received: "
+                f"a {type(scheme).__name__} and {[*args, *settings]}"
+            )
+        return scheme
 
     # === What the scheme tells ===
 
@@ -107,7 +110,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     @property
     def fingerprint(self):
-        """Hex digest: equal for tokenizers that give the same ids."""
+        """Hex digest; tokenizers that give the same ids have the same one."""
         return self.scheme.fingerprint
 
     @property
@@ -127,56 +130,105 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     @property
     def token_lengths(self):
-        """Bytes of every id, int32 `(V,)`, or `None` if ids have no own."""
+        """Number of bytes of every id, int32 `(V,)`.
+
+        `None` if several ids stand for bytes together.
+        """
         return self.scheme.token_lengths
 
     @property
     def special_token_ids(self):
-        """Pad, start and end."""
+        """Ids of pad, start and end."""
         return [PAD_ID, START_ID, END_ID]
 
     def vocabulary_size(self):
-        """Number of ids, `V`, special ids included."""
+        """Return the number of ids, `V`, special ids included."""
         return self.scheme.vocabulary_size
 
+    # === Vocabulary ===
+
+    # Tokens are bytes: many are parts of characters, which no `str` can hold.
+
+    def get_vocabulary(self):
+        """Return the tokens of all ids.
+
+        Returns:
+            A list of `V` bytes; empty for ids that stand for none, such as the
+            special ones.
+
+        Raises:
+            ValueError: If ids stand for no bytes of their own, as those of
+                split windows and streams.
+        """
+        return self.scheme.vocabulary()
+
     def id_to_token(self, id):
-        """Bytes of an id; an error for special ids."""
+        """Return the token of an id.
+
+        Args:
+            id: int.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: If the id stands for no bytes of its own.
+        """
+        id = operator.index(id)
+        if not 0 <= id < self.vocabulary_size():
+            raise ValueError(
+                f"An id must be from 0 to {self.vocabulary_size() - 1}. "
+                f"Received: id {id}"
+            )
         return self.scheme.token_bytes(id)
+
+    def token_to_id(self, token):
+        """Return the id of a token.
+
+        Args:
+            token: bytes, or a `str`, which stands for its UTF-8.
+
+        Returns:
+            int. If several ids stand for these bytes, the one that encoding
+            prefers.
+
+        Raises:
+            ValueError: If no id stands for these bytes alone.
+        """
+        return self.scheme.token_id(as_bytes(token))
 
     # === Encoding ===
 
     def encode_batch(self, documents):
-        """Encode documents one by one.
+        """Encode each document by itself.
 
         Args:
-            documents: A sequence of `bytes` or `str`.
+            documents: `str` or `bytes`, or a list of them.
 
         Returns:
             A pair: the ids of all documents, an integer array, and their
             offsets, an int64 array of `len(documents) + 1`.
         """
-        documents, batched = to_documents(documents)
-        if not batched:
-            raise TypeError("`documents` must be a list. Received: one text.")
-        return self.scheme.encode_batch(documents)
+        return self.scheme.encode_batch(as_documents(documents))
 
     def split_prompt(self, prompt):
-        """Cut a prompt where continuations may still change its tokens."""
-        return self.scheme.split_prompt(prompt)
+        """Cut a prompt; see `Scheme.split_prompt`."""
+        return self.scheme.split_prompt(as_bytes(prompt))
 
     def decode_generated(self, rows):
         """Decode ids that a model generated; see `Scheme.decode_generated`."""
         return self.scheme.decode_generated(rows)
 
     def call(self, inputs, *args, training=None, **kwargs):
-        """Tokenize; keras-hub's own `call` would lose bytes."""
+        """Encode text; see the class."""
+        # keras-hub's own `call` would lose bytes.
         return self.tokenize(inputs, *args, **kwargs)
 
     def tokenize(self, inputs):
         """Encode text; see the class."""
         if self._use_tf_workflow():
             return graph.tokenize(self, inputs)
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         ids, offsets = self.scheme.encode_batch(documents)
         ids = ids.astype("int32")
         if self.sequence_length is not None:
@@ -188,7 +240,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         return rows if batched else rows[0]
 
     def whole_length(self):
-        """Ids of the whole windows that fit `sequence_length`."""
+        """Return how many ids of whole windows fit `sequence_length`."""
         per_window = self.layout.tokens_per_window
         return self.sequence_length - self.sequence_length % per_window
 
@@ -200,8 +252,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         Args:
             inputs: Ids of one text (a list or array `(T,)`) or several (lists,
                 an array `(B, T)`, a ragged tensor).
-            skip_special: bool. Whether to drop pad, start and end ids; they
-                are an error otherwise.
+            skip_special: bool. Whether to drop pad, start and end ids;
+                otherwise they are an error.
             errors: `None` for bytes, or how `bytes.decode` treats invalid
                 UTF-8 (`"replace"`, ...) for `str`; not in tf.data, whose
                 strings are bytes.
@@ -259,33 +311,10 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             ValueError: If the preset does not hold a whole tokenizer.
             TypeError: If the preset's scheme is not one of this class.
         """
-        preset = os.fspath(preset)
-        config = _presets.read_config(preset, config_file)
-        settings = {**config["config"], **kwargs}
-        found = keras.saving.get_registered_object(
-            config.get("registered_name") or ""
-        )
-        try:
-            scheme = scheme_from_config(settings.pop("scheme"))
-        except TypeError as error:  # arguments of another version
-            _presets.refuse(preset, error)
-        if (
-            inspect.isclass(found)
-            and issubclass(found, cls)
-            and found.backbone_cls is cls.backbone_cls
-        ):
-            tokenizer = found.from_config({**settings, "scheme": scheme})
-        else:  # a model's tokenizer, say, which may carry a scheme of ours
-            length = settings.get("sequence_length")
-            tokenizer = cls(scheme=scheme, sequence_length=length)
-        try:
-            tokenizer.load_preset_assets(preset)
-        except FileNotFoundError as error:
-            _presets.refuse(preset, error)
-        return tokenizer
+        return _presets.load(cls, os.fspath(preset), config_file, kwargs)
 
     def get_config(self):
-        """Constructor arguments; assets hold codebooks and models."""
+        """Return constructor arguments; assets hold codebooks and models."""
         config = super().get_config()
         config.update(
             scheme=self.scheme.get_config(),
@@ -303,7 +332,17 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
 
 def pad_rows(ids, offsets, length, whole_length):
-    """Rows of a flat array of ids, cut and padded with 0: `(B, length)`."""
+    """Return rows of a flat array of ids, cut or padded with 0.
+
+    Args:
+        ids: The ids of all rows, an integer array.
+        offsets: Where rows begin and end in it, `(B + 1,)`.
+        length: int. Length of the result.
+        whole_length: int. Rows are cut to this many ids.
+
+    Returns:
+        An int32 array of shape `(B, length)`.
+    """
     padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
     for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
         last = min(last, first + whole_length)
@@ -312,7 +351,7 @@ def pad_rows(ids, offsets, length, whole_length):
 
 
 def to_id_rows(inputs):
-    """Rows of ids as integer arrays, and whether there may be several."""
+    """Return rows of ids as integer arrays, and whether they are a batch."""
     if hasattr(inputs, "to_list"):  # ragged tensors
         inputs = inputs.to_list()
     if keras.ops.is_tensor(inputs):

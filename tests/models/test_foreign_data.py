@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_nc.coding.origin import find_origins
 from keras_nc.data import PackedSequences
 from keras_nc.data import TokenShards
 from keras_nc.data import tf_dataset
@@ -12,7 +13,6 @@ from keras_nc.models import ByteBackbone
 from keras_nc.models import ByteCausalLM
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
-from keras_nc.tokenizers.origin import find_origins
 
 pytestmark = pytest.mark.usefixtures("seeded")
 TEXTS = [b"to be or not to be", b"that is the question", b"?"] * 4
@@ -224,7 +224,7 @@ def test_names_of_data_sets_hold_the_origin(shards):
 
 
 def test_arrays_are_forgotten_with_their_memory(shards):
-    from keras_nc.tokenizers import origin
+    from keras_nc.coding import origin
 
     before = len(origin._known)
     batch = batches_of(TokenShards(shards["bytes"].directory))[0]
