@@ -21,7 +21,7 @@ PROJECT = ROOT.parent
 ARROWS = {
     "coding": set(),
     "entropy_models": {"coding", "layers"},
-    "layers": {"coding"},
+    "layers": set(),
     "losses": set(),
     "metrics": {"losses"},
     "tokenizers": {"coding", "entropy_models"},
