@@ -1,4 +1,4 @@
-"""The rows of a batch of live windows, and how they ask the model."""
+"""The rows of a batch of live windows, and their questions to the model."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ NO_CACHE = (
 
 
 class Rows:
-    """What the rows of a batch are at, and how they ask the model."""
+    """The states of the rows of a batch; asks the model for them."""
 
     def __init__(self, stepper, cache_arrays):
         from keras_nc.coding.kernels import windows as kernels
@@ -32,11 +32,14 @@ class Rows:
         )  # fmt: skip
 
     def ask(self, source, ends):
-        """Ask the model for the rows that need it; whether there are any.
+        """Ask the model for the rows that need it.
 
         Args:
             source: uint8: holds the bytes of every row's window.
             ends: (B,): where they end in it.
+
+        Returns:
+            bool: whether there were any.
         """
         from keras_nc.coding.kernels import windows as kernels
 
@@ -58,7 +61,7 @@ class Rows:
 
 
 def serve(table, out, offsets, parts, waiting):
-    """Empty the buffers of rows that wait, and give them new documents."""
+    """Empty buffers of waiting rows, and give new documents to idle ones."""
     from keras_nc.coding.kernels import windows as kernels
 
     states = table[:, kernels.NEXT]
@@ -83,8 +86,8 @@ def serve(table, out, offsets, parts, waiting):
 def end_before_bad(table):
     """End the documents of rows whose code stands for no window.
 
-    Of a window that must end, for it is as long as any, while its code says
-    that more follows, the bytes so far are known, and stay.
+    If a code asks for more than `max_window_bytes`, keep the bytes that are
+    decoded so far.
     """
     from keras_nc.coding.kernels import windows as kernels
 

@@ -1,4 +1,4 @@
-"""What `ZeroPaddedWindows` keeps of each text that it cuts or decodes."""
+"""The state of `ZeroPaddedWindows`: one row for each text or window."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class OpenWindows:
         self.lengths[rows] = 0
 
     def try_bytes(self, tables, symbols, active):
-        """Add bytes to windows; give where they fit, bool of shape (B,)."""
+        """Add bytes to windows; return where they fit, bool of shape (B,)."""
         fits = np.zeros(active.size, bool)
         self._kernels.try_bytes(
             self._lows,
@@ -69,7 +69,7 @@ class OpenWindows:
 
 
 class Contexts:
-    """What the model has seen of each row's text, and its tables."""
+    """The bytes that the model has seen in each row, and its tables."""
 
     def __init__(self, rule, texts):
         B = len(texts)
@@ -96,7 +96,12 @@ class Contexts:
         return tables
 
     def move(self, positions, closing):
-        """See the texts up to these positions; some windows close there."""
+        """Show the model the texts up to new positions.
+
+        Args:
+            positions: (B,): where each text is now.
+            closing: bool (B,): whether a window ends there.
+        """
         self._closed += closing
         size, begin = self._stepper.context_bytes, self.window_contexts
         firsts = begin + (positions - begin) // size * size
@@ -104,7 +109,7 @@ class Contexts:
         if every is not None:
             due = closing & (self._closed % every == 0)
             firsts[due] = positions[due]
-        # Delay takes back bytes that the model has seen.
+        # Delay moves bytes that the model has seen to the next window.
         restart = (firsts != self._firsts) | (positions < self._ends)
         self._firsts = firsts
         self._ends = np.where(restart, firsts, self._ends)

@@ -1,4 +1,4 @@
-"""Arithmetic coding of whole streams, in integers.
+"""Arithmetic coding of whole documents, in integers.
 
 An interval of 64 bits moves over the bytes of the code. It has a `low` and a
 `span`, at first 0 and 2^64 - 1; all is modulo 2^64. With a table of `P` bits, a
@@ -98,7 +98,7 @@ class ArithmeticEncoder:
         self._left[active] -= 1
 
     def get_compressed(self):
-        """Give the codes once all bytes are coded.
+        """Return the codes once all bytes are coded.
 
         Returns:
             All codes joined, uint8, and offsets, int64 of shape (B + 1,).
@@ -147,7 +147,7 @@ class ArithmeticDecoder:
 
     @property
     def active(self):
-        """Which documents have bytes left, bool of shape (B,)."""
+        """Documents that have bytes left, bool of shape (B,)."""
         return self._left > 0
 
     def decode(self, tables):

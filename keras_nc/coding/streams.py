@@ -163,7 +163,7 @@ class StreamCoder:
 
 
 class _Tables:
-    """The table of the next byte of each document, step by step."""
+    """Tables of the next byte of each document, step by step."""
 
     def __init__(self, stepper, lengths, precision):
         self._stepper = stepper

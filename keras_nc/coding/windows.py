@@ -108,7 +108,7 @@ class WindowCoder:
         return self._narrow(codes), offsets
 
     def cut_batch(self, documents):
-        """Say how many bytes the windows of each document have.
+        """Cut documents as `encode_batch` does; return the windows' lengths.
 
         Args:
             documents: `str` or bytes, or a list of them.
@@ -167,7 +167,7 @@ class WindowCoder:
                 )
                 if not rows.ask(text, rows.table[:, kernels.PLACE]):
                     break
-        # A document's codes lie at the beginning of the room it has.
+        # Each document's codes lie at the beginning of the part kept for it.
         ends = np.cumsum(counts)
         index = np.arange(ends[-1] if ends.size else 0)
         index += np.repeat(offsets[:-1] - (ends - counts), counts)
@@ -175,7 +175,7 @@ class WindowCoder:
         return codes[index], lengths[index], offsets, last_sizes
 
     def decode_batch(self, codes, offsets, truncate=False):
-        """Give the documents that codes stand for.
+        """Return the documents that codes stand for.
 
         Args:
             codes: as `encode_batch` returns them.

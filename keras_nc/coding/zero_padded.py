@@ -4,8 +4,8 @@ Arithmetic coding gives a text an interval; its code is the shortest bit string
 whose interval lies inside. A window ends where one more byte would need more
 than W bits, and its code is padded with zeros to W bits; then the coder starts
 again. The decoder grows the text as long as its code stays the same. Windows
-collide: bytes that add nothing but zeros to a code are lost among the padding,
-or appear from it ("Training LLMs over Neurally Compressed Text", section 3.3).
+collide: bytes that add only zeros to a code are lost in the padding, or
+appear from it ("Training LLMs over Neurally Compressed Text", section 3.3).
 """
 
 import dataclasses

@@ -194,7 +194,7 @@ class ByteLMModel(EntropyModel):
         return model
 
     def _batch(self, prefixes, size):
-        """Probabilities for up to `size` prefixes, padded to few shapes."""
+        """Return probabilities for `size` prefixes or fewer, in few shapes."""
         shape = (size, padded_length(1 + max(map(len, prefixes))))
         token_ids = np.full(shape, PAD_ID, dtype="int32")
         token_ids[:, 0] = START_ID
@@ -215,6 +215,6 @@ class ByteLMModel(EntropyModel):
 
 
 def padded_length(length):
-    """The least of 4, 8, 12, 16, 24, 32, 48, 64, 96, ... that is as long."""
+    """Round a length up to 4, 8, 12, 16, 24, 32, 48, 64, 96, ..."""
     step = max(4, 1 << max(0, (length - 1).bit_length() - 2))
     return -(-length // step) * step

@@ -44,7 +44,7 @@ def plain_weights(backbone):
 
 
 def _layers(backbone):
-    """The layers of a backbone that have a weight of their own, in order."""
+    """Yield the layers of a backbone that have one weight each, in order."""
     yield backbone.token_embedding
     for block in backbone.transformer_layers:
         attention, mlp = block.attention, block.mlp
@@ -88,7 +88,7 @@ def _check_finite(weight, name):
 
 
 def _plain_weight(layer, shape):
-    """The one weight that a layer has without LoRA and quantization."""
+    """Return the weight that a layer has without LoRA and quantization."""
     # Float8 is a precision to compute in: the weights themselves are kept.
     if layer.quantization_mode not in (None, "float8"):
         return _dequantized(layer, shape)
@@ -104,10 +104,11 @@ def _plain_weight(layer, shape):
 
 
 def _dequantized(layer, shape):
-    """The kernel of a quantized projection, whatever the quantization.
+    """Return the kernel of a quantized projection as floats.
 
-    A projection is linear, so what it makes of the unit vectors is its kernel,
-    with all scales, and with LoRA if there is.
+    A projection is linear: its outputs for the unit vectors are its kernel,
+    with all scales, and with LoRA if it has any. This holds for every kind of
+    quantization.
     """
     if not hasattr(layer, "kernel"):
         raise ValueError(

@@ -9,7 +9,7 @@ FIELDS = {"starts": "<i8", "bytes": "|u1", "counts": "<u4", "children": "<i4"}
 
 
 class CountTrie:
-    """How often each byte follows each frequent enough string.
+    """Counts of the bytes that follow frequent strings.
 
     Node 0 is the empty string; nodes are numbered level by level. All bytes
     that follow a node are recorded, and those that do so often enough lead
@@ -66,7 +66,7 @@ class CountTrie:
 
     @classmethod
     def count(cls, text, offsets, positions, order, min_count):
-        """Count the strings that begin at some positions.
+        """Count the strings that begin at given positions.
 
         Args:
             text: documents joined, uint8 of shape (L,).
@@ -124,7 +124,7 @@ class CountTrie:
 
 
 def _is_trie(starts, bytes_, counts, children):
-    """Whether arrays are those that `CountTrie.count` makes."""
+    """Return whether arrays are such as `CountTrie.count` makes."""
     records = bytes_.size
     if (
         counts.size != records

@@ -26,15 +26,15 @@ COUNTS = "entropy_model.starts.npz"
 
 @register("refitted")
 class RefittedModel(EntropyModel):
-    """An entropy model and the counts of what follows window starts.
+    """An entropy model mixed with counts of what follows window starts.
 
     Where a window begins, and the bytes s since then have been counted n(s)
     times with T(s) distinct bytes after them,
 
         p(b | s) = (n(sb) + T(s) * q(b | s)) / (n(s) + T(s))
 
-    with the probabilities q of the other model. What was not counted is left
-    to that model.
+    with the probabilities q of the other model. Where nothing was counted,
+    p is q.
 
     Args:
         model: An `EntropyModel`.
@@ -84,7 +84,7 @@ class RefittedModel(EntropyModel):
         return RefittedModel.from_text(self._model, text, starts)
 
     def probabilities(self, prefixes):
-        """Probabilities of the next byte, float64 `(len(prefixes), 256)`."""
+        """Return the distribution after each prefix; see `EntropyModel`."""
         rows = self._model.probabilities(prefixes)
         return self.mix_in(
             check_rows(rows, len(prefixes), self._model), prefixes

@@ -157,7 +157,7 @@ class ArithmeticScheme(StreamScheme):
 
 
 def to_groups(number):
-    """A number in groups of 7 bits, the lowest first."""
+    """Return a number as groups of 7 bits, the lowest first."""
     groups = bytearray()
     while number > 127:
         groups.append(128 | number & 127)
@@ -166,7 +166,7 @@ def to_groups(number):
 
 
 def from_groups(data):
-    """The number that bytes begin with, and how many bytes it has."""
+    """Return the number that bytes begin with, and how many bytes it has."""
     number = 0
     for at, group in enumerate(data[:_MAX_HEAD_BYTES]):
         number |= (group & 127) << 7 * at

@@ -97,16 +97,16 @@ class ZeroPaddedScheme(StreamScheme):
         return hashlib.sha256(line.format(**settings).encode()).hexdigest()
 
     def compress(self, documents):
-        """The codes of all windows, joined."""
+        """Return the codes of all windows, joined."""
         rows = self.windows.encode(documents)
         return [b"".join(window.code for window in row) for row in rows]
 
     def decompress(self, streams):
-        """An error: see `decode`."""
+        """Raise an error: see `decode`."""
         return self.decode(streams)
 
     def decode(self, ids, skip_special=False):
-        """An error: the ids do not say what they were made from."""
+        """Raise an error: different windows have the same code."""
         raise ValueError(
             "Zero-padded windows are for encoding only: different windows have "
             f"the same code. Received: {len(ids)} ids to decode. Use an "

@@ -37,18 +37,18 @@ def _write_padded(low, gap, at, bits, padded):
     top = low + gap
     carry = top < low
     size = padded.size
-    whole = np.zeros(size + 9, np.uint8)
-    whole[:at] = bits[:at]
+    code = np.zeros(size + 9, np.uint8)
+    code[:at] = bits[:at]
     for i in range(8):
-        whole[at + i] = (top >> np.uint64(56 - 8 * i)) & np.uint64(255)
+        code[at + i] = (top >> np.uint64(56 - 8 * i)) & np.uint64(255)
     i = at
     while carry:
         i -= 1
-        whole[i] += np.uint8(1)
-        carry = whole[i] == 0
+        code[i] += np.uint8(1)
+        carry = code[i] == 0
     for i in range(size):
-        first = np.int64(whole[i]) << 1 & 255
-        padded[i] = first | np.int64(whole[i + 1]) >> 7
+        first = np.int64(code[i]) << 1 & 255
+        padded[i] = first | np.int64(code[i + 1]) >> 7
 
 
 @jit
