@@ -20,7 +20,7 @@ PROJECT = ROOT.parent
 #: What each part of the package imports of the others: no more, no less.
 ARROWS = {
     "coding": set(),
-    "entropy_models": {"coding"},
+    "entropy_models": {"coding", "layers"},
     "layers": set(),
     "losses": set(),
     "metrics": {"losses"},
