@@ -9,13 +9,13 @@ corpus, and have vocabularies of the same size.
 from keras_nc.coding import Codebook
 from keras_nc.data import default_corpus
 from keras_nc.entropy_models import NGramModel
-from keras_nc.evaluation.plots import save_figure
-from keras_nc.evaluation.plots import segmentation
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_sentencepiece
 from recipes import flags
 from recipes import launch
+from recipes.plots import save_figure
+from recipes.plots import segmentation
 
 OUTPUT = {
     "default": "windows.png",

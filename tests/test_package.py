@@ -20,14 +20,15 @@ PROJECT = ROOT.parent
 #: What each part of the package imports of the others: no more, no less.
 ARROWS = {
     "coding": set(),
+    "losses": set(),
+    "layers": set(),
+    "metrics": {"losses"},
     "entropy_models": {"coding"},
-    "layers": {"coding"},
-    "metrics": {"coding"},
-    "tokenizers": {"coding", "entropy_models"},
-    "models": {"coding", "layers", "metrics", "tokenizers"},
     "data": {"coding"},
-    "training": {"coding", "data", "models"},
+    "tokenizers": {"coding", "entropy_models"},
+    "models": {"coding", "layers", "losses", "metrics", "tokenizers"},
     "evaluation": {"coding", "data", "metrics"},
+    "training": {"coding", "data", "evaluation", "models"},
     "cli": {"coding", "data", "models", "tokenizers"},
 }
 #: Modules of the package itself, which import no part of it.

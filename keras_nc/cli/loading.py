@@ -152,7 +152,7 @@ def load_scheme(config, assets):
         A `keras_nc.tokenizers.Scheme`.
     """
     prepare_keras()
-    from keras_nc.tokenizers.tokenizer import scheme_from_config
+    from keras_nc.tokenizers.scheme import scheme_from_config
 
     try:
         scheme = scheme_from_config(config)

@@ -28,7 +28,7 @@ from keras_nc.coding._arithmetic_checks import check_tables
 from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
 
 
@@ -202,7 +202,7 @@ def encode_static(documents, table):
     """Code documents with one table for all their bytes.
 
     Args:
-        documents: list of bytes-like objects.
+        documents: `str` or bytes, or a list of them.
         table: a row of `cumulative_frequencies`, uint32 of shape (257,).
 
     Returns:

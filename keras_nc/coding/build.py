@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.checks import as_choice
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
 from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prune import CANDIDATES
 from keras_nc.coding.prune import cut_text
@@ -16,7 +17,6 @@ from keras_nc.coding.prune import prune_windows
 from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import check_rows
 from keras_nc.coding.shares import frequencies
-from keras_nc.coding.special import NUM_SPECIAL
 
 ROOT_WEIGHT = 1 << 39  # times a frequency of 24 bits, it still fits 63 bits
 _BYTES = [bytes([b]) for b in range(256)]

@@ -11,10 +11,6 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._ids import as_ids
-from keras_nc.coding._ids import refuse_id
-from keras_nc.coding._text import as_byte_array
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.build import as_max_window_bytes
 from keras_nc.coding.build import as_window_bits
 from keras_nc.coding.build import build_content
@@ -22,10 +18,14 @@ from keras_nc.coding.codebook_file import FORMAT
 from keras_nc.coding.codebook_file import check_fields
 from keras_nc.coding.codebook_file import fields_of
 from keras_nc.coding.codebook_file import split_windows
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.codes import as_ids
+from keras_nc.coding.codes import refuse_id
+from keras_nc.coding.inputs import as_byte_array
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.prompt import find_next_codes
-from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 
@@ -141,8 +141,8 @@ class Codebook:
 
         Args:
             model: an `EntropyModel`.
-            text: bytes, or a sequence of documents (bytes). It may be `None`
-                if no option needs it.
+            text: `str` or bytes, or a list of them. It may be `None` if no
+                option needs it.
             window_bits: W, bits per code, 9 to 16.
             allocation: how codes are given to windows. `"tunstall"` takes the
                 most probable windows; `"arithmetic"` shares the codes of every
@@ -214,14 +214,13 @@ class Codebook:
         """Cut bytes into windows.
 
         Args:
-            data: bytes-like object of L bytes, any bytes.
+            data: `str` or bytes, L bytes.
 
         Returns:
             Ids of the windows, uint16 of shape (T,), T <= L.
 
         Raises:
-            TypeError: if `data` is not bytes-like; a str must be encoded
-                first.
+            TypeError: if `data` is not one text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -237,7 +236,7 @@ class Codebook:
         """Cut each document into windows; none crosses a boundary.
 
         Args:
-            documents: sequence of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             Ids of all windows, uint16 of shape (T,), and offsets, int64 of
@@ -245,7 +244,7 @@ class Codebook:
             `[offsets[i], offsets[i + 1])`.
 
         Raises:
-            TypeError: if a document is not bytes-like.
+            TypeError: if a document is no text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -263,7 +262,7 @@ class Codebook:
         next, and encode the last part with `encode`.
 
         Args:
-            data: bytes-like object that begins where a window begins.
+            data: `str` or bytes, from the start of a window.
 
         Returns:
             Ids, uint16 of shape (T,), and how many bytes they stand for.
@@ -288,7 +287,7 @@ class Codebook:
         r"""Cut a text that is to be continued.
 
         Args:
-            data: bytes-like object.
+            data: `str` or bytes.
 
         Returns:
             A `Prompt`: the ids that no continuation changes, the bytes after
@@ -379,7 +378,7 @@ class Codebook:
         Ids without a window count with the window before them.
 
         Args:
-            prefix: bytes-like object.
+            prefix: `str` or bytes.
 
         Returns:
             `(low, high)`, the half-open interval of ids: all for no bytes,
@@ -408,7 +407,7 @@ class Codebook:
         """Return the id of a window.
 
         Args:
-            window: bytes-like object.
+            window: `str` or bytes.
 
         Returns:
             int, or `None` if the bytes are not a window.

@@ -1,7 +1,7 @@
-"""The codebook file and what a codebook must fulfil.
+"""The fields of a codebook, and the file that holds them.
 
-A codebook file is an `.npz` archive (a zip of `.npy` arrays) without pickled
-objects. Format version 2 has these fields and no others:
+A codebook file is an archive (see `archive`). Format version 2 has these fields
+and no others:
 
     format_version    int64, shape (): 2
     window_bits       int64, shape (): W, 9 to 16
@@ -28,10 +28,10 @@ The fingerprint is taken over the ASCII line
 then `bytes`, then the costs in little-endian order. The fields are what
 decodes: a codebook is never rebuilt from its entropy model.
 
-Every codebook fulfils: ids 0 to 2 have no window; windows are in
-lexicographic order, and so unique; all 256 single bytes are windows; no
-window is longer than `max_window_bytes`. Without pruning, a window without
-its last byte is a window, too.
+In every codebook, ids 0 to 2 have no window; windows are in lexicographic
+order, and so unique; all 256 single bytes are windows; no window is longer than
+`max_window_bytes`. Without pruning, a window without its last byte is a window,
+too.
 """
 
 import itertools
@@ -39,9 +39,10 @@ import itertools
 import numpy as np
 
 from keras_nc.coding.archive import ArchiveFormat
+from keras_nc.coding.checks import as_choice
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.parses import PARSES
-from keras_nc.coding.special import NUM_SPECIAL
 
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
@@ -52,7 +53,7 @@ ALLOCATIONS = ("arithmetic", "tunstall", "frequency")
 
 
 def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
-    """Give the fields of a dict from ids to windows."""
+    """Return the fields of a codebook; see `Codebook` for the arguments."""
     V = 1 << window_bits
     lengths = np.zeros(V, np.uint8)
     for i, window in windows.items():
@@ -73,8 +74,8 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
     return {
         "window_bits": window_bits,
         "max_window_bytes": max_window_bytes,
-        "allocation": allocation,
-        "parse": parse,
+        "allocation": as_choice("allocation", allocation, ALLOCATIONS),
+        "parse": as_choice("parse", parse, PARSES),
         "lengths": lengths,
         "bytes": np.frombuffer(content, np.uint8),
         # A copy: a codebook's arrays are read-only, the caller's are not.
@@ -83,7 +84,7 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
 
 
 def check_fields(fields):
-    """Raise ValueError if the fields are no codebook."""
+    """Raise a ValueError if the fields are not a codebook."""
     fault = _find_fault(fields)
     if fault is not None:
         raise ValueError(
@@ -133,7 +134,7 @@ def _find_fault(fields):
 
 
 def split_windows(lengths, content):
-    """Give the windows as a list of bytes, in the order of their ids."""
+    """Return the windows as a list of bytes, in the order of their ids."""
     joined = content.tobytes()
     windows = []
     end = 0

@@ -18,11 +18,11 @@ import collections
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.archive import memory_bytes
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
@@ -32,16 +32,16 @@ _BYTES_PER_PREFIX = 4 * 256 + 1 + 2
 
 
 class PrefixCache:
-    """What a model says after frequent prefixes, as a trie of integers.
+    """The answers of a model after frequent prefixes, as a trie of integers.
 
-    Most windows begin alike. A `WindowCoder` with a cache asks the model only
-    where a window leaves it; the model is then fed the window's bytes so far.
-    The frequencies in the cache decide bits, so the cache is a part of the
-    format: encoder and decoder need the same one. It serves any W.
+    Many windows begin with the same bytes. A `WindowCoder` with a cache asks
+    the model only after prefixes that the cache does not hold. The frequencies
+    in the cache decide bits, so the cache is a part of the format: encoder and
+    decoder need the same cache. It serves any W.
 
-    The prefixes are closed: with a prefix, the cache holds what it begins with.
-    They are numbered by length, then in lexicographic order; number 0 is the
-    empty one. Make one with `PrefixCache.build`.
+    With a prefix, the cache holds all prefixes of this prefix. They are
+    numbered by length, then in lexicographic order; number 0 is the empty
+    prefix. Make a cache with `PrefixCache.build`.
 
     Args:
         children: uint16 of shape (n,): how many prefixes of one byte more there
@@ -78,7 +78,7 @@ class PrefixCache:
             raise ValueError(
                 "A prefix cache is a trie of prefixes, numbered by length, "
                 "with 256 frequencies each. Received: arrays with "
-                f"{fault}. Make it with `PrefixCache.build`."
+                f"{fault}. Make the cache with `PrefixCache.build`."
             )
         for array in fields.values():
             array.setflags(write=False)
@@ -90,11 +90,11 @@ class PrefixCache:
 
     @classmethod
     def build(cls, stepper, text, *, window_bits, max_prefixes):
-        """Ask the model for the prefixes that windows of a text have most.
+        """Ask the model about the most frequent prefixes of a text's windows.
 
         Args:
             stepper: as for `WindowCoder`.
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             window_bits: W, bits of the windows that are counted.
             max_prefixes: how many prefixes to keep, the most frequent first,
                 ties to the shorter, then to the smaller.
@@ -123,8 +123,7 @@ class PrefixCache:
         rows = np.empty((len(prefixes), 256), np.uint32)
         B = stepper.batch_size
         for i in range(0, len(prefixes), B):
-            some = prefixes[i : i + B]
-            rows[i : i + B] = _ask(stepper, some)
+            rows[i : i + B] = _ask(stepper, prefixes[i : i + B])
         return cls(children, np.array(last_bytes, np.uint8), rows)
 
     @property
@@ -167,7 +166,7 @@ class PrefixCache:
 
 
 def _count_windows(coder, documents):
-    """Count the windows of some documents."""
+    """Count the windows of documents."""
     text, _ = join_documents(documents)
     text = text.tobytes()
     lengths, _ = coder.cut_batch(documents)
@@ -179,7 +178,7 @@ def _count_windows(coder, documents):
 
 
 def _most_frequent(windows, max_prefixes, longest):
-    """The most frequent prefixes of windows, by length, then by bytes."""
+    """Return the most frequent prefixes, by length, then by bytes."""
     counts = collections.Counter({b"": 1 + sum(windows.values())})
     for window, count in windows.items():
         for length in range(1, min(len(window), longest - 1) + 1):
@@ -190,7 +189,7 @@ def _most_frequent(windows, max_prefixes, longest):
 
 
 def _ask(stepper, prefixes):
-    """Frequencies after up to B prefixes."""
+    """Return the frequencies after up to B prefixes."""
     B = stepper.batch_size
     lengths = np.zeros(B, int)
     lengths[: len(prefixes)] = [len(prefix) for prefix in prefixes]
@@ -216,7 +215,7 @@ def _check_memory(num_prefixes):
 
 
 def _find_fault(fields):
-    """Say why fields are no cache, or give None."""
+    """Say why fields are not a cache, or return `None`."""
     n = fields["bytes"].size
     shapes = {"children": (n,), "bytes": (n,), "frequencies": (n, 256)}
     for name, dtype in FORMAT.arrays.items():

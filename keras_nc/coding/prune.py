@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.trie import Trie
 

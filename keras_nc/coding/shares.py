@@ -1,8 +1,9 @@
 """Probabilities to integer shares of codes.
 
-This is the only place where floats become integers. Everything after it is
-exact, so an encoder and a decoder that start from the same frequencies agree
-on every code.
+Here probabilities become integers. Everything after it is exact, so an encoder
+and a decoder that start from the same frequencies agree on every code. A kernel
+of the range coder does the same for one row, by the same rule. Costs of windows
+(see `prune`) are integers that come from counts, not from probabilities.
 """
 
 import numpy as np

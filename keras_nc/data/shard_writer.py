@@ -2,15 +2,16 @@
 
 import hashlib
 import itertools
-import numbers
 import pathlib
 import re
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format
 from keras_nc.data.progress import ProgressLine
-from keras_nc.data.shards import TokenShards
+from keras_nc.data.token_shards import TokenShards
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
@@ -37,7 +38,8 @@ def write_shards(
     `shard_tokens` alone. One process at a time may write to a folder.
 
     Args:
-        documents: iterable of bytes; read once, never held as a whole.
+        documents: `str` or bytes, or an iterable of them; read once, never
+            held as a whole.
         tokenizer: has `encode_batch(documents)`, which returns all ids as one
             integer array without end ids, and the int64 offsets of documents
             in it, one more than documents; `vocabulary_size()`,
@@ -56,7 +58,7 @@ def write_shards(
         ValueError: if there are no documents, if the tokenizer returns what
             it must not, or if the folder holds shards of another tokenizer,
             other settings or other documents.
-        TypeError: if a document is not bytes.
+        TypeError: if a document is no text.
 
     Example:
     >>> import tempfile
@@ -67,7 +69,7 @@ def write_shards(
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
     """
-    documents = _check_documents(documents)
+    documents = iterate_documents(documents)
     first = next(documents, None)
     if first is None:
         raise ValueError(
@@ -75,15 +77,11 @@ def write_shards(
             "corpus. Check where `documents` comes from, and that an iterator "
             "has not been used up."
         )
-    if not isinstance(shard_tokens, numbers.Integral) or shard_tokens < 1:
-        raise ValueError(
-            "`shard_tokens` must be an integer of at least 1. Received: "
-            f"shard_tokens={shard_tokens!r}"
-        )
+    shard_tokens = as_integer("shard_tokens", shard_tokens)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
-    fields["shard_tokens"] = int(shard_tokens)
+    fields["shard_tokens"] = shard_tokens
     with ProgressLine("Writing shards", enabled=progress) as line:
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
         _skip(documents, tokenizer, fields, directory, line)
@@ -98,23 +96,6 @@ def write_shards(
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
         writer.finish()
     return TokenShards(directory)
-
-
-def _check_documents(documents):
-    """Iterate over the documents, refusing all that is not bytes."""
-    if isinstance(documents, (bytes, str)):
-        raise TypeError(
-            "`documents` must be an iterable of bytes. Received: one "
-            f"{type(documents).__name__}. Put it in a list."
-        )
-    for document in documents:
-        if not isinstance(document, bytes):
-            raise TypeError(
-                "Each document must be bytes. Received: "
-                f"{type(document).__name__}. Encode text with "
-                "`text.encode()`."
-            )
-        yield document
 
 
 def _prepare(directory, fields, overwrite):

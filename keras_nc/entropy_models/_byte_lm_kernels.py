@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 #: Columns of a matrix that are worked on together, and positions of the keys.
 COLUMNS = 64

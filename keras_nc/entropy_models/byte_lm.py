@@ -98,7 +98,7 @@ class ByteLMModel:
         """Mix in what follows the window starts of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             starts: offsets of the window starts in the documents joined,
                 int64 of shape (windows,), ascending.
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import join_documents
 from keras_nc.entropy_models._counts import CountTrie
 from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
 from keras_nc.entropy_models.refitted import count_window_starts
@@ -57,7 +56,7 @@ class NGramModel:
         """Count the substrings of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes); no substring
+            text: `str` or bytes, or a list of documents; no substring
                 crosses from one into the next.
             order: bytes of the longest context, 0 to 255.
             min_count: occurrences that a context needs to be kept, from 1.
@@ -81,7 +80,7 @@ class NGramModel:
             min_count = as_integer("min_count", min_count)
         if start_min_count is not None:
             start_min_count = as_integer("start_min_count", start_min_count)
-        joined, offsets = join_documents(as_documents(text))
+        joined, offsets = join_documents(text)
         if not joined.size:
             raise ValueError(
                 "An n-gram model needs text to count. Received: no bytes. "
@@ -96,7 +95,7 @@ class NGramModel:
         """Mix in what follows the window starts of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             starts: offsets of the window starts in the documents joined,
                 int64 of shape (windows,), ascending.
 

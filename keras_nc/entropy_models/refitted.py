@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_rows
 from keras_nc.entropy_models._counts import CountTrie
 
@@ -52,7 +51,7 @@ def count_window_starts(text, starts, min_count=None):
     """Count the strings that begin at window starts.
 
     Args:
-        text: bytes, or a sequence of documents (bytes).
+        text: `str` or bytes, or a list of documents.
         starts: offsets of the window starts in the documents joined, int64 of
             shape (windows,), ascending.
         min_count: occurrences that a string needs. The default is one in 2^18
@@ -64,7 +63,7 @@ def count_window_starts(text, starts, min_count=None):
     Raises:
         ValueError: if `starts` are no ascending offsets into the text.
     """
-    joined, offsets = join_documents(as_documents(text))
+    joined, offsets = join_documents(text)
     starts = np.asarray(starts)
     if (
         starts.dtype.kind not in "iu"

@@ -18,8 +18,9 @@ from keras_nc.coding._arithmetic_checks import check_lengths
 from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
-from keras_nc.coding._text import join_documents
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import cumulate
 from keras_nc.coding.shares import cumulative_frequencies
@@ -37,7 +38,7 @@ def encode_streams(model, documents, precision=16, context_bytes=1024):
 
     Args:
         model: An `EntropyModel`.
-        documents: A list of bytes-like objects.
+        documents: `str` or bytes, or a list of them.
         precision: int. Bits of a probability, 14 to 24.
         context_bytes: int. Bytes after which the model's context restarts.
 
@@ -53,6 +54,7 @@ def encode_streams(model, documents, precision=16, context_bytes=1024):
     [b'to be', b'']
     """
     precision, context_bytes = _settings(precision, context_bytes)
+    documents = as_documents(documents)
     if isinstance(model, UnigramModel):
         return encode_static(documents, _static_table(model, precision))
     if isinstance(model, NGramModel):

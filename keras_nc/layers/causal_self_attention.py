@@ -4,11 +4,13 @@ import keras
 import keras_hub
 from keras import ops
 
+from keras_nc.layers.integers import positive_integers
 from keras_nc.layers.relative_bias import RelativeBias
 
 POSITIONS = ("relative_bias", "rope")
-#: Score of hidden keys (minus infinity in float16); every query sees a key.
+#: Score of hidden keys, and what float16 can hold of it.
 HIDDEN = -1e9
+HIDDEN_IN_FLOAT16 = -6e4
 
 
 def _attend_with_one(query, key, value, bias):
@@ -90,6 +92,12 @@ class CausalSelfAttention(keras.layers.Layer):
                 f"`position` must be one of {POSITIONS}. "
                 f"Received: position={position!r}"
             )
+        num_heads, head_dim, num_buckets, max_distance = positive_integers(
+            num_heads=num_heads,
+            head_dim=head_dim,
+            num_buckets=num_buckets,
+            max_distance=max_distance,
+        )
         if position == "rope" and head_dim % 2:
             raise ValueError(
                 "Rotary positions rotate pairs: `head_dim` must be even. "
@@ -185,7 +193,9 @@ class CausalSelfAttention(keras.layers.Layer):
             bias = self.relative_bias(queries, None if same else keys)
         else:
             bias = ops.zeros((1, 1, 1), dtype=self.compute_dtype)
-        hidden = ops.cast(HIDDEN, self.compute_dtype)
+        half = self.compute_dtype == "float16"
+        hidden = HIDDEN_IN_FLOAT16 if half else HIDDEN
+        hidden = ops.cast(hidden, self.compute_dtype)
         return ops.where(visible[None], bias, hidden)[None]
 
     def compute_output_spec(self, x, cache=None, cache_update_index=0):

@@ -51,7 +51,6 @@ class DecoderBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.intermediate_dim = intermediate_dim
         self.attention_norm = rms_norm(self.dtype_policy, "attention_norm")
         self.attention = CausalSelfAttention(
             num_heads,
@@ -66,6 +65,7 @@ class DecoderBlock(keras.layers.Layer):
         self.mlp = GatedMLP(
             intermediate_dim, dtype=self.dtype_policy, name="mlp"
         )
+        self.intermediate_dim = self.mlp.intermediate_dim
 
     def build(self, input_shape):
         """Build the four parts."""

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_nc.layers.integers import positive_integers
+
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class GatedMLP(keras.layers.Layer):
@@ -28,7 +30,9 @@ class GatedMLP(keras.layers.Layer):
 
     def __init__(self, intermediate_dim, **kwargs):
         super().__init__(**kwargs)
-        self.intermediate_dim = intermediate_dim
+        (self.intermediate_dim,) = positive_integers(
+            intermediate_dim=intermediate_dim
+        )
 
     def build(self, input_shape):
         """Create the three projections."""

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_nc.layers.integers import positive_integers
+
 
 def distance_buckets(num_buckets, max_distance):
     """Buckets of the distances 0 .. `max_distance`, in integers.
@@ -76,6 +78,11 @@ class RelativeBias(keras.layers.Layer):
 
     def __init__(self, num_heads, num_buckets=32, max_distance=128, **kwargs):
         super().__init__(**kwargs)
+        num_heads, num_buckets, max_distance = positive_integers(
+            num_heads=num_heads,
+            num_buckets=num_buckets,
+            max_distance=max_distance,
+        )
         if num_buckets < 2 or num_buckets % 2 or max_distance <= num_buckets:
             raise ValueError(
                 "`num_buckets` must be even and smaller than `max_distance`. "

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_nc.layers.integers import positive_integers
+
 #: Embedding tables have a multiple of this many rows, so that they shard.
 ROW_MULTIPLE = 128
 #: Logit of a row that is no id; finite, so that no gradient is NaN.
@@ -28,8 +30,9 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         reverse: bool. Whether to compute logits.
 
     Returns:
-        Embeddings of shape `(B, T, D)`, or float32 logits of shape
-        `(B, T, rows)`, where `rows` is `V` rounded up to a multiple of 128.
+        Embeddings of shape `(B, T, D)`, NaN for what is no id; or float32
+        logits of shape `(B, T, rows)`, where `rows` is `V` rounded up to a
+        multiple of 128.
 
     Example:
     >>> import numpy as np
@@ -40,6 +43,9 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     """
 
     def __init__(self, vocabulary_size, hidden_dim, **kwargs):
+        vocabulary_size, hidden_dim = positive_integers(
+            vocabulary_size=vocabulary_size, hidden_dim=hidden_dim
+        )
         rows = -(-vocabulary_size // ROW_MULTIPLE) * ROW_MULTIPLE
         super().__init__(
             rows,
@@ -53,10 +59,13 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
 
     def call(self, inputs, reverse=False):
         """Embed ids, or give the logits of hidden states."""
-        outputs = super().call(inputs, reverse=reverse)
-        if not reverse:
-            return outputs * self.output_dim**0.5
-        return self._masked(outputs)
+        if reverse:
+            return self._masked(super().call(inputs, reverse=True))
+        # Backends differ in what they make of ids that the table lacks.
+        known = (inputs >= 0) & (inputs < self.vocabulary_size)
+        outputs = super().call(ops.where(known, inputs, 0))
+        outputs = outputs * self.output_dim**0.5
+        return ops.where(known[..., None], outputs, float("nan"))
 
     def _masked(self, logits):
         # Sums of exponentials need float32 whatever the policy computes in.

@@ -1,15 +1,22 @@
 """The causal language model that M1 and M2 share."""
 
+import operator
+import types
+
 import keras
 import keras_hub
+from keras import ops
 
 from keras_nc.coding import PAD_ID
+from keras_nc.losses import TokenNats
 from keras_nc.metrics import BitsPerByte
-from keras_nc.metrics import TokenNats
-from keras_nc.metrics.token_nats import nats_and_log_z
-from keras_nc.models.chunked_nats import nats_in_chunks
 from keras_nc.models.chunked_nats import positions_at_once
+from keras_nc.models.chunked_nats import scores_in_chunks
+from keras_nc.models.chunked_nats import scores_of_logits
 from keras_nc.models.generate import Generates
+from keras_nc.models.ids import in_vocabulary
+from keras_nc.models.objectives import TokenLoss
+from keras_nc.models.objectives import token_metrics
 from keras_nc.models.presets import SavesPresets
 from keras_nc.models.quantization import Quantizes
 from keras_nc.models.sampling import to_sampler
@@ -62,6 +69,10 @@ class DecoderCausalLM(
     #: See `compile`.
     z_loss = 0.0
     logits_bytes = LOGITS_BYTES
+    #: Whether a metric needs to know how many ids beat the target.
+    wants_ranks = False
+    #: The weights that the compiled functions are for.
+    _compiled_for = None
     #: Whether `compile` left the metric to be found; not before it is called.
     _awaits_metric = False
 
@@ -70,6 +81,7 @@ class DecoderCausalLM(
         optimizer="auto",
         loss="auto",
         *,
+        metrics=None,
         weighted_metrics="auto",
         sampler="top_k",
         z_loss=0.0,
@@ -78,14 +90,34 @@ class DecoderCausalLM(
     ):
         """Configure training and generation.
 
+        The model gives losses and metrics nats, -log p(target), instead of
+        logits. What Keras and keras-hub compute from logits, accuracy,
+        accuracy among the best k, cross-entropy and perplexity, is computed
+        all the same. Pads weigh nothing, in `metrics` as in
+        `weighted_metrics`.
+
+        A loss or metric of your own is a function of target ids and nats, both
+        `(B, T)`, or a subclass of `keras.losses.Loss` or
+        `keras.metrics.Metric` that takes these. It returns one value per token
+        `(B, T)`, which is weighted and reduced for you. If it returns one per
+        row `(B,)` or a scalar, the weights of single tokens do not reach it;
+        nats of pads are 0.
+
         Args:
             optimizer: `"auto"` for AdamW with a constant rate of 1e-3, or as
                 in `keras.Model.compile`.
-            loss: `"auto"` for `TokenNats`, or a loss that takes nats as its
-                predictions.
+            loss: `"auto"` for `TokenNats`,
+                `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`,
+                or a loss of your own.
+            metrics: As `weighted_metrics`, without sample weights.
             weighted_metrics: `"auto"` for `BitsPerByte` if every token of the
                 preprocessor's tokenizer stands for whole bytes, else none; or
-                as in `keras.Model.compile`.
+                a list of `"accuracy"`, `BitsPerByte`,
+                `keras.metrics.SparseCategoricalAccuracy`,
+                `SparseTopKCategoricalAccuracy`,
+                `SparseCategoricalCrossentropy(from_logits=True)`,
+                `keras_hub.metrics.Perplexity(from_logits=True)`, and metrics
+                of your own.
             sampler: How `generate` chooses ids: `"greedy"`, `"top_k"`,
                 `"top_p"`, `"random"`, `"beam"`, or a
                 `keras_hub.samplers.Sampler`, which may be of your own if it
@@ -97,38 +129,77 @@ class DecoderCausalLM(
                 training and evaluation. If those of all tokens take more,
                 they are computed for a few positions at a time, and again for
                 the gradient: less memory, a third more multiplications.
-            **kwargs: See `keras_hub.models.CausalLM.compile`.
+            **kwargs: See `keras.Model.compile`.
+
+        Raises:
+            ValueError: If a loss or metric cannot be computed from nats.
         """
+        logits_bytes = operator.index(logits_bytes)
         if logits_bytes < 1:
             raise ValueError(
                 "`logits_bytes` must be positive. Received: "
                 f"logits_bytes={logits_bytes}"
             )
         sampler = to_sampler(sampler, self.backbone.vocabulary_size)
-        self.z_loss, self.logits_bytes = z_loss, logits_bytes
-        if optimizer == "auto":
+        if _is_auto(optimizer):
             optimizer = keras.optimizers.AdamW(1e-3)
-        if loss == "auto":
+        if _is_auto(loss):
             loss = TokenNats()
         # Presets are compiled before their tokenizer has loaded its assets.
-        self._awaits_metric = weighted_metrics == "auto"
-        if weighted_metrics == "auto":
+        self._awaits_metric = _is_auto(weighted_metrics)
+        if _is_auto(weighted_metrics):
             weighted_metrics = self._default_metrics()
+            self._awaits_metric = not weighted_metrics
+        metrics = token_metrics(metrics, "metrics")
+        weighted_metrics = token_metrics(weighted_metrics, "weighted_metrics")
+        if isinstance(kwargs.get("loss_weights"), (list, tuple, dict)):
+            # One output, one loss, one weight.
+            weights = keras.tree.flatten(kwargs["loss_weights"])
+            kwargs["loss_weights"] = (
+                weights[0] if len(weights) == 1 else weights
+            )
         super().compile(
             optimizer,
-            loss,
+            None if loss is None else TokenLoss(loss),
+            metrics=metrics,
             weighted_metrics=weighted_metrics,
             sampler=sampler,
             **kwargs,
         )
+        self.loss = loss
+        self.z_loss, self.logits_bytes = float(z_loss), logits_bytes
+        every_metric = [*(metrics or []), *(weighted_metrics or [])]
+        self.wants_ranks = any(metric.wants_ranks for metric in every_metric)
+        # Not a dict: Keras would take the metrics in it for the model's own.
+        self._compiled_with = types.SimpleNamespace(metrics=metrics, **kwargs)
 
     def _default_metrics(self):
         tokenizer = getattr(self.preprocessor, "tokenizer", None)
         lengths = getattr(tokenizer, "token_lengths", None)
-        if lengths is None:
-            return []
-        self._awaits_metric = False
-        return [BitsPerByte(token_lengths=lengths)]
+        return [] if lengths is None else [BitsPerByte(token_lengths=lengths)]
+
+    def forget_stale_functions(self):
+        """Compile anew what was compiled for other weights.
+
+        `enable_lora`, `quantize` and `trainable` change the weights of a model
+        that is in use.
+        """
+        weights = tuple((v.path, v.dtype, v.trainable) for v in self.variables)
+        if weights != self._compiled_for:
+            self._compiled_for = weights
+            self.train_function = None
+            self.test_function = None
+            self.predict_function = None
+            self.generate_function = None
+
+    def make_generate_function(self):
+        """Compile generation; see `keras_hub.models.CausalLM`."""
+        self.forget_stale_functions()
+        if keras.backend.backend() == "jax":
+            # Inside of `fit`, where a callback may generate, too, Keras keeps
+            # the values of variables elsewhere.
+            self.jax_state_sync()
+        return super().make_generate_function()
 
     def complete_compile(self):
         """Add the default metric if the tokenizer could not tell it before."""
@@ -139,22 +210,52 @@ class DecoderCausalLM(
                 z_loss=self.z_loss,
                 logits_bytes=self.logits_bytes,
                 sampler=self.sampler,
+                **vars(self._compiled_with),
             )
 
     def get_compile_config(self):
         """What `compile` was called with, the sampler included."""
         config = super().get_compile_config()
-        if config:
-            config["z_loss"] = self.z_loss
-            config["logits_bytes"] = self.logits_bytes
-            config["sampler"] = keras_hub.samplers.serialize(self.sampler)
+        if not config:
+            return config
+        settings = {
+            "z_loss": self.z_loss,
+            "logits_bytes": self.logits_bytes,
+            "sampler": keras_hub.samplers.serialize(self.sampler),
+        }
+        if self.loss is None:
+            return {**config, **settings}
+        # In the loss, because a clone, a plain functional model, compiles with
+        # this, too, and knows no such arguments.
+        config["loss"]["config"]["settings"] = settings
         return config
 
     def compile_from_config(self, config):
         """Compile a loaded model as the saved one was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        loss = config.get("loss")
+        if isinstance(loss, TokenLoss):
+            config = {**config, "loss": loss.loss, **loss.settings}
+        self.compile(**config)
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def _run_through_graph(self, inputs, operation_fn=None, call_fn=None):
+        """Run the graph; in a clone, too, the table gives the logits.
+
+        `keras.models.clone_model` comes here with a function that clones
+        layers. It would clone the embedding table twice: in the backbone, and
+        by itself for the logits. There is no public place to say that they are
+        one.
+        """
+        clone = operation_fn or (lambda layer: layer)
+
+        def tied(layer):
+            if layer is not self.backbone.token_embedding:
+                return clone(layer)
+            return clone(self.backbone).get_layer(layer.name)
+
+        return super()._run_through_graph(inputs, tied, call_fn)
 
     # === Logits and nats ===
 
@@ -162,52 +263,77 @@ class DecoderCausalLM(
         """Logits, or nats if the inputs hold targets."""
         inputs = dict(inputs)
         target_ids = inputs.pop("target_ids", None)
+        # As `target_ids`, for metrics that need ranks, too.
+        ranked_ids = inputs.pop("ranked_ids", None)
+        token_ids = in_vocabulary(
+            inputs["token_ids"], self.backbone.vocabulary_size
+        )
+        inputs["token_ids"] = ops.where(token_ids < 0, PAD_ID, token_ids)
+        inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
         hidden = self.backbone(inputs, training=training)
-        if target_ids is None:
-            return self.backbone.token_embedding(hidden, reverse=True)
-        return self.nats(hidden, target_ids, training)
+        if ranked_ids is not None:
+            outputs = self._scores(hidden, ranked_ids, training, True)
+        elif target_ids is not None:
+            outputs = self.nats(hidden, target_ids, training)
+        else:
+            outputs = self.backbone.token_embedding(hidden, reverse=True)
+        # Nothing is known after what is no id, and a step raises no errors.
+        unknown = ops.cumsum(ops.cast(token_ids < 0, "int32"), axis=1) > 0
+        if len(outputs.shape) == 3:
+            unknown = unknown[..., None]
+        return ops.where(unknown, float("nan"), outputs)
 
     def nats(self, hidden, target_ids, training=False):
         """Negative log-likelihoods of targets.
 
         Args:
             hidden: Hidden states of shape `(B, T, D)`.
-            target_ids: An int tensor of shape `(B, T)`; pads are no targets.
+            target_ids: An int tensor of shape `(B, T)`. Pads cost 0, what is
+                no id NaN.
             training: bool. Whether to add the z-loss to the model's losses.
 
         Returns:
             A float32 tensor of shape `(B, T)`, in nats.
         """
-        nats, log_z = self._nats_and_log_z(hidden, target_ids)
+        return self._scores(hidden, target_ids, training)[..., 0]
+
+    def _scores(self, hidden, target_ids, training, with_ranks=False):
+        """What metrics are computed from, `(B, T, 1)` or `(B, T, 3)`."""
+        target_ids = in_vocabulary(
+            target_ids, self.backbone.vocabulary_size, "target_ids"
+        )
+        scores = self._logit_scores(hidden, target_ids, with_ranks)
+        scored = target_ids != PAD_ID
         if training and self.z_loss:
-            scored = keras.ops.cast(target_ids != PAD_ID, log_z.dtype)
-            count = keras.ops.maximum(keras.ops.sum(scored), 1.0)
-            squares = keras.ops.sum(scored * keras.ops.square(log_z))
+            log_z, count = scores[..., 1], ops.cast(scored, scores.dtype)
+            squares = ops.sum(count * ops.square(log_z))
             # Functional models take no losses, their layers do.
             self.backbone.token_embedding.add_loss(
-                self.z_loss * squares / count
+                self.z_loss * squares / ops.maximum(ops.sum(count), 1.0)
             )
-        return nats
+        nats = ops.where(scored[..., None], scores[..., :1], 0.0)
+        return ops.concatenate([nats, scores[..., 2:]], axis=-1)
 
-    def _nats_and_log_z(self, hidden, target_ids):
-        """Nats and log denominators `(B, T)`, in chunks if they are many."""
+    def _logit_scores(self, hidden, target_ids, with_ranks):
+        """As `scores_of_logits`, in chunks if there are many logits."""
         embedding = self.backbone.token_embedding
-        B, T, _ = keras.ops.shape(hidden)
+        B, T, _ = ops.shape(hidden)
         symbolic = None in (B, T)  # nothing is computed, so nothing is large
         if not symbolic and embedding.quantization_mode is None:
             positions = positions_at_once(
                 B, T, embedding.input_dim, self.logits_bytes
             )
             if not isinstance(positions, int) or positions < T:
-                return nats_in_chunks(
-                    keras.ops.cast(hidden, embedding.compute_dtype),
+                return scores_in_chunks(
+                    ops.cast(hidden, embedding.compute_dtype),
                     embedding.table,
                     target_ids,
                     embedding.logits_of,
                     positions,
+                    with_ranks,
                 )
         logits = embedding(hidden, reverse=True)
-        return nats_and_log_z(target_ids, logits)
+        return scores_of_logits(target_ids, logits, with_ranks)
 
     def score(
         self,
@@ -249,6 +375,10 @@ class DecoderCausalLM(
         if scoring_mode == "loss":
             return self.nats(hidden, target_ids)
         return self.backbone.token_embedding(hidden, reverse=True)
+
+
+def _is_auto(given):
+    return isinstance(given, str) and given == "auto"
 
 
 def check_vocabulary(backbone, preprocessor):

@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from keras_nc.metrics.token_nats import nats_and_log_z
+from keras_nc.losses import nats_and_log_z
+from keras_nc.losses import ranks
 
 
 def positions_at_once(batch_size, length, num_logits, logits_bytes):
@@ -24,8 +25,27 @@ def positions_at_once(batch_size, length, num_logits, logits_bytes):
     return ops.minimum(ops.maximum(tokens // batch_size, 1), length)
 
 
-def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
-    """Nats of targets, a few positions of every row at a time.
+def scores_of_logits(target_ids, logits, with_ranks=False):
+    """Nats of targets, log denominators and, if asked for, ranks.
+
+    Args:
+        target_ids: An int tensor of shape `(B, T)`.
+        logits: Float32 logits of shape `(B, T, V)`.
+        with_ranks: bool. Whether to count the ids that beat the targets.
+
+    Returns:
+        A float32 tensor of shape `(B, T, 2)` or, with `ranks`, `(B, T, 4)`.
+    """
+    scores = nats_and_log_z(target_ids, logits)
+    if with_ranks:
+        scores += ranks(target_ids, ops.stop_gradient(logits))
+    return ops.stack(scores, axis=-1)
+
+
+def scores_in_chunks(
+    hidden, table, target_ids, logits_of, positions, with_ranks=False
+):
+    """Scores of targets, a few positions of every row at a time.
 
     The gradient computes the logits of each chunk again. So neither pass ever
     holds the logits of more than a chunk, for a third more multiplications.
@@ -39,10 +59,10 @@ def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
         logits_of: A function of hidden states and the table that returns
             float32 logits, `h @ table.T` but for ids that are masked.
         positions: int or scalar tensor. Positions of a chunk.
+        with_ranks: bool. Whether to count the ids that beat the targets.
 
     Returns:
-        A pair of float32 tensors of shape `(B, T)`: nats, and the logarithm of
-        the softmax's denominator.
+        As `scores_of_logits`.
     """
     B, T = ops.shape(target_ids)
     chunks = -(-T // positions)
@@ -59,14 +79,13 @@ def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
     def score(hidden, table):
         def add_scores(i, scores):
             logits = logits_of(chunk(hidden, i), table)
-            pair = nats_and_log_z(chunk(target_ids, i), logits)
-            return ops.slice_update(
-                scores, [0, i * positions, 0], ops.stack(pair, axis=-1)
-            )
+            new = scores_of_logits(chunk(target_ids, i), logits, with_ranks)
+            return ops.slice_update(scores, [0, i * positions, 0], new)
 
-        scores = ops.zeros((B, T + padding, 2), "float32")
+        count = 4 if with_ranks else 2
+        scores = ops.zeros((B, T + padding, count), "float32")
         scores = ops.fori_loop(0, chunks, add_scores, scores)
-        log_z = scores[..., 1:]
+        log_z = scores[..., 1:2]
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
@@ -76,7 +95,7 @@ def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
                 h = chunk(hidden, i)
                 logits = logits_of(h, table)
                 slopes = chunk(upstream, i)
-                of_nats, of_log_z = slopes[..., :1], slopes[..., 1:]
+                of_nats, of_log_z = slopes[..., :1], slopes[..., 1:2]
                 # The softmax for both, less one at the target for nats.
                 is_target = chunk(target_ids, i)[..., None] == ops.arange(
                     ops.shape(logits)[-1], dtype="int32"
@@ -90,8 +109,8 @@ def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
                     [0, i * positions, 0],
                     ops.matmul(of_logits, table),
                 )
-                more = ops.einsum("btv,btd->vd", of_logits, h)
-                return of_hidden, of_table + ops.cast(more, "float32")
+                of_chunk = ops.einsum("btv,btd->vd", of_logits, h)
+                return of_hidden, of_table + ops.cast(of_chunk, "float32")
 
             start = ops.zeros_like(hidden), ops.zeros_like(table, "float32")
             of_hidden, of_table = ops.fori_loop(0, chunks, add_gradients, start)
@@ -99,5 +118,4 @@ def nats_in_chunks(hidden, table, target_ids, logits_of, positions):
 
         return scores, gradient
 
-    scores = score(hidden, table)[:, :T]
-    return scores[..., 0], scores[..., 1]
+    return score(hidden, table)[:, :T]

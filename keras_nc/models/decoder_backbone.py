@@ -1,12 +1,11 @@
 """The decoder body that M1 and M2 share."""
 
-import numbers
-
 import keras
 import keras_hub
 
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
+from keras_nc.layers import positive_integers
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.presets import SavesBackbone
 from keras_nc.models.sizes import size_config
@@ -59,22 +58,27 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         dtype=None,
         **kwargs,
     ):
-        check_sizes(
+        vocabulary_size, num_layers, num_heads = positive_integers(
             vocabulary_size=vocabulary_size,
             num_layers=num_layers,
             num_heads=num_heads,
-            hidden_dim=hidden_dim,
-            intermediate_dim=intermediate_dim,
-            **({} if head_dim is None else {"head_dim": head_dim}),
         )
+        hidden_dim, intermediate_dim = positive_integers(
+            hidden_dim=hidden_dim, intermediate_dim=intermediate_dim
+        )
+        num_buckets, max_distance = positive_integers(
+            num_buckets=num_buckets, max_distance=max_distance
+        )
+        if head_dim is None and hidden_dim % num_heads:
+            raise ValueError(
+                "`hidden_dim` must be a multiple of `num_heads`, or pass "
+                f"`head_dim`. Received: hidden_dim={hidden_dim}, "
+                f"num_heads={num_heads}"
+            )
         if head_dim is None:
-            if hidden_dim % num_heads:
-                raise ValueError(
-                    "`hidden_dim` must be a multiple of `num_heads`, or pass "
-                    f"`head_dim`. Received: hidden_dim={hidden_dim}, "
-                    f"num_heads={num_heads}"
-                )
             head_dim = hidden_dim // num_heads
+        (head_dim,) = positive_integers(head_dim=head_dim)
+        gradient_checkpointing = bool(gradient_checkpointing)
 
         # === Layers ===
         self.token_embedding = TokenEmbedding(
@@ -242,14 +246,3 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
             gradient_checkpointing=self.gradient_checkpointing,
         )
         return config
-
-
-def check_sizes(**sizes):
-    """Raise a ValueError unless all sizes are positive integers."""
-    for name, value in sizes.items():
-        whole = isinstance(value, numbers.Integral)
-        if not whole or isinstance(value, bool) or value < 1:
-            raise ValueError(
-                f"`{name}` must be a positive integer. "
-                f"Received: {name}={value!r}"
-            )

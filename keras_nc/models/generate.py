@@ -1,11 +1,11 @@
 """How the language models continue prompts.
 
-`generate_step` is compiled: it reads prompts and samples one id after the
-other. `generate` runs it once. Stop strings are bytes, and any number of ids
-may spell one, so the model cannot look for them: with stop strings, and in
-`generate_stream`, the loop pauses every few ids, and the new bytes are looked
-at. Where it pauses is a tensor, so that all parts run one compiled function;
-keys and values go from one to the next.
+`generate_step` is compiled; see `sampling.py`. `generate` runs it once. A stop
+string is bytes, and any number of ids may spell it, so the compiled function
+cannot look for one. With stop strings, and in `generate_stream`, it pauses
+every few ids, and we look at the new bytes. Where it pauses is a tensor, so
+that all parts run one compiled function; keys and values go from one part to
+the next.
 """
 
 import keras
@@ -13,22 +13,19 @@ import numpy as np
 from keras import ops
 
 from keras_nc.coding import END_ID
-from keras_nc.coding import PAD_ID
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_batch
 from keras_nc.models.growing_texts import GrowingTexts
 from keras_nc.models.growing_texts import new_parts
 from keras_nc.models.growing_texts import to_stop_strings
 from keras_nc.models.prompt_ids import encode_ids
 from keras_nc.models.prompt_ids import join_batches
-from keras_nc.models.prompt_ids import positive_integer
 from keras_nc.models.prompt_ids import strip_prompts
-from keras_nc.models.sampling import Rows
+from keras_nc.models.prompt_ids import to_stop_ids
+from keras_nc.models.sampling import generate_batch
 from keras_nc.models.sampling import is_beam_search
-from keras_nc.models.sampling import sample
 from keras_nc.models.sampling import to_sampler
-from keras_nc.models.sampling import without_special
 from keras_nc.models.training import is_tf_dataset
-from keras_nc.models.window_mask import WindowMask
-from keras_nc.tokenizers.text import to_documents
 
 #: Ids between two looks at the bytes.
 PIECE_LENGTH = 8
@@ -42,9 +39,9 @@ class Generates:
 
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
-                `(B, S)`, and for exact prompting `"code_low"`,
-                `"code_high"`, `"other_codes"`, `"may_end"`,
-                `"window_start"` and `"bounds"`; see `WindowMask`. With
+                `(B, S)`, and for exact prompting `"next_low"`,
+                `"next_high"`, `"next_others"`, `"may_end"`,
+                `"window_start"` and `"bounds"`; see `PromptMask`. With
                 `"until"`, the loop pauses before that position; to go on,
                 put `"token_ids"`, `"cache"` and `"index"` of what is returned
                 in their places.
@@ -56,74 +53,7 @@ class Generates:
             `"until"` also the `"cache"`, the `"index"` of the next position,
             and `"ended"`, a bool tensor of shape `(B,)`.
         """
-        token_ids = inputs["token_ids"]
-        B, S = token_ids.shape
-        given = ops.cast(inputs["padding_mask"], "bool")
-        lengths = ops.sum(ops.cast(given, "int32"), axis=-1)
-        rows = Rows(given, stop_token_ids, self.backbone.vocabulary_size)
-        next_logits = self._next_logits(inputs, lengths)
-        if "cache" in inputs:
-            cache, index = inputs["cache"], inputs["index"]
-        else:
-            cache = self.backbone.empty_cache(B, S)
-            _, cache = self.backbone.call_with_cache(token_ids, cache, 0)
-            index = ops.min(lengths)
-        if is_beam_search(self.sampler):
-            token_ids = self.sampler(
-                next=rows.keep_settled(next_logits),
-                prompt=token_ids,
-                cache=cache,
-                index=index,
-                mask=given,
-                stop_token_ids=stop_token_ids,
-                model=self,
-            )
-            index = ops.full_like(index, S)
-        else:
-            until = ops.convert_to_tensor(inputs.get("until", S), "int32")
-            token_ids, cache, index = sample(
-                self, rows, next_logits, (token_ids, cache, index), until
-            )
-        ends = rows.ends(token_ids, index)
-        known = ops.maximum(lengths, ops.minimum(ends, index))[:, None]
-        positions = ops.arange(S, dtype="int32")[None, :]
-        outputs = {"token_ids": token_ids, "padding_mask": positions < known}
-        if "until" in inputs:
-            outputs.update(cache=cache, index=index, ended=ends <= index)
-        return outputs
-
-    def _next_logits(self, inputs, lengths):
-        """What samplers ask for the logits of position `index`."""
-        mask = self._window_mask(inputs, lengths)
-
-        def next_logits(prompt, cache, index):
-            previous = ops.slice(prompt, [0, index - 1], [prompt.shape[0], 1])
-            hidden, cache = self.backbone.call_with_cache(
-                previous, cache, index - 1
-            )
-            logits = self.backbone.token_embedding(hidden, reverse=True)
-            logits = mask(logits[:, 0], prompt, index)
-            return logits, hidden[:, 0], cache
-
-        return next_logits
-
-    def _window_mask(self, inputs, lengths):
-        """The ids that may come next, by the tokenizer's layout."""
-        tokenizer = getattr(self.preprocessor, "tokenizer", None)
-        if tokenizer is None:
-            may_end = inputs.get("may_end", ops.ones_like(lengths))
-            return without_special(ops.cast(may_end, "bool"))
-        layout = tokenizer.layout
-        none = ops.zeros((lengths.shape[0], 1), dtype="int32")
-        return WindowMask(
-            layout,
-            inputs.get("window_start", lengths),
-            inputs.get("code_low", none),
-            inputs.get("code_high", none + layout.num_codes),
-            inputs.get("other_codes", none[:, :, None][:, :, :0]),
-            inputs.get("may_end"),
-            inputs.get("bounds"),
-        )
+        return generate_batch(self, inputs, stop_token_ids)
 
     def generate(
         self,
@@ -167,9 +97,11 @@ class Generates:
             TypeError: If an argument has the wrong type.
         """
         stops = to_stop_strings(stop)
-        stop_token_ids = self._stop_token_ids(stop_token_ids)
+        stop_token_ids = to_stop_ids(
+            stop_token_ids, self.backbone.vocabulary_size
+        )
         if max_length is not None:
-            max_length = positive_integer("max_length", max_length)
+            max_length = as_integer("max_length", max_length, 1)
         if is_tf_dataset(inputs):
             results = [
                 self.generate(
@@ -222,26 +154,26 @@ class Generates:
     ):
         """Continue prompts, and yield the new bytes as windows complete.
 
-        What is yielded, joined, is what `generate` returns with
-        `strip_prompt=True`, by the same sampler in the same state.
+        Joined, the parts are what `generate` returns with `strip_prompt=True`
+        if the sampler is in the same state.
 
         Args:
             inputs: A `str` or `bytes`, or a list or array of them.
             max_length: See `generate`.
             stop_token_ids: See `generate`.
             stop: See `generate`.
-            piece_length: int. Tokens that are generated before what they
-                stand for is yielded.
+            piece_length: int. Tokens that are generated before their bytes
+                are yielded.
 
         Returns:
-            An iterator of `bytes` for one prompt, and of lists of `bytes`,
-            one for each prompt, for several. For `str` prompts it gives
-            `str`, and holds incomplete UTF-8 back.
+            For one prompt an iterator of `bytes`; for several, of lists with
+            `bytes` for each prompt. For a prompt that is `str` it gives `str`,
+            and holds incomplete UTF-8 back.
 
         Raises:
             ValueError: If a prompt does not fit `max_length`, there is no
-                preprocessor, or the sampler keeps several texts until the
-                end, as beam search does.
+                preprocessor, or the sampler is beam search, which knows no
+                byte before the end.
             TypeError: If an argument has the wrong type.
         """
         if isinstance(inputs, dict):
@@ -250,15 +182,17 @@ class Generates:
                 "Received: token ids. Pass them to `generate`."
             )
         stops = to_stop_strings(stop)
-        stop_token_ids = self._stop_token_ids(stop_token_ids)
-        piece_length = positive_integer("piece_length", piece_length)
+        stop_token_ids = to_stop_ids(
+            stop_token_ids, self.backbone.vocabulary_size
+        )
+        piece_length = as_integer("piece_length", piece_length, 1)
         if max_length is not None:
-            max_length = positive_integer("max_length", max_length)
+            max_length = as_integer("max_length", max_length, 1)
         documents, as_str, batched = self._documents(inputs)
         if is_beam_search(self.sampler):
             raise ValueError(
-                "Streaming needs a sampler that settles one id after the "
-                "other: greedy, top_k, top_p or random. Received: sampler="
+                "`generate_stream` needs a sampler that chooses one id after "
+                "the other: greedy, top_k, top_p or random. Received: sampler="
                 f"{type(self.sampler).__name__}. Use `generate`, or compile "
                 "with another sampler."
             )
@@ -287,29 +221,9 @@ class Generates:
                 "Prompts must be text, or a dict of token ids. Received: an "
                 f'array of {dtype}. Pass {{"token_ids": ...}}.'
             )
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         given = inputs if batched else [inputs]
         return documents, [isinstance(x, str) for x in given], batched
-
-    def _stop_token_ids(self, stop_token_ids):
-        """Stop ids as a tuple of ints, or `None`."""
-        if stop_token_ids is None:
-            return None
-        if isinstance(stop_token_ids, str) and stop_token_ids == "auto":
-            return (END_ID,)
-        given = stop_token_ids
-        if isinstance(given, (set, frozenset)):
-            given = sorted(given)
-        ids = np.ravel(given)
-        V = self.backbone.vocabulary_size
-        integers = ids.size > 0 and ids.dtype.kind in "iu"
-        if not integers or ids.min() <= PAD_ID or ids.max() >= V:
-            raise ValueError(
-                "`stop_token_ids` must be 'auto', `None`, or at least one id "
-                f"from {PAD_ID + 1} to {V - 1}. Received: stop_token_ids="
-                f"{stop_token_ids!r}. Pass `None` not to stop."
-            )
-        return tuple(ids.tolist())
 
     def _encode(self, documents, max_length, stop_token_ids):
         """What `generate_step` takes, NumPy arrays."""

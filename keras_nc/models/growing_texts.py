@@ -4,7 +4,7 @@ import codecs
 
 import numpy as np
 
-from keras_nc.tokenizers.text import to_documents
+from keras_nc.coding.inputs import as_documents
 
 
 class GrowingTexts:
@@ -108,7 +108,7 @@ def to_stop_strings(stop):
     """
     if stop is None:
         return []
-    stops, _ = to_documents(stop)
+    stops = as_documents(stop)
     if not stops or b"" in stops:
         raise ValueError(
             "`stop` must be `None`, a text or a list of texts, of at least one "

@@ -6,10 +6,11 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.coding.inputs import as_documents
+from keras_nc.layers import positive_integers
 from keras_nc.models.presets import SavesPreprocessor
-from keras_nc.models.token_bounds import pack_bounds
-from keras_nc.models.window_mask import pack_choices
-from keras_nc.tokenizers.text import to_documents
+from keras_nc.models.prompt_mask import pack_bounds
+from keras_nc.models.prompt_mask import pack_next_codes
 
 
 class DecoderCausalLMPreprocessor(
@@ -43,8 +44,13 @@ class DecoderCausalLMPreprocessor(
         add_end_token=True,
         **kwargs,
     ):
+        (sequence_length,) = positive_integers(sequence_length=sequence_length)
         super().__init__(
-            tokenizer, sequence_length, add_start_token, add_end_token, **kwargs
+            tokenizer,
+            sequence_length,
+            bool(add_start_token),
+            bool(add_end_token),
+            **kwargs,
         )
         if tokenizer.sequence_length is not None:
             raise ValueError(
@@ -119,9 +125,9 @@ class DecoderCausalLMPreprocessor(
 
         Returns:
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
-            and bool `(B, sequence_length)`, and `"code_low"`, `"code_high"`
-            and `"other_codes"`: the codes that may come next, as in
-            `WindowMask`; where prompts have bounds, `"bounds"`.
+            and bool `(B, sequence_length)`, and `"next_low"`, `"next_high"`
+            and `"next_others"`: the codes that may come next, as in
+            `PromptMask`; where prompts have bounds, `"bounds"`.
 
         Raises:
             ValueError: If a prompt does not fit.
@@ -134,7 +140,7 @@ class DecoderCausalLMPreprocessor(
                 "`sequence_length` and `max_length` must be positive. "
                 f"Received: {length}"
             )
-        documents, _ = to_documents(x)
+        documents = as_documents(x)
         prompts = [self.tokenizer.split_prompt(text) for text in documents]
         per_window = self.tokenizer.layout.tokens_per_window
         token_ids = np.zeros((len(prompts), length), dtype="int32")
@@ -160,7 +166,7 @@ class DecoderCausalLMPreprocessor(
         packed = {
             "token_ids": token_ids,
             "padding_mask": padding_mask,
-            **pack_choices(prompts, self.tokenizer.layout.num_codes),
+            **pack_next_codes(prompts, self.tokenizer.layout.num_codes),
         }
         bounds = pack_bounds(prompts)
         return packed if bounds is None else {**packed, "bounds": bounds}

@@ -1,14 +1,13 @@
-"""Prompts that users give as token ids, not as text."""
-
-import operator
+"""Token ids that users give: prompts, and ids to stop at."""
 
 import keras
 import numpy as np
 
+from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 
 #: What a preprocessor's `generate_preprocess` gives beside ids and mask.
-MASKED_BY = ("code_low", "code_high", "other_codes", "bounds", "may_end")
+MASKED_BY = ("next_low", "next_high", "next_others", "bounds", "may_end")
 
 
 def encode_ids(inputs, max_length, vocabulary_size, tokenizer=None):
@@ -148,6 +147,37 @@ def started_window(token_ids, mask, tokenizer):
     return np.array(since, "int32") % tokenizer.layout.tokens_per_window
 
 
+def to_stop_ids(stop_token_ids, vocabulary_size):
+    """Check ids to stop at.
+
+    Args:
+        stop_token_ids: `"auto"` for the end id, ids, or `None`.
+        vocabulary_size: int. Ids lie in `[0, vocabulary_size)`.
+
+    Returns:
+        A tuple of int, or `None`.
+
+    Raises:
+        ValueError: If there is no id, or one that is never generated.
+    """
+    if stop_token_ids is None:
+        return None
+    if isinstance(stop_token_ids, str) and stop_token_ids == "auto":
+        return (END_ID,)
+    given = stop_token_ids
+    if isinstance(given, (set, frozenset)):
+        given = list(given)
+    ids = np.ravel(given)
+    integers = ids.size > 0 and ids.dtype.kind in "iu"
+    if not integers or ids.min() <= PAD_ID or ids.max() >= vocabulary_size:
+        raise ValueError(
+            "`stop_token_ids` must be 'auto', `None`, or at least one id "
+            f"from {PAD_ID + 1} to {vocabulary_size - 1}. Received: "
+            f"stop_token_ids={stop_token_ids!r}. Pass `None` not to stop."
+        )
+    return tuple(ids.tolist())
+
+
 def strip_prompts(token_ids, mask, prompts):
     """Shift what was generated to the left, pads after it.
 
@@ -177,21 +207,3 @@ def join_batches(results):
     }
     joined["padding_mask"] = joined["padding_mask"].astype(bool)
     return joined
-
-
-def positive_integer(name, value):
-    """An argument as an int, or a TypeError or ValueError."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        integer = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"`{name}` must be an integer. Received: {name}={value!r}, a "
-            f"{type(value).__name__}"
-        ) from None
-    if integer < 1:
-        raise ValueError(
-            f"`{name}` must be positive. Received: {name}={integer}"
-        )
-    return integer

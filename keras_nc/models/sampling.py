@@ -1,4 +1,8 @@
-"""The loop that samples one id after the other, and what samplers it takes."""
+"""The compiled part of generation: prompts are read, and ids are sampled.
+
+One loop serves all samplers but beam search, which brings its own: it keeps
+several texts until the end.
+"""
 
 import keras_hub
 import numpy as np
@@ -7,11 +11,116 @@ from keras import ops
 from keras_nc.coding import END_ID
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
-from keras_nc.models.prompt_ids import positive_integer
-from keras_nc.models.window_mask import FORBIDDEN
+from keras_nc.coding.checks import as_integer
+from keras_nc.models.prompt_mask import FORBIDDEN
+from keras_nc.models.prompt_mask import PromptMask
 
 #: Samplers that `compile` takes by name.
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam")
+
+
+def generate_batch(model, inputs, stop_token_ids=None):
+    """Read the prompts of a batch and sample ids; see `generate_step`."""
+    token_ids = inputs["token_ids"]
+    B, S = token_ids.shape
+    given = ops.cast(inputs["padding_mask"], "bool")
+    lengths = ops.sum(ops.cast(given, "int32"), axis=-1)
+    rows = Rows(given, stop_token_ids, model.backbone.vocabulary_size)
+    next_logits = next_logits_of(model, inputs, lengths)
+    if "cache" in inputs:
+        cache, index = inputs["cache"], inputs["index"]
+    else:
+        cache = model.backbone.empty_cache(B, S)
+        _, cache = model.backbone.call_with_cache(token_ids, cache, 0)
+        index = ops.min(lengths)
+    if is_beam_search(model.sampler):
+        token_ids = model.sampler(
+            next=rows.keep_settled(next_logits),
+            prompt=token_ids,
+            cache=cache,
+            index=index,
+            mask=given,
+            stop_token_ids=stop_token_ids,
+            model=model,
+        )
+        index = ops.full_like(index, S)
+    else:
+        until = ops.convert_to_tensor(inputs.get("until", S), "int32")
+        token_ids, cache, index = sample(
+            model, rows, next_logits, (token_ids, cache, index), until
+        )
+    ends = rows.ends(token_ids, index)
+    known = ops.maximum(lengths, ops.minimum(ends, index))[:, None]
+    positions = ops.arange(S, dtype="int32")[None, :]
+    outputs = {"token_ids": token_ids, "padding_mask": positions < known}
+    if "until" in inputs:
+        outputs.update(cache=cache, index=index, ended=ends <= index)
+    return outputs
+
+
+def next_logits_of(model, inputs, lengths):
+    """Give the function that samplers ask for logits."""
+    mask = mask_of(model, inputs, lengths)
+
+    def next_logits(prompt, cache, index):
+        previous = ops.slice(prompt, [0, index - 1], [prompt.shape[0], 1])
+        hidden, cache = model.backbone.call_with_cache(
+            previous, cache, index - 1
+        )
+        logits = model.backbone.token_embedding(hidden, reverse=True)
+        logits = mask(logits[:, 0], prompt, index)
+        return logits, hidden[:, 0], cache
+
+    return next_logits
+
+
+def mask_of(model, inputs, lengths):
+    """Give the function that masks ids that may not come next."""
+    tokenizer = getattr(model.preprocessor, "tokenizer", None)
+    if tokenizer is None:
+        may_end = inputs.get("may_end", ops.ones_like(lengths))
+        return without_special(ops.cast(may_end, "bool"))
+    layout = tokenizer.layout
+    none = ops.zeros((lengths.shape[0], 1), dtype="int32")
+    return PromptMask(
+        layout,
+        inputs.get("window_start", lengths),
+        inputs.get("next_low", none),
+        inputs.get("next_high", none + layout.num_codes),
+        inputs.get("next_others", none[:, :, None][:, :, :0]),
+        inputs.get("may_end"),
+        inputs.get("bounds"),
+    )
+
+
+def sample(model, rows, next_logits, state, until):
+    """Sample ids until a position, or until all rows have ended.
+
+    Args:
+        model: A `DecoderCausalLM`.
+        rows: `Rows`.
+        next_logits: A function of `(token_ids, cache, index)`.
+        state: The token ids, the cache and the index of the next position.
+        until: A scalar tensor.
+
+    Returns:
+        The new state.
+    """
+    sampler = model.sampler
+
+    def unfinished(token_ids, cache, index):
+        ended = rows.ends(token_ids, index) <= index
+        return (index < until) & ~ops.all(ended)
+
+    def add_ids(token_ids, cache, index):
+        logits, _, cache = next_logits(token_ids, cache, index)
+        ids = sampler.get_next_token(sampler.compute_probabilities(logits))
+        settled, known = rows.settled(token_ids, index)
+        ids = ops.where(settled, known, ops.cast(ids, token_ids.dtype))
+        token_ids = ops.slice_update(token_ids, [0, index], ids[:, None])
+        return token_ids, cache, index + 1
+
+    return sampler.run_loop(unfinished, add_ids, model=model, loop_vars=state)
 
 
 class Rows:
@@ -85,36 +194,6 @@ def without_special(may_end):
     return mask
 
 
-def sample(model, rows, next_logits, state, until):
-    """Sample ids until a position, or until all rows have ended.
-
-    Args:
-        model: A `DecoderCausalLM`.
-        rows: `Rows`.
-        next_logits: A function of `(token_ids, cache, index)`.
-        state: The token ids, the cache and the index of the next position.
-        until: A scalar tensor.
-
-    Returns:
-        The new state.
-    """
-    sampler = model.sampler
-
-    def unfinished(token_ids, cache, index):
-        ended = rows.ends(token_ids, index) <= index
-        return (index < until) & ~ops.all(ended)
-
-    def add_ids(token_ids, cache, index):
-        logits, _, cache = next_logits(token_ids, cache, index)
-        ids = sampler.get_next_token(sampler.compute_probabilities(logits))
-        settled, known = rows.settled(token_ids, index)
-        ids = ops.where(settled, known, ops.cast(ids, token_ids.dtype))
-        token_ids = ops.slice_update(token_ids, [0, index], ids[:, None])
-        return token_ids, cache, index + 1
-
-    return sampler.run_loop(unfinished, add_ids, model=model, loop_vars=state)
-
-
 def is_beam_search(sampler):
     """Whether a sampler keeps several texts until the end."""
     return type(sampler).__call__ is keras_hub.samplers.BeamSampler.__call__
@@ -170,10 +249,6 @@ def to_sampler(sampler, num_ids):
         (samplers.BeamSampler, "num_beams"),
     ):
         if isinstance(sampler, cls) and getattr(sampler, name) is not None:
-            count = positive_integer(name, getattr(sampler, name))
-            if count > num_ids:
-                raise ValueError(
-                    f"`{name}` must be at most the number of ids, {num_ids}. "
-                    f"Received: {name}={count}"
-                )
+            # It may be at most the number of ids.
+            as_integer(name, getattr(sampler, name), 1, num_ids)
     return sampler

@@ -1,11 +1,20 @@
 """How the language models take their training data."""
 
+import copy
+import functools
 from collections.abc import Iterator
 
 import keras
 import numpy as np
+from keras import ops
 
+from keras_nc.coding import PAD_ID
 from keras_nc.coding.origin import check_origins
+from keras_nc.losses import token_weights
+from keras_nc.models.ids import asserted_batch
+from keras_nc.models.ids import check_batch
+from keras_nc.models.ids import in_vocabulary
+from keras_nc.models.jax_state import keeps_variables
 
 #: `tf.data.AUTOTUNE`, without importing TensorFlow.
 AUTOTUNE = -1
@@ -20,18 +29,99 @@ class TrainsOnText:
 
     def train_step(self, *args):
         """One step of `fit`, with the targets among the inputs."""
-        return super().train_step(*args[:-1], with_targets(args[-1]))
+        self.check_trainable()
+        return super().train_step(*args[:-1], self._for_step(args[-1]))
 
     def test_step(self, *args):
         """One step of `evaluate`, with the targets among the inputs."""
-        return super().test_step(*args[:-1], with_targets(args[-1]))
+        return super().test_step(*args[:-1], self._for_step(args[-1]))
+
+    def _for_step(self, data):
+        """A batch with its targets among the inputs, and pads of weight 0."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        check_targets(x, y)
+        y = in_vocabulary(y, self.backbone.vocabulary_size, "y")
+        scored = ops.cast(y != PAD_ID, "float32")
+        if sample_weight is not None:
+            scored = scored * token_weights(sample_weight, y)
+        key = "ranked_ids" if self.wants_ranks else "target_ids"
+        return keras.utils.pack_x_y_sample_weight({**x, key: y}, y, scored)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Compute the loss from nats; see `keras.Model.compute_loss`."""
+        if len(y_pred.shape) == 3:
+            y_pred = y_pred[..., 0]
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def check_trainable(self):
+        """Raise a ValueError if the weights cannot be trained as they are."""
+        if self.loss is None:
+            raise ValueError(
+                "Training needs a loss. Received: loss=None in `compile`. "
+                "Leave it out for nats per token."
+            )
+        table = self.backbone.token_embedding
+        if table.variable_dtype == "float16":
+            raise ValueError(
+                "Weights in float16 overflow in training, to NaN. Received: a "
+                f"model with dtype={self.backbone.dtype_policy.name!r}. Create "
+                "it with dtype='mixed_float16' or 'mixed_bfloat16', and load "
+                "its weights into that."
+            )
+        # Keras offers no public way to ask what an optimizer was built for.
+        optimizer = self.optimizer
+        built_for = getattr(optimizer, "inner_optimizer", optimizer)
+        built_for = built_for._trainable_variables
+        now = self.trainable_variables
+        same = len(built_for) == len(now) and all(
+            a is b for a, b in zip(built_for, now, strict=True)
+        )
+        if optimizer.built and not same:
+            raise ValueError(
+                "The weights to train have changed since training began, by "
+                "`enable_lora`, `quantize` or `trainable`. Received: an "
+                f"optimizer of {len(built_for)} weights for {len(now)}. Call "
+                "`compile` again."
+            )
 
     def preprocess_samples(self, x, y=None, sample_weight=None):
-        """Tokenize and pack, unless that has been done already."""
-        if isinstance(x, dict) and "token_ids" in x:
-            self.check_origins((x, y))
-            return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        return super().preprocess_samples(x, y, sample_weight)
+        """Tokenize and pack text; check the ids of what is packed already."""
+        if not isinstance(x, dict) or "token_ids" not in x:
+            return super().preprocess_samples(x, y, sample_weight)
+        self.check_origins((x, y))
+        size = self.backbone.vocabulary_size
+        if is_in_graph(x["token_ids"]):
+            x, y = asserted_batch(x, y, size)
+        else:
+            x = {name: as_array(value) for name, value in x.items()}
+            y, sample_weight = as_array(y), as_array(sample_weight)
+            check_batch(x, y, size)
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Train on one batch; see `keras.Model.train_on_batch`."""
+        data = self._checked_batch(x, y, sample_weight)
+        with keeps_variables(self):
+            self.check_trainable()
+            return super().train_on_batch(*data, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Evaluate one batch; see `keras.Model.test_on_batch`."""
+        data = self._checked_batch(x, y, sample_weight)
+        with keeps_variables(self):
+            return super().test_on_batch(*data, **kwargs)
+
+    def predict_on_batch(self, x):
+        """Logits of one batch; see `keras.Model.predict_on_batch`."""
+        x, _, _ = self._checked_batch(x, None, None)
+        with keeps_variables(self):
+            return super().predict_on_batch(x)
+
+    def _checked_batch(self, x, y, sample_weight):
+        data = self.preprocess_samples(x, y, sample_weight)
+        return keras.utils.unpack_x_y_sample_weight(data)
 
     def check_origins(self, data):
         """Raise a ValueError if data holds ids of another tokenizer.
@@ -77,6 +167,7 @@ class TrainsOnText:
             A `keras.callbacks.History`.
         """
         self.complete_compile()
+        self.check_trainable()
         if kwargs.get("class_weight") is not None:
             raise ValueError(
                 "Tokens have no class weights. Received: class_weight="
@@ -85,7 +176,8 @@ class TrainsOnText:
         self.check_origins((x, validation_data))
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
-            return super().fit(x, validation_data=validation_data, **kwargs)
+            with keeps_variables(self):
+                return super().fit(x, validation_data=validation_data, **kwargs)
         if yields_batches(x):
             kwargs.setdefault("shuffle", False)  # the data set's own affair
         if validation_data is not None:
@@ -95,15 +187,16 @@ class TrainsOnText:
             if validation_data[1] is None:
                 validation_data = validation_data[0]
         x, y, sample_weight = self._with_targets(x, y, sample_weight)
-        return keras.Model.fit(
-            self,
-            x,
-            y,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            validation_data=validation_data,
-            **kwargs,
-        )
+        with keeps_variables(self):
+            return keras.Model.fit(
+                self,
+                x,
+                y,
+                batch_size=batch_size,
+                sample_weight=sample_weight,
+                validation_data=validation_data,
+                **kwargs,
+            )
 
     def evaluate(
         self, x=None, y=None, batch_size=None, sample_weight=None, **kwargs
@@ -113,24 +206,28 @@ class TrainsOnText:
         self.check_origins(x)
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
-            return super().evaluate(x, **kwargs)
+            with keeps_variables(self):
+                return super().evaluate(x, **kwargs)
         x, y, sample_weight = self._with_targets(x, y, sample_weight)
-        return keras.Model.evaluate(
-            self,
-            x,
-            y,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            **kwargs,
-        )
+        with keeps_variables(self):
+            return keras.Model.evaluate(
+                self,
+                x,
+                y,
+                batch_size=batch_size,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
 
     def predict(self, x, batch_size=None, **kwargs):
         """Logits; inputs as in `fit`, see `keras.Model.predict`."""
         self.check_origins(x)
         if is_grain_dataset(x):
-            return super().predict(x, **kwargs)
+            with keeps_variables(self):
+                return super().predict(x, **kwargs)
         x, _, _ = self._preprocessed(x)
-        return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
+        with keeps_variables(self):
+            return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
 
     def _with_targets(self, x, y, sample_weight):
         """Preprocessed data; arrays that lack targets are refused here."""
@@ -145,7 +242,12 @@ class TrainsOnText:
         keras-hub would hand text and arrays to `tf.data` or Grain, whether
         they are there or not, and refuse a `PyDataset`.
         """
-        if x is None or isinstance(x, keras.utils.PyDataset):
+        size = self.backbone.vocabulary_size
+        if x is None:
+            return x, y, sample_weight
+        if isinstance(x, keras.utils.PyDataset):
+            if getattr(x, "shards", None) is None:
+                x = CheckedBatches(x, size)
             return x, y, sample_weight
         if is_tf_dataset(x):
             check_inside(y, sample_weight)
@@ -156,14 +258,13 @@ class TrainsOnText:
             return self._preprocessed_batches(x), None, None
         if is_torch_loader(x):
             check_inside(y, sample_weight)
-            return x, None, None
+            return checked_loader(x, size), None, None
         if isinstance(x, (str, bytes)) or len(x) == 0:
             raise ValueError(
                 "Pass a list of at least one text, or arrays. Received: "
                 f"{type(x).__name__} of length {len(x)}"
             )
         data = self.preprocess_samples(x, y, sample_weight)
-        data = keras.tree.map_structure(np.asarray, data)
         return keras.utils.unpack_x_y_sample_weight(data)
 
     def _preprocessed_batches(self, batches):
@@ -214,12 +315,74 @@ def check_inside(y, sample_weight):
         )
 
 
-def with_targets(data):
-    """Put the targets of a batch among its inputs, too."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    check_targets(x, y)
-    x = {**x, "target_ids": y}
-    return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+class CheckedBatches(keras.utils.PyDataset):
+    """A user's `PyDataset` whose ids are checked."""
+
+    def __init__(self, batches, vocabulary_size):
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self.batches = batches
+        self.vocabulary_size = vocabulary_size
+
+    @property
+    def num_batches(self):
+        """Batches of an epoch, `None` if there is no end."""
+        return self.batches.num_batches
+
+    def __getitem__(self, index):
+        return checked(self.batches[index], self.vocabulary_size)
+
+    def on_epoch_begin(self):
+        """Pass the call on."""
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self):
+        """Pass the call on."""
+        self.batches.on_epoch_end()
+
+
+def checked(batch, vocabulary_size):
+    """Return a batch whose ids have been checked."""
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    check_batch(x, y, vocabulary_size)
+    return batch
+
+
+def checked_loader(loader, vocabulary_size):
+    """Return a torch `DataLoader` that checks what it collates."""
+    loader = copy.copy(loader)
+    loader.collate_fn = functools.partial(
+        _collate, loader.collate_fn, vocabulary_size
+    )
+    return loader
+
+
+def _collate(collate, vocabulary_size, samples):
+    return checked(collate(samples), vocabulary_size)
+
+
+def is_in_graph(x):
+    """Whether `x` is a tensor of a `tf.data` pipeline that has no values."""
+    is_tensorflow = type(x).__module__.partition(".")[0] == "tensorflow"
+    return is_tensorflow and not hasattr(x, "numpy")
+
+
+def as_array(x):
+    """Return arrays, tensors and lists as NumPy arrays; `None` stays."""
+    if x is None or isinstance(x, np.ndarray):
+        return x
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            "Arrays must be rectangular. Received: "
+            f"{type(x).__name__}: {error}. Fill short rows with pads, 0."
+        ) from error
+    except TypeError:  # tensors on a GPU
+        return ops.convert_to_numpy(x)
 
 
 def check_targets(x, y):

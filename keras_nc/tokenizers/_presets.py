@@ -1,5 +1,6 @@
 """Presets that hold a tokenizer alone."""
 
+import inspect
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import keras
 from keras_hub.src.utils import preset_utils
 
 from keras_nc.coding.atomic import atomic_file
+from keras_nc.tokenizers.scheme import scheme_from_config
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -40,20 +42,38 @@ def mark(directory):
         file.write(json.dumps(config, indent=4).encode())
 
 
-def read_config(preset, config_file):
-    """Read the configuration of a preset's tokenizer.
+def load(cls, preset, config_file, kwargs):
+    """Load the tokenizer of a preset; see `SchemeTokenizer.from_preset`.
 
-    Args:
-        preset: str. A directory, a handle, or a built-in name.
-        config_file: str. The file's name.
-
-    Returns:
-        A dict: the tokenizer as Keras serializes objects.
-
-    Raises:
-        ValueError: If there is no such file, or it describes no tokenizer of
-            this package.
+    keras-hub asks for the class of the backbone first, which is known only
+    where models are imported. A tokenizer does not need it.
     """
+    config = _read_config(preset, config_file)
+    settings = {**config["config"], **kwargs}
+    try:
+        scheme = scheme_from_config(settings.pop("scheme"))
+    except TypeError as error:  # arguments of another version
+        _refuse(preset, error)
+    name = str(config.get("registered_name"))
+    found = keras.saving.get_registered_object(name)
+    if (
+        inspect.isclass(found)
+        and issubclass(found, cls)
+        and found.backbone_cls is cls.backbone_cls
+    ):
+        tokenizer = found.from_config({**settings, "scheme": scheme})
+    else:  # a model's tokenizer, say, which may carry a scheme of this class
+        length = settings.get("sequence_length")
+        tokenizer = cls(scheme=scheme, sequence_length=length)
+    try:
+        tokenizer.load_preset_assets(preset)
+    except FileNotFoundError as error:
+        _refuse(preset, error)
+    return tokenizer
+
+
+def _read_config(preset, config_file):
+    """Read what Keras wrote of a tokenizer, a dict, or raise a ValueError."""
     local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
     if local and not os.path.isdir(preset):
         raise ValueError(
@@ -64,15 +84,15 @@ def read_config(preset, config_file):
     try:
         config = preset_utils.load_json(preset, config_file)
     except (OSError, ValueError) as error:
-        refuse(preset, error)
+        _refuse(preset, error)
     inner = config.get("config") if isinstance(config, dict) else None
     scheme = inner.get("scheme") if isinstance(inner, dict) else None
     if not isinstance(scheme, dict):
-        refuse(preset, f"{config_file} describes no tokenizer of keras_nc")
+        _refuse(preset, f"{config_file} describes no tokenizer of keras_nc")
     return config
 
 
-def refuse(preset, reason):
+def _refuse(preset, reason):
     """Raise the ValueError for a preset without a whole tokenizer."""
     raise ValueError(
         "The preset must hold a whole tokenizer. Received: "

@@ -12,8 +12,8 @@ from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import check_rule
 from keras_nc.tokenizers.scheme import ids_of_bytes
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 
 @register_scheme
@@ -88,8 +88,3 @@ class ByteTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = ByteScheme
-
-    def __init__(self, sequence_length=None, scheme=None, **kwargs):
-        super().__init__(
-            scheme or ByteScheme(), sequence_length=sequence_length, **kwargs
-        )

@@ -8,10 +8,10 @@ import keras
 
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import check_rule
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.stream_scheme import StreamScheme
 from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 #: A window of 32 KiB, and the header and footer of gzip.
 _GZIP = 31
@@ -109,12 +109,3 @@ class GZipTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = GZipScheme
-
-    def __init__(
-        self, token_bits=8, sequence_length=None, scheme=None, **kwargs
-    ):
-        super().__init__(
-            scheme or GZipScheme(token_bits),
-            sequence_length=sequence_length,
-            **kwargs,
-        )

@@ -25,7 +25,7 @@ from keras_nc.tokenizers._window_pieces import split_pieces
 from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
-from keras_nc.tokenizers.tokenizer import register_scheme
+from keras_nc.tokenizers.scheme import register_scheme
 
 _CACHE_FILE = "prefix_cache.npz"
 _CHECKSUM_BYTES = 4

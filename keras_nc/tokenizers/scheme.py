@@ -1,4 +1,4 @@
-"""What a tokenization scheme must tell, whatever layer carries it."""
+"""What turns bytes into ids and back, whatever layer carries it."""
 
 import abc
 import dataclasses
@@ -7,6 +7,9 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Prompt
+
+#: Classes of schemes by the name that configurations have.
+_SCHEMES = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +136,56 @@ class Scheme(abc.ABC):
         )
 
     def token_bytes(self, token_id):
-        """Bytes of one id."""
+        """Return the bytes of one id.
+
+        Args:
+            token_id: int.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: If the id stands for no bytes of its own.
+        """
         return self.decode(np.array([token_id]))
+
+    def token_id(self, token):
+        """Return the id of one token.
+
+        Args:
+            token: bytes.
+
+        Returns:
+            int. If several ids stand for these bytes, the last of them.
+
+        Raises:
+            ValueError: If no id stands for these bytes.
+        """
+        vocabulary = self.vocabulary()
+        if token not in vocabulary or not token:
+            refuse_token(token)
+        return len(vocabulary) - 1 - vocabulary[::-1].index(token)
+
+    def vocabulary(self):
+        """Return the bytes of every id.
+
+        Returns:
+            A list of `V` bytes, empty for ids that stand for none.
+
+        Raises:
+            ValueError: If ids stand for no bytes of their own.
+        """
+        _ = self.layout  # an error if assets are not loaded yet
+        lengths = self.token_lengths
+        if lengths is None:
+            raise ValueError(
+                "Only tokens with bytes of their own are a vocabulary. "
+                f"Received: the scheme {self.name!r}, in which several tokens "
+                "stand for bytes together. Decode whole documents."
+            )
+        return [
+            self.token_bytes(i) if n else b"" for i, n in enumerate(lengths)
+        ]
 
     def split_prompt(self, prompt):
         """Cut a prompt where continuations may still change its tokens.
@@ -169,6 +220,23 @@ class Scheme(abc.ABC):
                 "`load_assets(directory)`."
             )
         return asset
+
+
+def register_scheme(cls):
+    """Make a scheme known by its name in configurations."""
+    _SCHEMES[cls.name] = cls
+    return cls
+
+
+def scheme_from_config(config):
+    """Create the scheme that a configuration describes, without its assets."""
+    config = dict(config)
+    name = config.pop("name", None)
+    if name not in _SCHEMES:
+        raise ValueError(
+            f"`scheme` must name one of {sorted(_SCHEMES)}. Received: {name!r}"
+        )
+    return _SCHEMES[name](**config)
 
 
 def ids_of_bytes(ids, token_lengths, skip_special):
@@ -206,3 +274,11 @@ def check_rule(path, rule):
             f"{path} must hold the rule {rule!r}. Received: {found!r}. Load "
             "the preset with the version of keras_nc that saved it."
         )
+
+
+def refuse_token(token):
+    """Raise the ValueError for bytes that no id stands for."""
+    raise ValueError(
+        "A token must be in the vocabulary. Received: "
+        f"{token!r}. Tokenize it: it may be several tokens."
+    )

@@ -1,10 +1,13 @@
 """SentencePiece as a baseline that keeps every byte."""
 
+import io
+import operator
 import re
 from types import NoneType
 
 import keras
 
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.tokenizers._sentencepiece_proto import BYTE
 from keras_nc.tokenizers._sentencepiece_proto import CONTROL
 from keras_nc.tokenizers._sentencepiece_proto import NORMAL
@@ -12,9 +15,13 @@ from keras_nc.tokenizers._sentencepiece_proto import UNKNOWN
 from keras_nc.tokenizers._sentencepiece_proto import USER_DEFINED
 from keras_nc.tokenizers._sentencepiece_proto import WORD
 from keras_nc.tokenizers._sentencepiece_proto import describe
-from keras_nc.tokenizers.piece_scheme import PieceScheme
+from keras_nc.tokenizers.pieces import PieceScheme
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
+
+MODEL_TYPES = ("unigram", "bpe")
+#: SentencePiece says nothing when it leaves out longer sentences.
+MAX_SENTENCE_CHARACTERS = 1024
 
 #: SentencePiece writes a space as this character, so text that holds it would
 #: come back with spaces.
@@ -30,11 +37,7 @@ class SentencePieceScheme(PieceScheme):
     round-trip. The model must be trained to keep text as it is.
 
     Args:
-        proto: bytes. A serialized SentencePiece model, trained with
-            `byte_fallback=True`, `normalization_rule_name="identity"`,
-            `add_dummy_prefix=False`, `remove_extra_whitespaces=False`,
-            `pad_id=0`, `bos_id=1`, `eos_id=2` and `unk_id=3`. `None` until
-            assets are loaded.
+        proto: See `SentencePieceTokenizer`; `None` until assets are loaded.
         vocabulary_size: int. Only without a proto: what it will have.
         proto_fingerprint: str. Only without a proto: what it will have.
 
@@ -49,7 +52,7 @@ class SentencePieceScheme(PieceScheme):
     lost = re.compile(f"([\ud800-\udfff\x00{SPACE_MARK}]+)")
 
     def __init__(
-        self, proto=None, vocabulary_size=None, proto_fingerprint=None
+        self, proto=None, *, vocabulary_size=None, proto_fingerprint=None
     ):
         if not isinstance(proto, (bytes, bytearray, memoryview, NoneType)):
             raise TypeError(
@@ -163,18 +166,87 @@ def what_changes_text(model):
 class SentencePieceTokenizer(SchemeTokenizer):
     """Tokenizer of SentencePiece pieces that keeps every byte.
 
+    Make one with `train_sentencepiece`.
+
     Args:
-        proto: bytes. A serialized model; see `SentencePieceScheme` for how it
-            must be trained.
+        proto: bytes. A serialized SentencePiece model, trained with
+            `byte_fallback=True`, `normalization_rule_name="identity"`,
+            `add_dummy_prefix=False`, `remove_extra_whitespaces=False`,
+            `pad_id=0`, `bos_id=1`, `eos_id=2` and `unk_id=3`.
         sequence_length: int, or `None` for ragged output.
         **kwargs: See `SchemeTokenizer`.
     """
 
     scheme_cls = SentencePieceScheme
 
-    def __init__(self, proto=None, sequence_length=None, scheme=None, **kwargs):
-        super().__init__(
-            scheme or SentencePieceScheme(proto),
-            sequence_length=sequence_length,
-            **kwargs,
+
+def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
+    """Train SentencePiece pieces on documents.
+
+    Byte fallback, no normalisation, pieces of nothing but whitespace allowed:
+    what makes it lossless also makes it strong on text with indents and blank
+    lines.
+
+    Args:
+        documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
+            is left out.
+        vocabulary_size: int. Pieces, 256 bytes and special ids included.
+        model_type: str. `"unigram"` or `"bpe"`.
+
+    Returns:
+        A `SentencePieceTokenizer`.
+
+    Raises:
+        ValueError: If the type is unknown, or SentencePiece finds no
+            vocabulary of this size in the text.
+
+    Example:
+    >>> text = b"She sells sea shells by the sea shore. " * 20
+    >>> tokenizer = train_sentencepiece([text], 290, model_type="bpe")
+    >>> tokenizer.detokenize(tokenizer("sea shore"))
+    b'sea shore'
+    """
+    import sentencepiece
+
+    if model_type not in MODEL_TYPES:
+        raise ValueError(
+            f"`model_type` must be one of {MODEL_TYPES}. "
+            f"Received: model_type={model_type!r}"
         )
+    vocabulary_size = operator.index(vocabulary_size)
+    proto = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_sentences(documents),
+            model_writer=proto,
+            model_type=model_type,
+            vocab_size=vocabulary_size,
+            pad_id=0,
+            bos_id=1,
+            eos_id=2,
+            unk_id=3,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True,
+            # A piece for the space, in text that has none, too.
+            required_chars=SPACE_MARK,
+            max_sentence_length=4 * MAX_SENTENCE_CHARACTERS,  # in bytes
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"SentencePiece finds no {vocabulary_size:,} pieces in this text "
+            f"({error}). Ask for another `vocabulary_size`, or give more text."
+        ) from error
+    return SentencePieceTokenizer(proto.getvalue())
+
+
+def _sentences(documents):
+    """Lines, in pieces short enough that SentencePiece takes them."""
+    for document in iterate_documents(documents):
+        text = document.decode("utf-8", errors="ignore").replace("\0", "")
+        for line in text.splitlines():
+            for start in range(0, len(line), MAX_SENTENCE_CHARACTERS):
+                yield line[start : start + MAX_SENTENCE_CHARACTERS]

@@ -1,7 +1,8 @@
 """What makes two training runs the same run.
 
-A run that was interrupted goes on only with all that decides its numbers. The
-description of a run is a dict of JSON values, kept with its states.
+An interrupted run continues only if everything that decides its numbers is the
+same. The description of a run is a dict of JSON values. It is saved with the
+states of the run.
 """
 
 import hashlib
@@ -10,20 +11,21 @@ import json
 import keras
 import numpy as np
 
-#: What a model costs, and not what it computes: a run may change it.
-_COSTS = ("gradient_checkpointing",)
-#: Added later: runs that began before do not have it.
+#: Keys that may differ: an argument that changes what a model costs and not
+#: what it computes, and the file that a class is in.
+_FREE = ("gradient_checkpointing", "module")
+#: Keys that older checkpoints do not have.
 _ADDED = ("tokens", "held_out", "weights", "loss", "bits_per_byte")
 
 
 def describe_run(model, shards, held_out, **settings):
-    """Describe a run by what decides its numbers.
+    """Describe a run by everything that decides its numbers.
 
     Args:
         model: A compiled `DecoderCausalLM`.
         shards: `TokenShards` to train on.
         held_out: `TokenShards` or `None`.
-        **settings: JSON values, more that decides.
+        **settings: Settings that decide, too; JSON values.
 
     Returns:
         A dict of JSON values.
@@ -51,17 +53,17 @@ def to_json(value):
 
 
 def check_same_run(run, before, place):
-    """Raise a ValueError if a run is not the one that was begun.
+    """Raise a ValueError unless two descriptions are of one run.
 
     Args:
-        run: dict, the run as it would go on.
+        run: dict, the run that is to continue.
         before: dict, the run that was begun.
-        place: Where it was begun.
+        place: Folder of the run that was begun.
     """
     for key, value in run.items():
         if key in _ADDED and key not in before:
             continue
-        # Held-out text decides nothing: it may be left out, or come later.
+        # Held-out text decides nothing, so it may be added or left out.
         if key == "held_out" and None in (value, before[key]):
             continue
         difference = _first_difference(key, value, before.get(key))
@@ -69,18 +71,18 @@ def check_same_run(run, before, place):
             name, ours, theirs = difference
             raise ValueError(
                 f"{place} holds another run. Received: {name}={ours!r}; there "
-                f"it is {theirs!r}. Go on with the same settings, or train in "
-                "another folder."
+                f"it is {theirs!r}. Use the same settings, or train in another "
+                "folder."
             )
 
 
 def _first_difference(name, ours, theirs):
     """Return where two JSON values differ: name, ours, theirs; or `None`."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        # What only one of them has says most, so it comes first.
+        # A key that only one has explains most, so it is reported first.
         keys = sorted(ours.keys() ^ theirs.keys())
         for key in [*keys, *(key for key in ours if key in theirs)]:
-            if key not in _COSTS:
+            if key not in _FREE:
                 found = _first_difference(
                     f"{name}[{key}]", ours.get(key), theirs.get(key)
                 )
@@ -91,13 +93,13 @@ def _first_difference(name, ours, theirs):
 
 
 def _describe_weight(weight):
-    """What a weight must be for states to fit, and what becomes of it."""
+    """Return dtype, shape and role of a weight, a str."""
     role = "trained" if weight.trainable else "frozen"
     return f"{weight.dtype} {tuple(weight.shape)}, {role}"
 
 
 def _digest_tokens(shards):
-    """Return a digest of all tokens, from the digests in the manifest."""
+    """Return a digest of all tokens, made from those of the manifest."""
     digests = [
         entry["files"]["tokens"]["sha256"]
         for entry in shards.manifest["shards"]
@@ -105,23 +107,29 @@ def _digest_tokens(shards):
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def metric_configs(model):
+    """Return the configurations of a model's weighted metrics, a list of dicts.
+
+    Metrics that have no name of their own are left out.
+    """
+    metrics = (model.get_compile_config() or {}).get("weighted_metrics") or []
+    configs = [m.get("config") for m in metrics if isinstance(m, dict)]
+    return [c for c in configs if isinstance(c, dict) and "name" in c]
+
+
 def _bits_per_byte(model):
-    """Return what decides the column `bits_per_byte` of the metrics."""
-    metrics = model.get_compile_config()["weighted_metrics"] or []
-    for metric in metrics:
-        config = metric.get("config") if isinstance(metric, dict) else None
-        if isinstance(config, dict) and config.get("name") == "bits_per_byte":
+    """Return what decides the metric `bits_per_byte`, or `None`."""
+    for config in metric_configs(model):
+        if config["name"] == "bits_per_byte":
             text = json.dumps(config, sort_keys=True, default=_plain)
             digest = hashlib.sha256(text.encode()).hexdigest()
-            return {
-                "bytes_per_token": config.get("bytes_per_token"),
-                "digest": digest,
-            }
+            ratio = config.get("bytes_per_token")
+            return {"bytes_per_token": ratio, "digest": digest}
     return None
 
 
 def _config_of(thing):
-    """Constructor arguments that define a run: all but the name."""
+    """Return the constructor arguments of an object, without its name."""
     config = thing.get_config()
     config.pop("name", None)
     return _serialize(config)
@@ -132,7 +140,7 @@ def _serialize(thing):
 
 
 def _plain(value):
-    """A NumPy value as JSON has it."""
+    """Return a NumPy value as Python numbers, for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(

@@ -158,8 +158,8 @@ def test_all_kinds_of_bytes_are_the_same(codebook, kind):
 @pytest.mark.parametrize(
     "data, match",
     [
-        ("text", "Encode it first"),
-        (5, "bytes-like"),
+        (5, "Text must be `str` or bytes"),
+        ([b"a"], "Received: list"),
         (np.zeros(3, np.int64), "uint8"),
         (np.zeros((3, 3), np.uint8), "one axis"),
     ],
@@ -187,8 +187,6 @@ def test_a_batch_is_its_documents(codebook, text):
         assert ours.tolist() == codebook.encode(document).tolist()
     ids, offsets = codebook.encode_batch([])
     assert len(ids) == 0 and offsets.tolist() == [0]
-    with pytest.raises(TypeError, match="sequence of bytes-like"):
-        codebook.encode_batch(b"text")
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "i8", "u8"])

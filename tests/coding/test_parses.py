@@ -178,6 +178,32 @@ def test_parses_stay_as_they_are():
         assert not parse.first or not parses.PARSES[parse.first].weighs_windows
 
 
+def run_bytes(trie, costs, marks, text, offsets, ids, id_offsets):
+    """A kernel, in Python: every byte is a window."""
+    single = np.flatnonzero(trie.lengths == 1)  # in the order of the bytes
+    ids[:] = single[text]
+    id_offsets[:] = offsets
+    return text.size, -1
+
+
+def test_a_new_parse_is_one_record(ngram, text, tmp_path, monkeypatch):
+    record = parses.Parse("bytes", run_bytes, lambda ends, *_: ends[:1])
+    monkeypatch.setitem(parses.PARSES, "bytes", record)
+    for prune in (False, True):
+        codebook = Codebook.build(
+            ngram, text, window_bits=9, parse="bytes", prune=prune
+        )
+        assert codebook.parse == "bytes"
+        codebook.save(tmp_path / "codebook.npz")
+        codebook = Codebook.load(tmp_path / "codebook.npz")
+        ids, offsets = codebook.encode_batch([b"ab", b"", b"c"])
+        assert [codebook.token_bytes(i) for i in ids] == [b"a", b"b", b"c"]
+        assert offsets.tolist() == [0, 2, 2, 3]
+        assert codebook.decode(codebook.encode(text)) == text
+        prompt = codebook.split_prompt(b"ab")
+        assert (len(prompt.ids), prompt.remainder) == (2, b"")
+
+
 @pytest.fixture(scope="module")
 def pruned(text):
     model = NGramModel.from_text(text, order=4)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
 from keras_nc.coding import WindowCoder
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.shares import allocate
-from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.entropy_models import stepper_for

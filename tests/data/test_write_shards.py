@@ -300,10 +300,8 @@ def test_wrong_input(tmp_path, make_shards):
     folder = tmp_path / "shards"
     with pytest.raises(ValueError, match="at least one document"):
         make_shards([], folder)
-    with pytest.raises(TypeError, match=r"Received: str\. Encode"):
-        make_shards(["text"], folder)
-    with pytest.raises(TypeError, match="Put it in a list"):
-        make_shards(b"text", folder)
+    with pytest.raises(TypeError, match="Received: int"):
+        make_shards([5], folder)
     for wrong in (0, 2.5, "many", None):
         with pytest.raises(ValueError, match="shard_tokens"):
             make_shards([b"text"], folder, shard_tokens=wrong)

@@ -146,13 +146,6 @@ def test_from_text_refuses(text, settings):
         NGramModel.from_text(text, **settings)
 
 
-def test_text_must_be_bytes():
-    with pytest.raises(TypeError, match="Encode it first"):
-        NGramModel.from_text("text")
-    with pytest.raises(TypeError, match="Encode it first"):
-        NGramModel.from_text(["text"])
-
-
 @pytest.mark.parametrize(
     "starts", [[], [-1], [3], [1, 1], [1, 0], [0.0], [[0, 1]]]
 )

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_nc.metrics.token_nats import token_nats
+from keras_nc.losses import token_nats
 from keras_nc.models import SIZES
 from keras_nc.models import ByteBackbone
 from tests.models import reference_decoder

@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_nc.losses import token_nats
 from keras_nc.metrics import BitsPerByte
-from keras_nc.metrics.token_nats import token_nats
 from keras_nc.tokenizers import EqualInfoTokenizer
 
 pytestmark = pytest.mark.usefixtures("seeded")

@@ -133,5 +133,5 @@ def test_odd_requests_are_refused(text):
             train_dictionary([text], odd)
     with pytest.raises(ValueError, match="max_token_bytes=256"):
         train_dictionary([text], 512, max_token_bytes=256)
-    with pytest.raises(TypeError, match="str"):
-        train_dictionary(["text"], 512)
+    with pytest.raises(TypeError, match="Received: int"):
+        train_dictionary([5], 512)

@@ -251,6 +251,8 @@ def test_runs_that_began_before_all_was_described_go_on(
     state = json.loads(path.read_text())
     for key in ("tokens", "held_out", "weights", "loss", "bits_per_byte"):
         del state["run"][key]
+    # Classes move to other files.
+    state["run"]["model"]["dtype"]["module"] = "keras_nc.elsewhere"
     path.write_text(json.dumps(state))
     got = resumable_fit(make_model(), shards, tmp_path, **SETTINGS)
     np.testing.assert_allclose(losses(got), losses(history), atol=1e-5)
@@ -293,7 +295,7 @@ def test_numpy_numbers_are_settings(finished, shards, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (dict(steps=0), "`steps` must be at least 1"),
+        (dict(steps=0), "`steps` must be positive"),
         (dict(steps=4.0), "`steps` must be an integer"),
         (dict(batch_size=0), "`batch_size`"),
         (dict(sequence_length="8"), "`sequence_length`"),
@@ -333,3 +335,14 @@ def test_ids_of_another_tokenizer_are_refused(
                 model, parts[0], folder, held_out=parts[1], **SETTINGS
             )
     assert not folder.exists()
+
+
+def test_a_model_without_the_metric_is_refused(shards, tmp_path):
+    for compile_with in (
+        dict(weighted_metrics=[]),
+        dict(weighted_metrics=[keras.metrics.Mean(name="nats")]),
+    ):
+        model = make_model(compile_with=compile_with)
+        with pytest.raises(ValueError, match="the metric `BitsPerByte`"):
+            resumable_fit(model, shards, tmp_path, **SETTINGS)
+    assert not list(tmp_path.iterdir())

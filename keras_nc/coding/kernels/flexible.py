@@ -1,4 +1,4 @@
-"""Numba kernels of the parse that looks one window ahead."""
+"""Numba kernel of the parse that looks one window ahead."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from keras_nc.coding.kernels.trie import step
 
 @jit
 def encode_flexible(cells, id_of_slot, text, offsets, ids, id_offsets):
-    """The window after which the next one can reach furthest.
+    """Take the windows after which the next window can reach furthest.
 
-    If there are several, the longest. See `kernels.longest` for what is
-    returned.
+    If there are several, take the longest. For what is returned, see
+    `kernels.longest`.
     """
     written = 0
     id_offsets[0] = 0
@@ -54,7 +54,7 @@ def encode_flexible(cells, id_of_slot, text, offsets, ids, id_offsets):
 
 @jit
 def _longest(cells, text, i, end):
-    """Give where the longest window ends, and if the walk met the end."""
+    """Return where the longest window ends, and if the walk met the end."""
     cell = cells[np.uint64(text[i])]
     best = i + 1
     j = i + 1

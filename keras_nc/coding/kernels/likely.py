@@ -18,13 +18,13 @@ BLOCK = 1 << 16  # bytes that are looked at together at first
 def encode_likely(
     cells, id_of_slot, costs, marks, text, offsets, ids, id_offsets
 ):
-    """The windows that cost least in all.
+    """Take the windows that cost least together.
 
-    With marks, ends inside words cost INSIDE more; without, `marks` is empty.
-    Of parses that cost the same, the one with the longest last window is
-    taken, and so on backwards. Text is looked at in blocks. A block ends
-    where no more text can change what comes before, so that the result is
-    that of the whole text at once. See `kernels.longest` for what is returned.
+    With marks, an end inside a word costs INSIDE more. Without, `marks` is
+    empty. Of segmentations with the same costs, take the one whose last window
+    is longest, and so on backwards. Text is read in blocks. A block is cut
+    only as far as no more text can change, so the result does not depend on
+    blocks. For what is returned, see `kernels.longest`.
     """
     written = 0
     id_offsets[0] = 0
@@ -39,26 +39,26 @@ def encode_likely(
             n = min(size, end - i)
             _relax(cells, id_of_slot, costs, marks, text, i, n, end, best,
                    back, back_ids, alive)  # fmt: skip
-            settled = _common_ancestor(back, alive, n)
+            committed = _common_ancestor(back, alive, n)
             if i + n == end:
-                if settled < n:
-                    opened = i + settled
-                settled = n
-            elif settled == 0:  # nothing is sure yet: look further
+                if committed < n:
+                    opened = i + committed
+                committed = n
+            elif committed == 0:  # nothing is certain yet: read more
                 size *= 2
                 best, back, back_ids, alive = _tables(size)
                 continue
             count = 0
-            at = settled
+            at = committed
             while at > 0:
                 at = np.int64(back[at])
                 count += 1
-            at = settled
+            at = committed
             for k in range(written + count - 1, written - 1, -1):
                 ids[k] = back_ids[at]
                 at = np.int64(back[at])
             written += count
-            i += settled
+            i += committed
         id_offsets[d + 1] = written
     return written, opened
 
@@ -76,10 +76,10 @@ def _tables(size):
 @jit
 def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
            back_ids, alive):  # fmt: skip
-    """Find the best parses of the first bytes of a block of n.
+    """Find the best segmentations of the beginnings of a block of n bytes.
 
-    `best[j]` is what the first j bytes cost, and their last window begins at
-    `back[j]`. `alive[j]`: whether a window could reach from j out of the
+    The first j bytes cost `best[j]`, and their last window begins at
+    `back[j]`. `alive[j]` tells whether a window can reach from j out of the
     block.
     """
     best[: n + 1] = np.iinfo(np.int64).max
@@ -111,7 +111,7 @@ def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
 
 @jit
 def _common_ancestor(back, alive, n):
-    """Give the last position on the best parses up to all alive ones."""
+    """Return the last place that the best ways to all alive places share."""
     marked = alive[: n + 1].copy()
     several = 0
     for i in range(n + 1):

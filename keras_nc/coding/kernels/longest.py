@@ -1,12 +1,12 @@
-"""Numba kernels of the parses that look no further than one window.
+"""Numba kernels of the parses that look at one window only.
 
-`encode_longest` takes the longest window (greedy), or of those that end at a
-word boundary the longest (aligned). A step along the trie of `kernels.trie`
-waits for memory most of its time, so that two of them, each in a document of
-its own, take hardly longer than one: one lane works on the first half of the
-documents, the other on the second. Steps have no branch, which would be
-guessed wrongly at every window's end, and would keep Numba from making them
-part of the loops below.
+`encode_longest` takes the longest window (greedy), or the longest window that
+ends at a word boundary (aligned). A step along the trie of `kernels.trie`
+mostly waits for memory. Two steps in different documents take hardly longer
+than one, so two lanes run at the same time: one in the first half of the
+documents, the other in the second. Steps have no branches: a processor would
+guess wrongly at the end of every window, and Numba would not inline the steps
+into the loops below.
 """
 
 import numpy as np
@@ -17,10 +17,11 @@ from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import MAX_SLOTS
 from keras_nc.coding.kernels.trie import NO_BYTE
 
-#: What a lane is at: its document, the next byte of it and its end; slot and
-#: cell of the state that the open window has come to, no cell if none is
-#: open; the best end for it so far, see `_choose`; how many windows are
-#: written, and how many were when the document's end was first met.
+#: The fields of a lane: its document, the place of the next byte, and the
+#: place where the document ends; the slot and the cell of the state that the
+#: open window has reached (no cell: no window is open); the best end of this
+#: window so far, see `_choose`; how many windows are written, and how many
+#: were written when the end of the document was first reached.
 DOCUMENT, PLACE, END, SLOT, CELL, BEST, WRITTEN, MET = range(8)
 LANE_FIELDS = 8
 NEVER = np.uint64((1 << 64) - 1)
@@ -31,14 +32,14 @@ SLOT_MASK = np.uint32(MAX_SLOTS - 1)
 @jit
 def encode_longest(cells, id_of_slot, extends, lengths, aligned, marks, text,
                    offsets, ids, id_offsets):  # fmt: skip
-    """Write the ids of each document's windows.
+    """Write the ids of the windows of each document.
 
-    `marks` are word boundaries for the aligned parse and zeros for the greedy
-    one. They are empty if all prefixes of windows are windows and the parse
-    is greedy, which takes simpler steps.
+    `marks` are the word boundaries for the aligned parse, and zeros for the
+    greedy parse. They are empty if the parse is greedy and all prefixes of
+    windows are windows, for which simpler steps suffice.
 
     Returns how many ids there are, and where in the last document the first
-    window begins that more text might change, -1 if none does.
+    window begins that more text might change, or -1 if there is none.
     """
     documents = offsets.size - 1
     half = np.searchsorted(offsets[:-1], text.size // 2)
@@ -89,16 +90,16 @@ def encode_longest(cells, id_of_slot, extends, lengths, aligned, marks, text,
 
 @jit
 def _open(lane, stop, cells, text, offsets, slots, id_offsets):
-    """Open another window where a document ends; count the bytes to go."""
+    """Open a new window where a document ends; return the bytes to go."""
     while lane[PLACE] == lane[END]:
         d = np.int64(lane[DOCUMENT])
         start = np.uint64(0)
         if lane[CELL]:
             lane[MET] = min(lane[MET], lane[WRITTEN])
-            whole = lane[CELL] & np.uint64(IS_WINDOW)
-            slots[lane[WRITTEN]] = lane[SLOT] if whole else lane[BEST]
+            is_window = lane[CELL] & np.uint64(IS_WINDOW)
+            slots[lane[WRITTEN]] = lane[SLOT] if is_window else lane[BEST]
             lane[WRITTEN] += np.uint64(1)
-            if whole:
+            if is_window:
                 d += 1
                 id_offsets[d] = lane[WRITTEN]
                 lane[CELL] = 0
@@ -123,7 +124,7 @@ def _open(lane, stop, cells, text, offsets, slots, id_offsets):
 
 @jit
 def _run_both(lanes, cells, marks, text, slots):
-    """Take both lanes on until one comes to its document's end."""
+    """Advance both lanes until one reaches the end of its document."""
     i, t, x, w = (lanes[0, PLACE], lanes[0, SLOT], lanes[0, BEST],
                   lanes[0, WRITTEN])  # fmt: skip
     j, u, y, v = (lanes[1, PLACE], lanes[1, SLOT], lanes[1, BEST],
@@ -141,7 +142,7 @@ def _run_both(lanes, cells, marks, text, slots):
 
 @jit
 def _run(lane, cells, marks, text, slots):
-    """Take one lane on to its document's end."""
+    """Advance one lane to the end of its document."""
     i, t, x, w = lane[PLACE], lane[SLOT], lane[BEST], lane[WRITTEN]
     a = np.uint32(lane[CELL])
     end = lane[END]
@@ -153,10 +154,10 @@ def _run(lane, cells, marks, text, slots):
 
 @jit
 def _choose(cells, marks, text, slots, i, t, cell, best, w):
-    """Go on by a byte, or end the window where it is best and open another.
+    """Read a byte, or end the window at its best end and open the next one.
 
-    The best end is the largest number made of, from the highest bit on: the
-    mark of the place, the place, the slot.
+    An end is a number made of, from the highest bit on, the mark of the place,
+    the place, and the slot. The best end is the largest number.
     """
     byte = np.uint64(text[i])
     here = np.uint64(marks[i]) << np.uint64(63) | i << SLOT_BITS | t
@@ -185,7 +186,7 @@ def _end_of(best):
 
 @jit
 def _run_both_closed(lanes, cells, text, slots):
-    """Take both lanes on until one comes to its document's end."""
+    """Advance both lanes until one reaches the end of its document."""
     i, t, w = lanes[0, PLACE], lanes[0, SLOT], lanes[0, WRITTEN]
     j, u, v = lanes[1, PLACE], lanes[1, SLOT], lanes[1, WRITTEN]
     a, b = np.uint32(lanes[0, CELL]), np.uint32(lanes[1, CELL])
@@ -200,7 +201,7 @@ def _run_both_closed(lanes, cells, text, slots):
 
 @jit
 def _run_closed(lane, cells, text, slots):
-    """Take one lane on to its document's end."""
+    """Advance one lane to the end of its document."""
     i, t, w = lane[PLACE], lane[SLOT], lane[WRITTEN]
     a = np.uint32(lane[CELL])
     end = lane[END]
@@ -211,7 +212,7 @@ def _run_closed(lane, cells, text, slots):
 
 @jit
 def _advance(cells, text, slots, i, t, cell, w):
-    """Go on by a byte: a longer window, or the end of one and another."""
+    """Read a byte: the window grows, or it ends and the next one begins."""
     byte = np.uint64(text[i])
     u = np.uint64(cell >> np.uint32(BASE_SHIFT)) + byte
     child = cells[u]

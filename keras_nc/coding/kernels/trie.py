@@ -55,8 +55,9 @@ def _common(content, starts, lengths, i, j):
 def build(lengths, starts, content, states):
     """Place windows, given by id in lexicographic order, in slots.
 
-    Returns cells, the id of each slot (int32, 0 if the state is no window),
-    and for each id whether longer windows begin with its own (bool).
+    Returns the cells, the id of each slot (int32, 0 if the state is not a
+    window), and for each id whether longer windows begin with its window
+    (bool).
     """
     # State 0 is the start; the others are numbered in lexicographic order.
     parent = np.zeros(states + 1, np.int32)
@@ -113,8 +114,8 @@ def build(lengths, starts, content, states):
 def _place(children, first, grouped, label):
     """Find a slot for every state and a base for every parent, first fit.
 
-    Parents with many children, which are also the common ones, come first;
-    those with one child fill the gaps.
+    Parents with many children come first; they are also the common ones. Those
+    with one child fill the gaps.
     """
     states = children.size
     slot = np.zeros(states, np.int32)
@@ -165,14 +166,14 @@ def _place(children, first, grouped, label):
             before[after[u]] = before[u]
             end = max(end, u + 1)
         if end + 512 > capacity:
-            more = np.arange(capacity, 2 * capacity).astype(np.int32)
+            added = np.arange(capacity, 2 * capacity).astype(np.int32)
             last = before[0]
-            after = np.concatenate((after, more + np.int32(1)))
-            before = np.concatenate((before, more - np.int32(1)))
+            after = np.concatenate((after, added + np.int32(1)))
+            before = np.concatenate((before, added - np.int32(1)))
             after[last], before[capacity] = capacity, last
-            more_room = np.zeros(capacity, np.bool_)
-            taken = np.concatenate((taken, more_room))
-            base_used = np.concatenate((base_used, more_room))
+            unused = np.zeros(capacity, np.bool_)
+            taken = np.concatenate((taken, unused))
+            base_used = np.concatenate((base_used, unused))
             capacity *= 2
             after[capacity - 1], before[0] = 0, capacity - 1
     return slot, base, end
@@ -180,7 +181,7 @@ def _place(children, first, grouped, label):
 
 @jit
 def step(cells, cell, byte):
-    """Give the slot of a state's child, and its cell, 0 if there is none."""
+    """Return the slot and the cell of a state's child; no child: cell 0."""
     u = np.uint64(cell >> np.uint32(BASE_SHIFT)) + np.uint64(byte)
     child = cells[u]
     if np.uint64(child & np.uint32(NO_BYTE)) != np.uint64(byte):
@@ -190,14 +191,14 @@ def step(cells, cell, byte):
 
 @jit
 def decode(content, places, ids, text):
-    """Write the bytes of ids; the text has a block of room at its end.
+    """Write the bytes of ids to `text`, which has room for one block more.
 
-    `content` holds the windows in a row, and a block more. `places` has the
-    length of each window in its lower 8 bits, and where it starts in the
-    upper ones. Blocks are copied whole, and the next window writes over what
-    is too much: nearly all windows are one block, without a branch on their
-    length that would be guessed wrongly. Returns the number of bytes, or
-    -1 - i if ids[i] has no window.
+    `content` holds all windows in a row, and a block after them. The lower 8
+    bits of `places` hold the length of each window, the upper ones where it
+    starts. Whole blocks are copied, and the next window writes over what is
+    too much: nearly all windows are one block, so there is no branch on the
+    length for a processor to guess. Returns the number of bytes, or -1 - i if
+    ids[i] has no window.
     """
     at = np.uint64(0)
     for i in range(ids.size):

@@ -4,12 +4,12 @@ The word bytes are ASCII letters and digits, the underscore, the apostrophe,
 and all bytes from 128 on, so that no UTF-8 sequence is cut. A boundary lies
 
 - between a word byte and any other byte after it;
-- before a word byte after any other, but one single space, which belongs to
-  the word after it;
+- between any other byte and a word byte after it, except after one single
+  space, which belongs to the word;
 - before the first space of a run of spaces.
 
-Whether one lies before a byte depends on that byte and the two before it in
-the document, so more text never changes it.
+Whether a boundary lies before a byte depends on this byte and the two before
+it in the document, so more text never changes it.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ WORD, SPACE, OTHER = np.uint8(1), np.uint8(2), np.uint8(4)
 @jit
 def mark_boundaries(text, offsets):
     """Write 1 where a boundary lies before a byte, else 0: uint8 (L,)."""
-    # Each loop is one that compilers turn into operations on many bytes.
+    # Compilers turn each of these loops into operations on many bytes.
     kinds = np.empty(text.size + 2, np.uint8)
     kinds[:2] = OTHER
     for i in range(text.size):
@@ -31,7 +31,7 @@ def mark_boundaries(text, offsets):
     marks = np.empty(text.size, np.uint8)
     for i in range(text.size):
         marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2])
-    # What lies before a document is nothing to it.
+    # A document does not depend on the one before it.
     for d in range(offsets.size - 1):
         i = offsets[d]
         if i < offsets[d + 1]:
@@ -43,7 +43,7 @@ def mark_boundaries(text, offsets):
 
 @jit
 def _class(byte):
-    """Give the class of a byte."""
+    """Return the class of a byte."""
     lower = np.uint8(byte | np.uint8(0x20))
     letter = np.uint8(lower - np.uint8(ord("a"))) < np.uint8(26)
     digit = np.uint8(byte - np.uint8(ord("0"))) < np.uint8(10)
@@ -55,7 +55,7 @@ def _class(byte):
 
 @jit
 def _mark(earlier, last, this):
-    """Whether a boundary lies between two bytes, 0 or 1, by their classes."""
+    """Return 1 if a boundary lies between two bytes, by classes, else 0."""
     one = np.uint8(1)
     space, other = np.uint8(1), np.uint8(2)  # shifts to the lowest bit
     after_word = last & one

@@ -1,1 +1,0 @@
-from keras_nc.coding.kernels import jit  # noqa: F401

@@ -1,0 +1,169 @@
+"""Bits per byte, the measure that compares models over any tokens."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_nc.losses import token_nats
+from keras_nc.losses import token_weights
+
+#: The low counter carries into the high one here, far below where int32 stops,
+#: so that the remainders of 65,535 rows can be summed, too.
+CARRY = 2**15
+#: Float32 holds whole numbers exactly below.
+EXACT = 2.0**24
+
+
+class _ExactSum:
+    """A sum of non-negative numbers that float32 alone would lose.
+
+    Kept as `high * CARRY + low + fraction` in two int32 variables and a float32
+    one: exact for whole numbers below 2^46, on every backend. What is no number
+    or too large for that goes to the fraction, and so into the result.
+    """
+
+    def __init__(self, metric, name):
+        def counter(part, dtype):
+            return metric.add_variable(
+                shape=(), initializer="zeros", dtype=dtype, name=name + part
+            )
+
+        self.high = counter("_high", "int32")
+        self.low = counter("_low", "int32")
+        self.fraction = counter("_fraction", "float32")
+
+    def add(self, rows):
+        """Add float32 partial sums, each below 2^24, of shape `(B,)`."""
+        whole = ops.where(ops.abs(rows) < EXACT, ops.floor(rows), 0.0)
+        fraction = self.fraction + ops.sum(rows - whole)
+        carried = ops.where(fraction < EXACT, ops.floor(fraction), 0.0)
+        self.fraction.assign(fraction - carried)
+        whole = ops.cast(whole, "int32")
+        # Carried before summing, so that int32 holds the sum of a batch.
+        low = self.low + ops.cast(carried, "int32") + ops.sum(whole % CARRY)
+        high = self.high + ops.sum(whole // CARRY)
+        self.high.assign(high + low // CARRY)
+        self.low.assign(low % CARRY)
+
+    def value(self):
+        """The sum, rounded to float32."""
+        low = ops.cast(self.low, "float32") + self.fraction
+        return ops.cast(self.high, "float32") * float(CARRY) + low
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class BitsPerByte(keras.metrics.Metric):
+    """Nats of all scored tokens / (ln 2 * the bytes that they stand for).
+
+    Sums nats and bytes apart, so that no mean of ratios enters. Pass it to
+    `compile(weighted_metrics=...)`, where padding weighs nothing.
+
+    Args:
+        token_lengths: Bytes of every id, an integer sequence of length `V`
+            (`tokenizer.token_lengths`); special ids have 0.
+        bytes_per_token: float. For tokens that stand for no whole bytes (split
+            windows): bytes / tokens of the data that is scored
+            (`shards.bytes_per_token`). Give this or `token_lengths`.
+        name: str. Name of the metric.
+        dtype: See `keras.metrics.Metric`.
+
+    Raises:
+        ValueError: If not exactly one of the two is given, or one is negative.
+
+    Example:
+    >>> import numpy as np
+    >>> metric = BitsPerByte(token_lengths=[0, 0, 0, 1, 3])
+    >>> metric.update_state(np.array([[3, 4]]), np.log([[4.0, 16.0]]))
+    >>> round(float(metric.result()), 4)  # (2 + 4) bits / (1 + 3) bytes
+    1.5
+    """
+
+    def __init__(
+        self,
+        token_lengths=None,
+        bytes_per_token=None,
+        name="bits_per_byte",
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if (token_lengths is None) == (bytes_per_token is None):
+            raise ValueError(
+                "Pass either `token_lengths` or `bytes_per_token`. Received: "
+                f"token_lengths={token_lengths}, "
+                f"bytes_per_token={bytes_per_token}. The first is "
+                "`tokenizer.token_lengths`; where that is `None`, pass "
+                "`bytes_per_token=shards.bytes_per_token`."
+            )
+        if token_lengths is not None:
+            token_lengths = np.asarray(token_lengths, dtype="int32")
+            if token_lengths.ndim != 1 or token_lengths.min(initial=0) < 0:
+                raise ValueError(
+                    "`token_lengths` must be a list of non-negative integers, "
+                    f"one per id. Received: shape={token_lengths.shape}, "
+                    f"minimum={token_lengths.min(initial=0)}"
+                )
+        elif not 0 < bytes_per_token < math.inf:
+            raise ValueError(
+                "`bytes_per_token` must be positive. "
+                f"Received: bytes_per_token={bytes_per_token}"
+            )
+        self.token_lengths = token_lengths
+        if bytes_per_token is not None:
+            bytes_per_token = float(bytes_per_token)
+        self.bytes_per_token = bytes_per_token
+        self._nats = _ExactSum(self, "nats")
+        # Bytes, or tokens where every token counts the same bytes.
+        self._counted = _ExactSum(self, "counted")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch.
+
+        Args:
+            y_true: Target ids of shape `(B, T)`.
+            y_pred: Nats of shape `(B, T)`, or logits of shape `(B, T, V)`.
+            sample_weight: `None`, or weights of shape `(B, T)`, `(B, 1)` or
+                `(B,)`.
+        """
+        y_true = ops.convert_to_tensor(y_true)
+        nats = token_nats(y_true, ops.convert_to_tensor(y_pred))
+        if self.token_lengths is None:
+            counted = ops.ones_like(nats)
+        else:
+            counted = self._lengths_of(ops.cast(y_true, "int32"))
+        if sample_weight is not None:
+            weight = token_weights(sample_weight, y_true)
+            # Where nothing is scored, whatever stands there does not matter.
+            nats = ops.where(weight == 0, 0.0, nats * weight)
+            counted = ops.where(weight == 0, 0.0, counted * weight)
+        self._nats.add(ops.sum(nats, axis=-1))
+        self._counted.add(ops.sum(counted, axis=-1))
+
+    def _lengths_of(self, ids):
+        """Bytes of ids as float32; NaN for ids out of range."""
+        size = len(self.token_lengths)
+        known = (ids >= 0) & (ids < size)
+        lengths = ops.convert_to_tensor(self.token_lengths)
+        lengths = ops.take(lengths, ops.where(known, ids, 0))
+        return ops.where(known, ops.cast(lengths, "float32"), float("nan"))
+
+    def result(self):
+        """Bits per byte so far; 0 before any token was scored.
+
+        Tokens that stand for no bytes, all told, have no bits per byte: NaN.
+        """
+        nats = self._nats.value()
+        counted = self._counted.value() * float(self.bytes_per_token or 1)
+        ratio = ops.divide_no_nan(nats, counted * math.log(2))
+        return ops.where((counted == 0) & (nats > 0), float("nan"), ratio)
+
+    def get_config(self):
+        """Constructor arguments."""
+        config = super().get_config()
+        lengths = self.token_lengths
+        config.update(
+            token_lengths=None if lengths is None else lengths.tolist(),
+            bytes_per_token=self.bytes_per_token,
+        )
+        return config
