@@ -42,16 +42,17 @@ class Generates:
                 `(B, S)`, and for exact prompting `"next_low"`,
                 `"next_high"`, `"next_others"`, `"may_end"`,
                 `"window_start"` and `"bounds"`; see `PromptMask`. With
-                `"until"`, the loop pauses before that position; to go on,
-                put `"token_ids"`, `"cache"` and `"index"` of what is returned
-                in their places.
+                `"until"`, a scalar, the loop pauses before that position. The
+                first such call only reads the prompts; to go on, put
+                `"token_ids"`, `"cache"` and `"index"` of what it returns among
+                the inputs.
             stop_token_ids: A tuple of ids that end a row, or `None`.
 
         Returns:
             A dict of `"token_ids"` and `"padding_mask"`, `(B, S)` each: the
-            ids that there are, and pads after the end of a row. With
-            `"until"` also the `"cache"`, the `"index"` of the next position,
-            and `"ended"`, a bool tensor of shape `(B,)`.
+            ids that there are, and pads after the end of a row; and
+            `"ended"`, a bool tensor of shape `(B,)`. With `"until"` also the
+            `"cache"` and the `"index"` of the next position.
         """
         return generate_batch(self, inputs, stop_token_ids)
 
@@ -206,7 +207,7 @@ class Generates:
         return parts if batched else (part for (part,) in parts if part)
 
     def _documents(self, inputs):
-        """Prompts as bytes, which of them are `str`, whether it is a batch."""
+        """Return prompts as bytes, which are `str`, and if they are a batch."""
         if self.preprocessor is None:
             raise ValueError(
                 "Text needs a tokenizer. Received: a model with "
@@ -215,8 +216,9 @@ class Generates:
             )
         if hasattr(inputs, "__next__"):
             inputs = list(inputs)
-        dtype = str(getattr(inputs, "dtype", ""))
-        if any(kind in dtype for kind in ("int", "float", "bool")):
+        dtype = str(getattr(inputs, "dtype", "text"))
+        numbers = any(kind in dtype for kind in ("int", "float", "bool"))
+        if numbers and dtype != "uint8":  # an array of bytes is a text
             raise TypeError(
                 "Prompts must be text, or a dict of token ids. Received: an "
                 f'array of {dtype}. Pass {{"token_ids": ...}}.'
@@ -226,7 +228,7 @@ class Generates:
         return documents, [isinstance(x, str) for x in given], batched
 
     def _encode(self, documents, max_length, stop_token_ids):
-        """What `generate_step` takes, NumPy arrays."""
+        """Encode prompts: NumPy arrays, as `generate_step` takes them."""
         encoded = self.preprocessor.generate_preprocess(
             documents, sequence_length=max_length
         )
@@ -240,67 +242,75 @@ class Generates:
         )
         B = len(encoded["token_ids"])
         encoded.setdefault("may_end", may_end(B, stop_token_ids))
+        outputs = encoded
         if B:
-            ((token_ids, mask, _),) = self._run(encoded, stop_token_ids)
-        else:
-            token_ids, mask = encoded["token_ids"], encoded["padding_mask"]
+            outputs = self._generate_batch(encoded, stop_token_ids)
+        token_ids, mask = to_arrays(outputs)
         if strip_prompt:
             prompts = encoded["padding_mask"]
             token_ids, mask = strip_prompts(token_ids, mask, prompts)
         return {"token_ids": token_ids, "padding_mask": mask}
 
-    def _run(self, encoded, stop_token_ids, step=None):
-        """Run `generate_step`, whole or in parts of `step` ids.
-
-        Yields:
-            After each part `(token_ids, mask, ended)`: the ids, where they
-            are there, `(B, S)`, and which rows have ended, `(B,)`.
-        """
+    def _generate_batch(self, encoded, stop_token_ids):
+        """Run the compiled `generate_step`."""
         # In case somebody set the attribute, past `compile`.
         to_sampler(self.sampler, self.backbone.vocabulary_size)
         generate = self.make_generate_function()
-        S = encoded["token_ids"].shape[1]
-        until = int(encoded["padding_mask"].sum(axis=-1).min())
         inputs = keras.tree.map_structure(ops.convert_to_tensor, encoded)
-        ended = np.array(step is None)
+        return generate(inputs, stop_token_ids=stop_token_ids)
+
+    def _generate_parts(self, encoded, stop_token_ids, step):
+        """Yield what `generate_step` returns after every `step` ids."""
+        until = int(encoded["padding_mask"].sum(axis=-1).min())
+        inputs = {**encoded, "until": np.int32(until)}
+        outputs = self._generate_batch(inputs, stop_token_ids)
         while True:
-            if step is not None:
-                until = min(until + step, S)
-                inputs["until"] = ops.convert_to_tensor(until, "int32")
-            outputs = generate(inputs, stop_token_ids=stop_token_ids)
-            token_ids, mask = (
-                ops.convert_to_numpy(outputs[name])
-                for name in ("token_ids", "padding_mask")
-            )
-            if step is not None:
-                ended = ops.convert_to_numpy(outputs["ended"])
-                for name in ("token_ids", "cache", "index"):
-                    inputs[name] = outputs[name]
-            yield token_ids, mask, ended
-            if ended.all():
+            until = min(until + step, encoded["token_ids"].shape[1])
+            inputs["until"] = np.int32(until)
+            for name in ("token_ids", "cache", "index"):
+                inputs[name] = outputs[name]
+            outputs = self._generate_batch(inputs, stop_token_ids)
+            yield outputs
+            if ops.convert_to_numpy(outputs["ended"]).all():
                 return
 
     def _continue(self, documents, encoded, stop_token_ids, stops, step):
-        """Yield the continuations of documents as they grow, lists of bytes."""
+        """Yield the continuations of documents as they grow, lists of bytes.
+
+        With `step=None`, they are yielded once, at the end.
+        """
+        if step is None:
+            parts = [self._generate_batch(encoded, stop_token_ids)]
+        else:
+            parts = self._generate_parts(encoded, stop_token_ids, step)
         texts = GrowingTexts(self.preprocessor.tokenizer, documents, stops)
-        for token_ids, mask, ended in self._run(encoded, stop_token_ids, step):
-            texts.update(token_ids, mask)
+        for outputs in parts:
+            texts.update(*to_arrays(outputs))
             yield texts.continuations()
+            ended = ops.convert_to_numpy(outputs["ended"])
             if np.all(ended | texts.stopped()):
                 return
 
 
-def may_end(rows, stop_token_ids):
-    """Whether the end id may come, for every row.
+def to_arrays(outputs):
+    """Return the ids that there are and their mask, NumPy arrays."""
+    return tuple(
+        ops.convert_to_numpy(outputs[name])
+        for name in ("token_ids", "padding_mask")
+    )
 
-    After an end id that ends nothing, windows of several tokens would begin at
-    another phase.
+
+def may_end(rows, stop_token_ids):
+    """Tell whether the end id may come, for every row.
+
+    It may not if it ends no row: where a window has several tokens, the next
+    one would begin at another phase.
     """
     return np.full(rows, END_ID in (stop_token_ids or ()))
 
 
 def to_batch(batch):
-    """One element of a `tf.data.Dataset` of prompts, as `generate` takes it."""
+    """Return an element of a `tf.data.Dataset` as `generate` takes it."""
     if isinstance(batch, tuple):
         raise TypeError(
             "A data set of prompts must yield texts, batches of texts, or "

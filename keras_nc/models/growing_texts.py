@@ -10,8 +10,8 @@ from keras_nc.coding.inputs import as_documents
 class GrowingTexts:
     """The bytes of rows of ids that grow, up to stop strings.
 
-    Windows that stand for bytes of their own are decoded once; a code that
-    stands for a whole document is decoded anew.
+    A window that stands for bytes of its own is decoded once. A code that
+    stands for a whole document is decoded again whenever it grows.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`.
@@ -33,7 +33,12 @@ class GrowingTexts:
             self._per_window = layout.tokens_per_window
 
     def update(self, token_ids, mask):
-        """Take the ids that there are now, and where they are, `(B, S)`."""
+        """Decode the ids that are new.
+
+        Args:
+            token_ids: An int array of shape `(B, S)`.
+            mask: A bool array of shape `(B, S)`: where there are ids.
+        """
         special = self._tokenizer.special_token_ids
         known = mask & ~np.isin(token_ids, special)
         rows = [row[at] for row, at in zip(token_ids, known, strict=True)]
@@ -46,7 +51,7 @@ class GrowingTexts:
         self._texts = texts
 
     def _decode(self, rows):
-        """The bytes of all rows."""
+        """Return the bytes of all rows."""
         if self._per_window is None:
             return self._tokenizer.decode_generated(rows)
         complete = [len(row) - len(row) % self._per_window for row in rows]
@@ -62,7 +67,7 @@ class GrowingTexts:
         return [a + b for a, b in zip(self._texts, new, strict=True)]
 
     def continuations(self):
-        """What comes after the prompts, up to and with a stop string."""
+        """Return the bytes after the prompts, up to and with a stop string."""
         return [
             text[start:end]
             for text, start, end in zip(
@@ -71,7 +76,7 @@ class GrowingTexts:
         ]
 
     def stopped(self):
-        """Which rows hold a stop string, a bool array `(B,)`."""
+        """Return which rows hold a stop string, a bool array `(B,)`."""
         return np.array([end is not None for end in self._ends])
 
 
@@ -95,7 +100,7 @@ def end_of_stop(text, stops, start=0):
 
 
 def to_stop_strings(stop):
-    """Stop strings as bytes.
+    """Check stop strings.
 
     Args:
         stop: `None`, a `str` or `bytes`, or several of them.
@@ -104,7 +109,7 @@ def to_stop_strings(stop):
         A list of bytes, empty for `None`.
 
     Raises:
-        ValueError: If there is none, or one is empty.
+        ValueError: If there is no string, or one is empty.
     """
     if stop is None:
         return []

@@ -16,20 +16,20 @@ _USE = """
 
 ```python
 import keras_hub
-import keras_nc  # makes the classes known
+import keras_nc.models  # makes the classes known
 
 causal_lm = keras_hub.models.CausalLM.from_preset(path)
 print(causal_lm.generate("Once upon a time", max_length=64))
 ```
 
 `path` is this directory, or its handle (`hf://...`, `kaggle://...`). It works
-on JAX, TensorFlow and PyTorch. Prompts are continued byte for byte.
+on JAX, TensorFlow and PyTorch. A text begins with its prompt, byte for byte.
 
 ## To be filled in
 
-This card was written when the model was saved; it knows the model, not its
-history. Please add the training text, bits per byte on held-out text, intended
-use, and a licence (`license:` in the header).
+This card was written when the model was saved. It describes the model, not how
+it was trained. Please add the training text, bits per byte on held-out text,
+intended use, and a licence (`license:` in the header).
 """
 
 
@@ -68,7 +68,7 @@ def model_card(causal_lm):
 
 
 def quantization(backbone):
-    """Modes that layers are quantized to, such as `"int8"`."""
+    """Name the modes that layers are quantized to, such as `"int8"`."""
     policy = keras.dtype_policies.get(backbone.get_config()["dtype"])
     if not isinstance(policy, keras.dtype_policies.DTypePolicyMap):
         policy = {"": policy}
@@ -77,7 +77,7 @@ def quantization(backbone):
 
 
 def tokenizer_rows(preprocessor):
-    """What a card says of the tokenizer, a dict."""
+    """Describe a tokenizer: rows of the card, a dict."""
     tokenizer = getattr(preprocessor, "tokenizer", None)
     if tokenizer is None:
         return {"tokenizer": "none saved with it"}

@@ -1,4 +1,4 @@
-"""The files of a preset, which are there whole or not at all, on any disk."""
+"""Files of a preset: saved whole or not at all, on any disk."""
 
 import contextlib
 import errno
@@ -9,11 +9,11 @@ import tempfile
 
 from keras_nc.coding.atomic import atomic_path
 
-#: keras-hub finds by it the class of what a preset holds.
+#: It names the class by which keras-hub finds all other classes.
 CONFIG_FILE = "config.json"
 TASK_FILES = ("task.json", "task.weights.h5")
-#: What a backbone is saved as, in one file of weights or in several. A task
-#: that was saved before describes another backbone.
+#: Files of a backbone, whose weights are in one file or in several. An older
+#: task is among them, because it describes an older backbone.
 BACKBONE_FILES = (
     CONFIG_FILE,
     "metadata.json",
@@ -21,7 +21,7 @@ BACKBONE_FILES = (
     "model.weights.json",
     *TASK_FILES,
 )
-#: What a preprocessor is saved as, with its tokenizer.
+#: Files of a preprocessor and its tokenizer.
 PREPROCESSOR_FILES = (
     "preprocessor.json",
     "tokenizer.json",
@@ -37,14 +37,14 @@ _unfinished = set()
 def new_preset(preset_dir, files):
     """Give a directory whose files become a preset when all are written.
 
-    If the block raises, the older preset stays as it was. A process that is
-    killed leaves a directory `.<letters>.saving` behind and the older preset,
-    or, if it is killed between two files that take their places, a preset
-    without `config.json`, which nothing loads.
+    If the block raises, the older preset stays as it was. If the process is
+    killed, a directory `.<letters>.saving` remains beside the older preset.
+    If it is killed while files take their places, the preset has no
+    `config.json`, and cannot be loaded.
 
     Args:
-        preset_dir: str. Where the preset goes. If it is such a directory
-            itself, it is given: the files are part of a larger preset.
+        preset_dir: str. Where the preset goes. If an outer call gave this
+            directory, it is given again: the files are part of that preset.
         files: Patterns of the files that the older preset may have.
 
     Yields:
@@ -123,7 +123,7 @@ def exchange(new, old, target, files):
 
 
 def move(source, target):
-    """Move a file, to another disk if need be; `target` is whole or not there.
+    """Move a file; `target` is never there in part.
 
     A folder of a preset may be a link to another disk.
     """

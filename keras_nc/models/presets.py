@@ -1,4 +1,4 @@
-"""Presets: built-in names, what is saved and loaded, and what is refused."""
+"""Presets: built-in names, saving, loading, and what is refused."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def register_presets(presets, backbone_cls):
 
 
 class LoadsPresets:
-    """Mixin of models and backbones: what is no preset is refused clearly."""
+    """Mixin of models and backbones: refuse what is no preset."""
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
@@ -152,7 +152,8 @@ class SavesPreprocessor:
             super().save_to_preset(new)
             if beside_a_model:
                 return
-            # The tokenizer does not know what else the preset holds.
+            # The tokenizer names no model, and keras-hub would not find the
+            # preprocessor.
             path.unlink(missing_ok=True)
             older = pathlib.Path(preset_dir, CONFIG_FILE)
             if not older.exists() or not names_a_model(older):
@@ -161,7 +162,7 @@ class SavesPreprocessor:
 
 
 def config_without_backbone(backbone_cls):
-    """What makes keras-hub find the preprocessor of a backbone's class."""
+    """Return a configuration by which keras-hub finds a preprocessor."""
     return {
         "module": backbone_cls.__module__,
         "class_name": backbone_cls.__name__,
@@ -179,7 +180,7 @@ def read_config(path):
 
 
 def names_a_model(path):
-    """Whether a configuration file is a model's; not if it has a tokenizer."""
+    """Tell whether a configuration file names a model's class."""
     name = read_config(path)["registered_name"]
     cls = keras.saving.get_registered_object(name)
     return cls is None or issubclass(cls, keras.Model)
@@ -212,14 +213,14 @@ def check_class(cls, preset):
 
 
 def is_backbone_alone(preset):
-    """Whether a directory has no tokenizer, and no model that needs none."""
+    """Tell whether a preset has a backbone, and no more."""
     files = ("task.json", "preprocessor.json", "tokenizer.json")
     return not any(os.path.exists(os.path.join(preset, f)) for f in files)
 
 
 @contextlib.contextmanager
 def damage_told(preset):
-    """Turn what libraries say of a bad directory into one ValueError."""
+    """Turn the errors of libraries about a preset into one ValueError."""
     try:
         yield
     except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError) as e:

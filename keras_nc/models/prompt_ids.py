@@ -75,7 +75,7 @@ def encode_ids(inputs, max_length, vocabulary_size, tokenizer=None):
 
 
 def to_matrix(value, name):
-    """An array of two axes, or a ValueError."""
+    """Return an array of two axes, or raise a ValueError."""
     try:
         if keras.ops.is_tensor(value):
             value = keras.ops.convert_to_numpy(value)
@@ -91,7 +91,7 @@ def to_matrix(value, name):
 
 
 def to_mask(value, token_ids):
-    """A padding mask as bool, or a ValueError."""
+    """Return a padding mask as bool, or raise a ValueError."""
     mask = to_matrix(value, "padding_mask")
     fits = mask.shape == token_ids.shape and mask.dtype.kind in "biuf"
     if not fits or not np.isin(mask, (0, 1)).all():
@@ -121,7 +121,7 @@ def check_rows(token_ids, mask):
 
 
 def refuse(where, token_ids, rule):
-    """Raise a ValueError that names the first id of those."""
+    """Raise a ValueError that names the first id where there is one."""
     if where.any():
         row, at = np.argwhere(where)[0]
         raise ValueError(
@@ -139,9 +139,9 @@ def fit(rows, length):
 
 
 def started_window(token_ids, mask, tokenizer):
-    """Tokens at the end of prompts that begin a window, `(B,)`."""
+    """Count the tokens of a window that is not complete: `(B,)`."""
     special = np.isin(token_ids, tokenizer.special_token_ids)
-    # Ids since the last special one, at which windows begin.
+    # A window begins after each special id.
     rows = [ids[at] for ids, at in zip(special, mask, strict=True)]
     since = [len(row) - np.flatnonzero([True, *row])[-1] for row in rows]
     return np.array(since, "int32") % tokenizer.layout.tokens_per_window
@@ -179,7 +179,7 @@ def to_stop_ids(stop_token_ids, vocabulary_size):
 
 
 def strip_prompts(token_ids, mask, prompts):
-    """Shift what was generated to the left, pads after it.
+    """Shift the generated ids to the left, and put pads after them.
 
     Args:
         token_ids: An int array of shape `(B, S)`.
@@ -197,7 +197,7 @@ def strip_prompts(token_ids, mask, prompts):
 
 
 def join_batches(results):
-    """Results of several batches: lists of texts, or dicts of ids."""
+    """Join the results of batches: lists of texts, or dicts of ids."""
     if not results or not isinstance(results[0], dict):
         return [text for texts in results for text in texts]
     length = max(result["token_ids"].shape[1] for result in results)

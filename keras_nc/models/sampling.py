@@ -33,6 +33,8 @@ def generate_batch(model, inputs, stop_token_ids=None):
         cache = model.backbone.empty_cache(B, S)
         _, cache = model.backbone.call_with_cache(token_ids, cache, 0)
         index = ops.min(lengths)
+        if "until" in inputs:  # or the loop would be compiled twice
+            return {"token_ids": token_ids, "cache": cache, "index": index}
     if is_beam_search(model.sampler):
         token_ids = model.sampler(
             next=rows.keep_settled(next_logits),
@@ -52,9 +54,13 @@ def generate_batch(model, inputs, stop_token_ids=None):
     ends = rows.ends(token_ids, index)
     known = ops.maximum(lengths, ops.minimum(ends, index))[:, None]
     positions = ops.arange(S, dtype="int32")[None, :]
-    outputs = {"token_ids": token_ids, "padding_mask": positions < known}
+    outputs = {
+        "token_ids": token_ids,
+        "padding_mask": positions < known,
+        "ended": ends <= index,
+    }
     if "until" in inputs:
-        outputs.update(cache=cache, index=index, ended=ends <= index)
+        outputs.update(cache=cache, index=index)
     return outputs
 
 
@@ -146,7 +152,15 @@ class Rows:
         )
 
     def ends(self, token_ids, index):
-        """Where rows end: after the first new stop id before `index`, or S."""
+        """Find where rows end: after their first new stop id, or at S.
+
+        Args:
+            token_ids: An int tensor of shape `(B, S)`.
+            index: A scalar tensor: only ids before this position count.
+
+        Returns:
+            An int tensor of shape `(B,)`.
+        """
         rows, S = token_ids.shape
         if self.is_stop is None:
             return ops.full((rows,), S, dtype="int32")
@@ -157,14 +171,14 @@ class Rows:
         return ops.where(ops.any(stops, axis=-1), first + 1, S)
 
     def settled(self, token_ids, index):
-        """Whether rows have their id of position `index`, and which it is."""
+        """Tell which rows have their id of position `index`, and that id."""
         given = self._given(token_ids)[:, index]
         ended = self.ends(token_ids, index) <= index
         ids = ops.where(given, token_ids[:, index], PAD_ID)
         return given | ended, ids
 
     def keep_settled(self, next_logits):
-        """Give settled ids a probability of 1: no beam is better for them."""
+        """Give settled ids a probability of 1: beams keep their scores."""
 
         def logits_of(token_ids, cache, index):
             logits, hidden, cache = next_logits(token_ids, cache, index)
@@ -178,7 +192,7 @@ class Rows:
 
 
 def without_special(may_end):
-    """A mask for models without a tokenizer: no pads, starts, vain ends.
+    """Mask special ids, for models without a tokenizer.
 
     Args:
         may_end: A bool tensor of shape `(B,)`: whether the end id may come.
@@ -200,7 +214,7 @@ def is_beam_search(sampler):
 
 
 def to_sampler(sampler, num_ids):
-    """The sampler that `compile` was given, or a ValueError.
+    """Return the sampler that `compile` was given, or raise a ValueError.
 
     Args:
         sampler: A name, a `keras_hub.samplers.Sampler` or its configuration.

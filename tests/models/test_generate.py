@@ -275,7 +275,8 @@ def test_prompts_of_many_types(models):
     causal_lm.compile(sampler="greedy")
     text = causal_lm.generate("ab", max_length=12)
     raw = causal_lm.generate(b"ab", max_length=12)
-    assert causal_lm.generate(bytearray(b"ab"), max_length=12) == raw
+    for prompt in (bytearray(b"ab"), np.frombuffer(b"ab", "uint8")):
+        assert causal_lm.generate(prompt, max_length=12) == raw
     for prompts in (("ab",), iter(["ab"]), np.array(["ab"])):
         assert causal_lm.generate(prompts, max_length=12) == [text]
     assert causal_lm.generate("ab", max_length=np.int32(12)) == text

@@ -145,7 +145,7 @@ LOAD = """
     import numpy as np
     import keras
     import keras_hub
-    import keras_nc
+    import keras_nc.models
     causal_lm = keras_hub.models.CausalLM.from_preset({path!r})
     x, y, weight = causal_lm.preprocessor({texts!r})
     np.save({out!r}, keras.ops.convert_to_numpy(causal_lm(x)))
@@ -182,7 +182,7 @@ def test_without_importing_keras_nc(make_m2, tokenizers, tmp_path):
             keras_hub.models.CausalLM.from_preset({str(tmp_path)!r})
         except ValueError as error:
             print(error)
-        import keras_nc
+        import keras_nc.models
         keras_hub.models.CausalLM.from_preset({str(tmp_path)!r})
         print("loaded")
         """
@@ -190,6 +190,50 @@ def test_without_importing_keras_nc(make_m2, tokenizers, tmp_path):
     assert "no class registered" in printed
     assert "keras_nc>CompressedBackbone" in printed
     assert printed.split()[-1] == "loaded"
+
+
+IN_ORDER = """
+    {imports}
+    for cls in (
+        keras_hub.models.CausalLM,
+        keras_nlp.models.CausalLM,
+        keras_hub.models.Backbone,
+        keras_hub.models.CausalLMPreprocessor,
+        keras_hub.tokenizers.Tokenizer,
+    ):
+        print(type(cls.from_preset({path!r})).__name__)
+"""
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_classes_are_found_in_either_order_of_imports(
+    make_m2, tokenizers, tmp_path, ours_first
+):
+    make_m2(tokenizers["one_token"], **TINY).save_to_preset(str(tmp_path))
+    imports = ["import keras_nc.models", "import keras_hub, keras_nlp"]
+    imports = "; ".join(imports if ours_first else imports[::-1])
+    printed = run_script(
+        IN_ORDER.format(imports=imports, path=str(tmp_path)), bare=ours_first
+    )
+    assert printed.split() == [
+        "CompressedCausalLM",
+        "CompressedCausalLM",
+        "CompressedBackbone",
+        "CompressedCausalLMPreprocessor",
+        "CompressedTokenizer",
+    ]
+
+
+def test_our_classes_need_the_package_only(make_m2, tokenizers, tmp_path):
+    make_m2(tokenizers["one_token"], **TINY).save_to_preset(str(tmp_path))
+    printed = run_script(
+        f"""
+        import keras_nc
+        m2 = keras_nc.models.CompressedCausalLM.from_preset({str(tmp_path)!r})
+        print(m2.generate("the ", max_length=8)[:4])
+        """
+    )
+    assert printed.split() == ["the"]
 
 
 def test_a_swapped_codebook_is_refused(
