@@ -139,7 +139,7 @@ def test_names_of_the_package():
 def test_what_editors_are_told_is_imported(name):
     """Names under TYPE_CHECKING are those that are imported on first use."""
     tree = ast.parse((ROOT / f"{name}.py").read_text())
-    (told,) = [node for node in tree.body if isinstance(node, ast.If)][:1]
+    told, *_ = [node for node in tree.body if isinstance(node, ast.If)]
     told = {
         alias.name: node.module for node in told.body for alias in node.names
     }
