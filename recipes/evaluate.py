@@ -10,9 +10,9 @@ import dataclasses
 import platform
 
 import keras
-import keras_hub
 
 from keras_nc import evaluation
+from keras_nc import models
 from recipes import launch
 from recipes import report
 from recipes import tokenize_corpus
@@ -70,10 +70,10 @@ def evaluate_tokens(setting, tokens):
         return None
     shards = tokenize_corpus.open_shards(setting, tokens)
     tokenized = tokenize_corpus.run(setting, tokens)
-    model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
+    model = models.CompressedCausalLM.from_preset(str(folder / "preset"))
     m1 = None
     if tokens == "windows" and setting.config.codebook.entropy_model == "m1":
-        m1 = keras_hub.models.CausalLM.from_preset(
+        m1 = models.ByteCausalLM.from_preset(
             str(setting.workdir / "m1" / "preset")
         ).backbone
     flops = evaluation.flops_per_byte(

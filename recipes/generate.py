@@ -10,6 +10,7 @@ import time
 import keras_hub
 
 from keras_nc.data import cut_position
+from keras_nc.models import CompressedCausalLM
 from recipes import launch
 from recipes import tokenize_corpus
 from recipes import workdir
@@ -66,7 +67,7 @@ def choose_prompts(setting):
 def continue_texts(setting, folder, tokens, prompts):
     """Continue all prompts in one batch, twice: to compile, and to time."""
     config = setting.config
-    model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
+    model = CompressedCausalLM.from_preset(str(folder / "preset"))
     ratio = tokenize_corpus.run(setting, tokens)["bytes_per_token"]
     encoded = model.preprocessor.tokenizer.encode_batch(prompts)[1]
     longest = int((encoded[1:] - encoded[:-1]).max())

@@ -2,9 +2,8 @@
 
 import string
 
-import keras_hub
-
 from keras_nc.coding.atomic import atomic_file
+from keras_nc.models import CompressedCausalLM
 from recipes import plots
 from recipes import workdir
 
@@ -88,7 +87,7 @@ def draw_segmentation(setting, kinds, figures):
     for tokens in kinds:
         if tokens != "bytes":
             folder = setting.workdir / "models" / tokens / "preset"
-            tokenizer = keras_hub.models.CausalLM.from_preset(
+            tokenizer = CompressedCausalLM.from_preset(
                 str(folder)
             ).preprocessor.tokenizer
             ids = tokenizer.encode_batch([paragraph])[0].tolist()
