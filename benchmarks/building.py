@@ -36,7 +36,12 @@ def print_m1_costs(preset, window_bits, documents):
     for allocation in ("arithmetic", "tunstall"):
         with timing.costing() as cost:
             Codebook.build(
-                ByteLMModel(m1), window_bits=window_bits, allocation=allocation
+                ByteLMModel(m1),
+                window_bits=window_bits,
+                allocation=allocation,
+                parse="greedy",
+                prune=False,
+                rounds=0,
             )
         rows.append([allocation, *_columns(cost)])
     _print(["codebook from M1, all cores"], rows)

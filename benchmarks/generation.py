@@ -25,6 +25,7 @@ from keras_nc import models
 from keras_nc.coding import Codebook
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import EqualInfoTokenizer
+from recipes.flags import say
 
 #: Of windows of 16 bits; `recipes.draw_windows` prints it with its picture.
 BYTES_PER_TOKEN = 7.36
@@ -36,8 +37,13 @@ def main(settings):
     """Generate with both models of every size, and print the table."""
     if min(settings.batch_size, settings.length - 1) < 1:
         raise ValueError(
-            "`--batch-size` must be at least 1 and `--length` at least 2. "
+            "--batch-size must be at least 1 and --length at least 2. "
             f"Received: {settings.batch_size} and {settings.length}"
+        )
+    if not settings.build and (settings.data or settings.held_out):
+        raise ValueError(
+            "Text is for building a codebook. Received: `data` or `held_out` "
+            "without `build`. Pass --build, too."
         )
     tokenizer, ratio = windows(settings)
     sizes = settings.sizes
@@ -46,7 +52,7 @@ def main(settings):
         sizes, length, rounds = sizes[:1], min(length, 16), 2
     rows = []
     for size in sizes:
-        options.say(f"Generating with models of size {size}")
+        say(f"Generating with models of size {size}")
         rows += race(size, tokenizer, ratio, length, rounds, settings)
     header = [
         *("model", "ids", "parameters", "compile seconds", "tokens/s"),
@@ -69,9 +75,9 @@ def windows(settings):
     if not settings.build:
         # Which windows there are does not matter for speed, only how many.
         model = UnigramModel.from_text(bytes(range(256)))
-        codebook = Codebook.build(model, window_bits=settings.window_bits)
+        codebook = Codebook.paper(model, window_bits=settings.window_bits)
         return EqualInfoTokenizer(codebook), settings.bytes_per_token
-    options.say("Building a codebook")
+    say("Building a codebook")
     text = texts.training_text(settings.data, settings.max_bytes)
     built = peers.codebooks(text, settings.window_bits, [BUILT])
     tokenizer = built[BUILT].tokenizer
@@ -116,7 +122,7 @@ def race(size, tokenizer, ratio, length, rounds, settings):
         median = statistics.median(seconds[contender.name])
         rate = contender.amount / median
         byte_rate = byte_rate or rate
-        options.say(f"{contender.name}: {rate:,.1f} tokens/s")
+        say(f"{contender.name}: {rate:,.1f} tokens/s")
         rows.append(
             [
                 contender.name,
@@ -146,7 +152,6 @@ def generator(model, batch_size):
 if __name__ == "__main__":
     options.start(
         main,
-        "Generation: windows against bytes",
         sizes={
             "nargs": "+",
             "default": ["3m"],

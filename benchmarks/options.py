@@ -1,13 +1,10 @@
 """Options that the benchmarks share, and what a run was like."""
 
-import argparse
 import importlib.metadata
 import os
-import pathlib
 import platform
-import sys
 
-from keras_nc.cli.errors import one_line_errors
+from recipes import flags
 
 #: Vocabularies of 2^W ids.
 WINDOW_BITS = 16
@@ -15,50 +12,56 @@ QUICK_WINDOW_BITS = 10
 QUICK_BYTES = 300_000
 
 
-def start(run, description, **extra):
+TEXT = {
+    "data": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "FILE",
+        "help": "Text to learn from, by default the default corpus.",
+    },
+    "held-out": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "FILE",
+        "help": "Text to measure on, by default what the default corpus holds "
+        "out.",
+    },
+    "max-bytes": {
+        "type": flags.at_least(1),
+        "metavar": "N",
+        "help": "Most bytes to learn from.",
+    },
+}
+QUICK = {
+    "quick": {
+        "action": "store_true",
+        "help": "Little text, small vocabularies.",
+    }
+}
+
+
+def start(run, takes_text=True, **own):
     """Parse options and run a benchmark; one line for what is wrong.
 
     Args:
         run: A function of the options.
-        description: str. The benchmark in one sentence.
-        **extra: Options by name, as keywords of `add_argument`.
+        takes_text: bool. Whether the benchmark learns from text.
+        **own: The benchmark's own options, as keywords of `add_argument`.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="Text to learn from; by default the default corpus.",
-    )
-    parser.add_argument(
-        "--held-out",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="Text to measure on; by default what the default corpus holds "
-        "out.",
-    )
-    parser.add_argument(
-        "--max-bytes", type=int, help="Most bytes to learn from."
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="Little text, small vocabularies."
-    )
-    for name, keywords in extra.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
-    options = parser.parse_args()
-    options.window_bits = WINDOW_BITS
-    if options.quick:
-        options.window_bits = QUICK_WINDOW_BITS
-        options.max_bytes = options.max_bytes or QUICK_BYTES
-    with one_line_errors(pathlib.Path(sys.argv[0]).stem):
+
+    def run_with(options):
+        options.window_bits = WINDOW_BITS
+        if options.quick:
+            options.window_bits = QUICK_WINDOW_BITS
+            if takes_text:
+                options.max_bytes = options.max_bytes or QUICK_BYTES
         run(options)
 
-
-def say(text):
-    """Tell what happens, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    own = {name.replace("_", "-"): keywords for name, keywords in own.items()}
+    groups = {"this benchmark": {**own, **QUICK}}
+    if takes_text:
+        groups["the text"] = TEXT
+    flags.start(run_with, groups)
 
 
 def conditions(*packages):

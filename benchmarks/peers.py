@@ -54,7 +54,7 @@ def codebooks(text, window_bits, names=tuple(CODEBOOKS)):
         counts = NGramModel.from_text(text)
     made = {}
     for name in names:
-        options = {"allocation": "tunstall", **CODEBOOKS[name]}
+        options = {"parse": "greedy", "prune": False, **CODEBOOKS[name]}
         with timing.costing() as cost:
             codebook = Codebook.build(
                 counts, text, window_bits=window_bits, rounds=2, **options

@@ -10,6 +10,7 @@ from benchmarks import peers
 from benchmarks import texts
 from benchmarks import timing
 from keras_nc.tokenizers import ByteTokenizer
+from recipes.flags import say
 
 
 def main(settings):
@@ -29,7 +30,7 @@ def main(settings):
         ("SentencePiece", peers.sentencepieces, size),
         ("BPE", peers.bpes, size),
     ):
-        options.say(f"Training {label} on {sum(map(len, text)):,} bytes")
+        say(f"Training {label} on {sum(map(len, text)):,} bytes")
         trained |= make(text, how_much)
     rows = []
     for name, (tokenizer, cost) in (
@@ -50,4 +51,4 @@ def main(settings):
 
 
 if __name__ == "__main__":
-    options.start(main, "Bytes per token of every scheme on four kinds of text")
+    options.start(main)

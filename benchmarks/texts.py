@@ -10,6 +10,7 @@ import unicodedata
 
 from keras_nc.data import default_corpus
 from keras_nc.data import read_documents
+from keras_nc.data import take_bytes
 
 #: Beginnings of the Unicode names of letters, by script.
 SCRIPTS = ("GREEK", "CYRILLIC", "HEBREW", "ARABIC", "DEVANAGARI", "HIRAGANA")
@@ -33,25 +34,24 @@ def training_text(patterns, max_bytes=None):
     """
     if not patterns:
         return list(default_corpus("train", max_bytes))
-    return at_most(read_documents(patterns), max_bytes)
+    return _read(patterns, max_bytes, "data")
 
 
 def held_out_text(patterns, max_bytes=None):
     """Documents to measure on, a list of bytes; see `training_text`."""
     if not patterns:
-        return at_most(default_corpus("validation"), max_bytes)
-    return at_most(read_documents(patterns), max_bytes)
+        return list(take_bytes(default_corpus("validation"), max_bytes))
+    return _read(patterns, max_bytes, "held_out")
 
 
-def at_most(documents, max_bytes):
-    """Documents up to the one that fills `max_bytes`, which is cut."""
-    kept, room = [], float("inf") if max_bytes is None else max_bytes
-    for document in documents:
-        if room <= 0:
-            break
-        kept.append(document if len(document) <= room else document[:room])
-        room -= len(document)
-    return kept
+def _read(patterns, max_bytes, name):
+    documents = list(take_bytes(read_documents(patterns), max_bytes))
+    if not documents:
+        raise ValueError(
+            f"The text must not be empty. Received: no text in `{name}` "
+            f"{' '.join(patterns)}. Give other files."
+        )
+    return documents
 
 
 def pieces(documents, characters):
@@ -77,8 +77,8 @@ def domains(max_bytes):
         "prose: held-out documents of the default corpus": held_out_text(
             [], max_bytes
         ),
-        "source code: standard library, docstrings seen": at_most(
-            _modules(), max_bytes
+        "source code: standard library, docstrings seen": list(
+            take_bytes(_modules(), max_bytes)
         ),
         **_other_languages(max_bytes),
         "random bytes": [random.Random(0).randbytes(max_bytes)],
@@ -113,7 +113,7 @@ def _other_languages(max_bytes):
             documents.append("\n".join(messages).encode())
     if sum(map(len, documents)) < ENOUGH:
         label = "non-English: generated words of six scripts"
-        return {label: at_most(_generated(), max_bytes)}
+        return {label: list(take_bytes(_generated(), max_bytes))}
     each = max_bytes // len(documents)
     label = f"non-English: program messages in {len(documents)} languages"
     # An equal share of each language, none cut inside a character.

@@ -18,6 +18,7 @@ from benchmarks import peers
 from benchmarks import texts
 from benchmarks import tf_layers
 from benchmarks import timing
+from recipes.flags import say
 
 PIECE_CHARACTERS = 2_000
 TIMED_BYTES = 2_000_000
@@ -36,34 +37,34 @@ def main(settings):
     timed = QUICK_TIMED_BYTES if settings.quick else TIMED_BYTES
     held_out = texts.held_out_text(settings.held_out, timed)
     pieces = texts.pieces(held_out, PIECE_CHARACTERS)
-    options.say(f"Training on {sum(map(len, text)):,} bytes")
+    say(f"Training on {sum(map(len, text)):,} bytes")
     windows = peers.codebooks(text, settings.window_bits)
     windows |= peers.dictionary(text, size)
     others = peers.sentencepieces(text, size)
     splitting = peers.bpes(text, size, splits=("gpt2",))
     rounds = 2 if settings.quick else ROUNDS
     with timing.pinned(1):  # the threads that libraries start stay there, too
-        options.say("Encoding")
+        say("Encoding")
         contenders = encoders(windows, others | splitting, pieces)
         print_rates("encode", contenders, timing.race(contenders, rounds))
-        options.say("Decoding")
+        say("Decoding")
         contenders = decoders(windows, others | splitting, pieces)
         print_rates("decode", contenders, timing.race(contenders, rounds))
-        options.say("Inside tf.data")
+        say("Inside tf.data")
         contenders = tf_layers.contenders(windows, others, pieces)
         if contenders:
             seconds = timing.race(contenders, rounds)
             print_rates("tf.data layer", contenders, seconds)
         else:
             print("\ntensorflow-text is not installed: no row for tf.data.")
-        options.say("One short string")
+        say("One short string")
         print_latencies(windows | others | splitting, pieces, rounds)
-    options.say("Two threads")
+    say("Two threads")
     least = timed if settings.quick else THREADED_BYTES
     print_threads(windows, pieces, least, rounds)
     building.print_costs(windows | others | splitting)
     if settings.m1:
-        options.say(f"Building codebooks from {settings.m1}")
+        say(f"Building codebooks from {settings.m1}")
         building.print_m1_costs(settings.m1, settings.window_bits, held_out)
     print(
         f"\n{sum(map(len, pieces)):,} bytes of held-out text in {len(pieces)} "
@@ -198,6 +199,5 @@ def print_threads(windows, pieces, least_bytes, rounds):
 if __name__ == "__main__":
     options.start(
         main,
-        "Speed of compiled windows against named peers",
         m1={"help": "A trained M1 to build codebooks from, a preset."},
     )

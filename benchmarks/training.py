@@ -19,6 +19,7 @@ from benchmarks import timing
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 from keras_nc.training import training_flops_per_token
+from recipes.flags import say
 
 STEPS = 4
 ROUNDS = 5
@@ -37,7 +38,7 @@ def main(settings):
     shape = settings.batch_size, settings.sequence_length
     rows = []
     for size in settings.sizes:
-        options.say(f"Training {size}")
+        say(f"Training {size}")
         backbone = CompressedBackbone.from_size(
             size, settings.ids, dtype=settings.dtype
         )
@@ -121,7 +122,7 @@ def print_memory(settings):
 if __name__ == "__main__":
     options.start(
         main,
-        "A training step beside one written for JAX alone",
+        takes_text=False,
         sizes={
             "nargs": "+",
             "default": ["3m", "25m"],

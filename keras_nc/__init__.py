@@ -1,24 +1,17 @@
 """Language models over neurally compressed text, in Keras 3.
 
-Importing this package registers its classes with Keras, so that `from_preset`
-finds them. It compiles nothing, and it works where TensorFlow is absent;
-keras-hub imports TensorFlow where it is installed.
+A subpackage is imported when it is first used, so that a process pays for
+what it uses: `keras_nc.coding` loads neither Keras nor a backend. Importing
+`keras_nc.models` registers all classes with Keras; then the `from_preset` of
+keras-hub and keras-nlp finds them.
 """
 
-import os
 import sys
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from keras_nc.imports import on_first_use
 
-
-def _is_console_command():
-    name = os.path.basename((getattr(sys, "argv", None) or [""])[0])
-    return os.path.splitext(name)[0] == "keras-nc"
-
-
-# The console command imports what it needs on its own: most of it works in
-# less time than Keras takes to start.
-if not _is_console_command():
+if TYPE_CHECKING:
     from keras_nc import coding
     from keras_nc import data
     from keras_nc import entropy_models
@@ -29,3 +22,25 @@ if not _is_console_command():
     from keras_nc import models
     from keras_nc import tokenizers
     from keras_nc import training
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__ = on_first_use(
+    __name__,
+    {
+        "coding": "keras_nc.coding",
+        "data": "keras_nc.data",
+        "entropy_models": "keras_nc.entropy_models",
+        "evaluation": "keras_nc.evaluation",
+        "layers": "keras_nc.layers",
+        "losses": "keras_nc.losses",
+        "metrics": "keras_nc.metrics",
+        "models": "keras_nc.models",
+        "tokenizers": "keras_nc.tokenizers",
+        "training": "keras_nc.training",
+    },
+)
+
+# Where keras-hub is loaded already, registering costs next to nothing.
+if "keras_hub" in sys.modules:
+    from keras_nc import models

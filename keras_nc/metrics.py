@@ -149,9 +149,14 @@ class BitsPerByte(keras.metrics.Metric):
         return ops.where(known, ops.cast(lengths, "float32"), float("nan"))
 
     def result(self):
-        """Bits per byte so far; 0 before any byte was counted."""
+        """Bits per byte so far; 0 before any token was scored.
+
+        Tokens that stand for no bytes, all told, have no bits per byte: NaN.
+        """
+        nats = self._nats.value()
         counted = self._counted.value() * float(self.bytes_per_token or 1)
-        return ops.divide_no_nan(self._nats.value(), counted * math.log(2))
+        ratio = ops.divide_no_nan(nats, counted * math.log(2))
+        return ops.where((counted == 0) & (nats > 0), float("nan"), ratio)
 
     def get_config(self):
         """Constructor arguments."""

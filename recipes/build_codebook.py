@@ -1,6 +1,6 @@
 """Compile the equal-info windows of M1, or of counts, into a codebook.
 
-python -m recipes.build_codebook --config tiny --workdir runs/tiny
+    python -m recipes.build_codebook --config tiny --workdir runs/tiny
 
 From here on M1 is needed no more: the codebook is what encodes and decodes.
 """
@@ -10,11 +10,12 @@ import time
 import keras_hub
 
 from keras_nc.coding import Codebook
+from keras_nc.data import take_bytes
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from recipes import launch
 from recipes import workdir
-from recipes.setting import at_most
+from recipes.flags import say
 
 
 def run(setting):
@@ -25,12 +26,12 @@ def run(setting):
         return result
     setting.need_one_process("building a codebook")
     config = setting.config.codebook
-    launch.say(
+    say(
         f"Building a codebook of {config.window_bits}-bit windows from "
         f"{config.entropy_model}"
     )
     start = time.perf_counter()
-    text = list(at_most(setting.documents("train"), config.text_bytes))
+    text = list(take_bytes(setting.documents("train"), config.text_bytes))
     if config.entropy_model == "counts":
         model = NGramModel.from_text(text)
     else:

@@ -14,11 +14,11 @@ import time
 
 import keras_hub
 import numpy as np
-from absl import flags
 
 from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import read_documents
+from keras_nc.data import take_bytes
 from keras_nc.data import write_shards
 from keras_nc.entropy_models import NGramModel
 from keras_nc.evaluation import bits_per_byte
@@ -30,10 +30,12 @@ from keras_nc.models import CompressedCausalLM
 from keras_nc.models import CompressedCausalLMPreprocessor
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
-from keras_nc.tokenizers import train_sentencepiece
+from recipes import flags
 from recipes import launch
 from recipes import workdir
-from recipes.setting import at_most
+from recipes.flags import say
+from recipes.tokenize_corpus import documents_to_tokenize
+from recipes.tokenize_corpus import train_sentencepiece
 from recipes.train import train
 
 #: Codebooks from counts, by the arguments of `Codebook.build`.
@@ -58,29 +60,40 @@ SENTENCE = (
 )
 FIRST_WORDS = 500
 
-_TOKENIZERS = flags.DEFINE_multi_enum(
-    "tokenizers", NAMES, NAMES, "What to compare; may be repeated."
-)
-_SEEDS = flags.DEFINE_integer("seeds", 2, "Runs of M2 for each.", 1)
-_UNSEEN = flags.DEFINE_list(
-    "unseen", [], "Files of a kind of text that --data has not, to score too."
-)
+TOKENIZERS = {
+    "action": "append",
+    "choices": NAMES,
+    "metavar": "NAME",
+    "help": "What to compare, by default all; may be repeated: "
+    f"{'; '.join(NAMES)}.",
+}
+SEEDS = {
+    "type": flags.at_least(1),
+    "default": 2,
+    "metavar": "N",
+    "help": "Runs of M2 for each, by default 2.",
+}
+UNSEEN = {
+    **launch.TEXT["held_out"],
+    "help": "Text of a kind that --data has not, to score too.",
+}
 
 
-def run(setting):
+def run(setting, tokenizers=None, seeds=2, unseen=()):
     """Train all, write and print the table."""
     setting.need_one_process("comparing tokenizers")
-    if _UNSEEN.value:
-        read_documents(_UNSEEN.value, setting.text_key)  # do they exist?
-    rows = [_compare(setting, name) for name in _TOKENIZERS.value]
+    rows = [
+        _compare(setting, name, range(seeds), unseen)
+        for name in tokenizers or NAMES
+    ]
     header = [
         *("tokens", "ids", "bytes/token", "used ids", "unigram bits/byte"),
         "changed by the first word",
-        *(f"bits/byte, seed {seed}" for seed in range(_SEEDS.value)),
+        *(f"bits/byte, seed {seed}" for seed in range(seeds)),
     ]
-    if _UNSEEN.value:
+    if unseen:
         header.append("unseen bytes/token")
-        header += [f"unseen, seed {seed}" for seed in range(_SEEDS.value)]
+        header += [f"unseen, seed {seed}" for seed in range(seeds)]
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     with atomic_file(setting.workdir / "table.md") as file:
@@ -88,20 +101,24 @@ def run(setting):
     print(table, end="", flush=True)
 
 
-def _compare(setting, name):
+def _compare(setting, name, seeds, unseen):
     folder = setting.workdir / "compare" / name.replace(", ", "_")
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(setting, name, folder)
-    launch.say(f"Tokenizing, {name}")
+    say(f"Tokenizing, {name}")
     shards = {
-        split: write_shards(setting.documents(split), tokenizer, folder / split)
+        split: write_shards(
+            documents_to_tokenize(setting, split, tokenizer),
+            tokenizer,
+            folder / split,
+        )
         for split in SPLITS
     }
     scores = [
-        _train(setting, name, folder, tokenizer, shards, seed)
-        for seed in range(_SEEDS.value)
+        _train(setting, name, folder, tokenizer, shards, seed) for seed in seeds
     ]
-    unseen = _score_unseen(setting, tokenizer, folder) if _UNSEEN.value else []
+    if unseen:
+        scores += _score_unseen(setting, tokenizer, folder, seeds, unseen)
     held_out = shards["held_out"]
     unigram = unigram_bits_per_byte(shards["train"], held_out)
     changed = instability(tokenizer, SENTENCE, _first_words(setting))
@@ -112,7 +129,7 @@ def _compare(setting, name):
         f"{np.count_nonzero(token_counts(held_out)):,}",
         f"{unigram:.3f}",
         f"{100 * changed:.1f}%",
-        *(f"{score:.3f}" for score in (*scores, *unseen)),
+        *(f"{score:.3f}" for score in scores),
     ]
 
 
@@ -120,20 +137,19 @@ def _tokenizer(setting, name, folder):
     """Make a tokenizer, or read what an earlier run made."""
     config = setting.config
     sizes = config.codebook, config.sentencepiece
-    text = at_most(
+    text = take_bytes(
         setting.documents("train"), min(size.text_bytes for size in sizes)
     )
     codebook, model = folder / "codebook.npz", folder / "sentencepiece.model"
     if name in SENTENCEPIECE:
         if not model.exists():
-            launch.say(f"Training {name}")
             size = 2**config.codebook.window_bits
-            trained = train_sentencepiece(text, size, SENTENCEPIECE[name])
+            trained = train_sentencepiece(list(text), size, SENTENCEPIECE[name])
             with atomic_file(model) as file:
                 file.write(trained.scheme.proto)
         return SentencePieceTokenizer(model.read_bytes())
     if not codebook.exists():
-        launch.say(f"Building a codebook, {name}")
+        say(f"Building a codebook, {name}")
         start = time.perf_counter()
         documents = list(text)
         Codebook.build(
@@ -141,9 +157,9 @@ def _tokenizer(setting, name, folder):
             documents,
             window_bits=config.codebook.window_bits,
             rounds=ROUNDS,
-            **{"allocation": "tunstall", **CODEBOOKS[name]},
+            **{"parse": "greedy", "prune": False, **CODEBOOKS[name]},
         ).save(codebook)
-        launch.say(f"Built in {time.perf_counter() - start:.0f} s")
+        say(f"Built in {time.perf_counter() - start:.0f} s")
     return EqualInfoTokenizer(Codebook.load(codebook))
 
 
@@ -173,13 +189,13 @@ def _train(setting, name, folder, tokenizer, shards, seed):
     return result["bits_per_byte"]
 
 
-def _score_unseen(setting, tokenizer, folder):
-    """Bytes per token of --unseen, then bits per byte of each seed's M2."""
-    documents = read_documents(_UNSEEN.value, setting.text_key)
+def _score_unseen(setting, tokenizer, folder, seeds, unseen):
+    """Bytes per token of other files, then bits per byte of each seed's M2."""
+    documents = read_documents(unseen, setting.text_key)
     shards = write_shards(documents, tokenizer, folder / "unseen")
     training = setting.config.m2_training
     figures = [shards.bytes_per_token]
-    for seed in range(_SEEDS.value):
+    for seed in seeds:
         path = folder / f"seed{seed}"
         result = workdir.read_json(path / "unseen.json")
         if result is None:
@@ -209,4 +225,6 @@ def _first_words(setting):
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(
+        run, trains=True, tokenizers=TOKENIZERS, seeds=SEEDS, unseen=UNSEEN
+    )

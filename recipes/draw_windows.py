@@ -6,25 +6,35 @@ The codebook and the SentencePiece model learn from the same text, the default
 corpus, and have vocabularies of the same size.
 """
 
-from absl import flags
-
 from keras_nc.coding import Codebook
 from keras_nc.data import default_corpus
 from keras_nc.entropy_models import NGramModel
-from keras_nc.evaluation.plots import save_figure
-from keras_nc.evaluation.plots import segmentation
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_sentencepiece
+from recipes import flags
 from recipes import launch
+from recipes.plots import save_figure
+from recipes.plots import segmentation
 
-_OUTPUT = flags.DEFINE_string("output", "windows.png", "Where the PNG goes.")
-_WINDOW_BITS = flags.DEFINE_integer(
-    "window_bits", 16, "Bits per window; vocabularies have 2^this ids.", 9, 16
-)
-_MAX_BYTES = flags.DEFINE_integer(
-    "max_bytes", None, "Bytes of text to learn from; all by default.", 1_000_000
-)
+OUTPUT = {
+    "default": "windows.png",
+    "metavar": "FILE",
+    "help": "Where the PNG goes, by default windows.png.",
+}
+WINDOW_BITS = {
+    "type": int,
+    "choices": range(9, 17),
+    "default": 16,
+    "metavar": "W",
+    "help": "Bits per window, 9 to 16, by default 16; vocabularies have 2^W "
+    "ids.",
+}
+MAX_BYTES = {
+    "type": flags.at_least(1_000_000),
+    "metavar": "N",
+    "help": "Bytes of text to learn from, by default all.",
+}
 
 TEXT = (
     b"If every token holds the same amount of information, then the words that "
@@ -33,11 +43,10 @@ TEXT = (
 )
 
 
-def main(argv):
+def main(output, window_bits, max_bytes):
     """Learn from the default corpus, draw, and print held-out figures."""
-    del argv
-    documents = list(default_corpus("train", _MAX_BYTES.value))
-    bits = _WINDOW_BITS.value
+    documents = list(default_corpus("train", max_bytes))
+    bits = window_bits
     codebook = Codebook.build(
         NGramModel.from_text(documents),
         documents,
@@ -62,8 +71,10 @@ def main(argv):
         tokens = len(tokenizer.encode_batch(held_out)[0])
         ratio = sum(map(len, held_out)) / tokens
         print(f"{label}: {ratio:.2f} bytes/token of held-out text")
-    save_figure(segmentation(rows), _OUTPUT.value)
+    save_figure(segmentation(rows), output)
 
 
 if __name__ == "__main__":
-    launch.start(main)
+    launch.start(
+        main, output=OUTPUT, window_bits=WINDOW_BITS, max_bytes=MAX_BYTES
+    )

@@ -17,6 +17,7 @@ from recipes import launch
 from recipes import report
 from recipes import tokenize_corpus
 from recipes import workdir
+from recipes.flags import say
 
 
 def run(setting):
@@ -27,7 +28,7 @@ def run(setting):
         setting.need_one_process("evaluating")
         result = workdir.write_json(path, gather(setting))
     report.write(setting, result)
-    launch.say(f"The report is {setting.workdir / 'report.md'}")
+    say(f"The report is {setting.workdir / 'report.md'}")
     return result
 
 
@@ -35,7 +36,7 @@ def gather(setting):
     """All figures of the report, a dict."""
     m1 = workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
     codebook = workdir.need(setting.workdir / "codebook.json", "build_codebook")
-    launch.say("Compressing the held-out text with gzip, xz, zstd and brotli")
+    say("Compressing the held-out text with gzip, xz, zstd and brotli")
     held_out = list(setting.documents("held_out"))
     rows = {}
     for tokens in tokenize_corpus.TOKENS:

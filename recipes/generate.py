@@ -9,9 +9,11 @@ import time
 
 import keras_hub
 
+from keras_nc.data import cut_position
 from recipes import launch
 from recipes import tokenize_corpus
 from recipes import workdir
+from recipes.flags import say
 
 TOP_P = 0.9
 TEMPERATURE = 0.7
@@ -30,7 +32,7 @@ def run(setting):
         folder = setting.workdir / "models" / tokens
         trained = workdir.read_json(folder / "result.json")
         if trained is not None:
-            launch.say(f"Generating with the model over {tokens}")
+            say(f"Generating with the model over {tokens}")
             models[tokens] = continue_texts(setting, folder, tokens, prompts)
     if not models:
         workdir.need(folder / "result.json", "train_m2")
@@ -45,20 +47,20 @@ def run(setting):
 
 
 def choose_prompts(setting):
-    """The beginnings of the first held-out texts that are long enough."""
+    """The beginnings of the first held-out texts that are long enough.
+
+    If all are short, of the longest one.
+    """
     config = setting.config
-    prompts = []
+    prompts, longest = [], b""
     for document in setting.documents("held_out"):
         if len(document) >= 2 * config.prompt_bytes:
             prompts.append(document[: config.prompt_bytes])
         if len(prompts) == config.prompts:
             break
-    if not prompts:
-        raise ValueError(
-            "No held-out document is long enough for a prompt of "
-            f"{config.prompt_bytes} bytes. Name longer ones with --held_out."
-        )
-    return prompts
+        longest = max(longest, document, key=len)
+    half = cut_position(longest, len(longest) // 2)
+    return prompts or [longest[:half]]
 
 
 def continue_texts(setting, folder, tokens, prompts):

@@ -1,110 +1,191 @@
-"""How recipes start: the flags that they share, and their errors."""
+"""How recipes start: the flags that they share."""
 
 import os
 import pathlib
-import sys
 
-from absl import app
-from absl import flags
-from absl import logging
-
-from keras_nc.cli.errors import one_line_errors
-from keras_nc.data import read_documents
 from keras_nc.training import STRATEGIES
 from keras_nc.training import initialize_processes
+from recipes import flags
 from recipes.configs import CONFIGS
 from recipes.setting import Setting
 from recipes.workdir import claim_workdir
 
-_CONFIG = flags.DEFINE_string(
-    "config", "tiny", f"One of {', '.join(CONFIGS)}; see recipes/configs.py."
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where everything goes. Run again, it goes on from there."
-)
-_DATA = flags.DEFINE_list(
-    "data",
-    ["default"],
-    "Text to train on: 'default' for the text that every installation has, or "
-    "files and glob patterns (text or JSON lines, .gz and .zst too).",
-)
-_HELD_OUT = flags.DEFINE_list(
-    "held_out",
-    [],
-    "Files to evaluate on; by default one document in 32 of the data.",
-)
-_TEXT_KEY = flags.DEFINE_string("text_key", "text", "Of texts in JSON lines.")
-_STRATEGY = flags.DEFINE_enum(
-    "strategy", "single", list(STRATEGIES), "How devices share the training."
-)
-_MODEL_SHARDS = flags.DEFINE_integer(
-    "model_shards",
-    None,
-    "How many devices share a model, for --strategy data_and_model_parallel.",
-    1,
-)
-_COORDINATOR = flags.DEFINE_string(
-    "coordinator",
-    None,
-    "Address of process 0, if several JAX processes train together; 'auto' on "
-    "TPU pod slices and under SLURM, which tell the numbers, too.",
-)
-_NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "How many processes train together.", 1
-)
-_PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Number of this process, from 0.", 0
-)
+CONFIG = {
+    "default": "tiny",
+    "choices": list(CONFIGS),
+    "metavar": "NAME",
+    "help": f"The configuration: {', '.join(CONFIGS)}; by default tiny. See "
+    "recipes/configs.py.",
+}
+RUN = {
+    "config": CONFIG,
+    "workdir": {
+        "type": pathlib.Path,
+        "metavar": "FOLDER",
+        "help": "Where everything goes. The same command goes on from there.",
+    },
+}
+TEXT = {
+    "data": {
+        "default": ("default",),
+        "nargs": "+",
+        "action": flags.Patterns,
+        "metavar": "FILE",
+        "help": "Text to train on: 'default' for the text that every "
+        "installation has, or files and glob patterns (text or JSON lines, "
+        "compressed or not).",
+    },
+    "held_out": {
+        "default": (),
+        "nargs": "+",
+        "action": flags.Patterns,
+        "metavar": "FILE",
+        "help": "Text to evaluate on; by default a part of the data, about "
+        "one document in 32.",
+    },
+    "text_key": {
+        "default": "text",
+        "metavar": "KEY",
+        "help": "Key of the text in JSON lines, by default 'text'.",
+    },
+}
+DEVICES = {
+    "strategy": {
+        "default": "single",
+        "choices": list(STRATEGIES),
+        "metavar": "NAME",
+        "help": f"How devices share the training: {', '.join(STRATEGIES)}; by "
+        "default single.",
+    },
+    "model_shards": {
+        "type": flags.at_least(1),
+        "metavar": "N",
+        "help": "Devices that share a model, for --strategy "
+        "data_and_model_parallel.",
+    },
+    "coordinator": {
+        "metavar": "ADDRESS",
+        "help": "Address of process 0, if several JAX processes train "
+        "together; 'auto' on TPU pod slices and under SLURM, which tell the "
+        "numbers, too.",
+    },
+    "num_processes": {
+        "type": flags.at_least(1),
+        "metavar": "N",
+        "help": "Processes that train together.",
+    },
+    "process_id": {
+        "type": flags.at_least(0),
+        "metavar": "I",
+        "help": "Number of this process, from 0.",
+    },
+}
+TRAINING = {
+    "keep": {
+        "type": flags.at_least(1),
+        "default": 2,
+        "metavar": "N",
+        "help": "Training states to keep, by default 2.",
+    },
+    "restart_on_collapse": {
+        "action": "store_true",
+        "help": "If the loss is lost, go back to the last state and on in "
+        "another order of the data, instead of stopping.",
+    },
+    "max_restarts": {
+        "type": flags.at_least(0),
+        "default": 3,
+        "metavar": "N",
+        "help": "Restarts of one training run, by default 3.",
+    },
+    "peak_tflops": {
+        "type": float,
+        "metavar": "X",
+        "help": "Peak TFLOP/s of the devices, all together: shows how much of "
+        "it is used.",
+    },
+}
 
 #: Set, with others, by who starts processes for `keras.distribution`.
 _KERAS_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
-def say(text):
-    """Tell what happens, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+def main(run, trains=False, **own):
+    """Run a recipe with the setting that its flags ask for.
+
+    Args:
+        run: A function of a `Setting`, and of the recipe's own flags by name.
+        trains: bool. Whether the recipe takes the flags of training runs.
+        **own: The recipe's own flags, as keywords of `add_argument`.
+    """
+    groups = {"the run": RUN, "the text": TEXT}
+    if own:
+        groups["this recipe"] = own
+    if trains:
+        groups["training"] = TRAINING
+    groups["devices and processes"] = DEVICES
+
+    def run_setting(values):
+        values = vars(values)
+        chosen = {name: values.pop(name) for name in own}
+        run(make_setting(**values), **chosen)
+
+    flags.start(run_setting, groups)
 
 
-def config_from_flags():
-    """The `Config` that --config names."""
-    if _CONFIG.value not in CONFIGS:
+def start(run, **own):
+    """Run a program that needs no setting.
+
+    Args:
+        run: A function of the program's flags by name.
+        **own: The flags, as keywords of `add_argument`.
+    """
+    flags.start(lambda values: run(**vars(values)), {"this recipe": own})
+
+
+def make_setting(
+    config,
+    workdir,
+    *,
+    coordinator=None,
+    num_processes=None,
+    process_id=None,
+    **others,
+):
+    """Make the setting that flags ask for, its workdir claimed.
+
+    Args:
+        config: str, name of the configuration.
+        workdir: `pathlib.Path`.
+        coordinator: str, see `keras_nc.training.initialize_processes`.
+        num_processes: int, see there.
+        process_id: int, see there.
+        **others: Arguments of `Setting`.
+    """
+    if not workdir:
         raise ValueError(
-            f"--config must be one of {', '.join(CONFIGS)}. "
-            f"Received: {_CONFIG.value}"
+            "Results need a folder. Received: no --workdir. Pass --workdir."
         )
-    return CONFIGS[_CONFIG.value]
-
-
-def setting_from_flags():
-    """The setting that the flags ask for, its workdir claimed."""
-    config = config_from_flags()
-    if not _WORKDIR.value:
-        raise ValueError("Say with --workdir where everything shall go.")
     setting = Setting(
-        _CONFIG.value,
         config,
-        pathlib.Path(_WORKDIR.value),
-        tuple(_DATA.value),
-        tuple(_HELD_OUT.value),
-        _TEXT_KEY.value,
-        _STRATEGY.value,
-        _MODEL_SHARDS.value,
-        alone=not join_processes(),
+        CONFIGS[config],
+        workdir,
+        **others,
+        alone=not join_processes(coordinator, num_processes, process_id),
     )
-    for patterns in filter(None, (setting.data, setting.held_out)):
-        if patterns != ("default",):
-            read_documents(patterns, setting.text_key)  # do the files exist?
     claim_workdir(setting)
     return setting
 
 
-def join_processes():
+def join_processes(*given):
     """Join the other processes, if flags or environment say so.
+
+    Args:
+        *given: Arguments of `keras_nc.training.initialize_processes`.
 
     Returns:
         bool, whether there are others.
     """
-    given = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if given == ("auto", None, None) or _KERAS_PROCESSES in os.environ:
         initialize_processes()
     elif given == (None, None, None):
@@ -112,40 +193,3 @@ def join_processes():
     else:
         initialize_processes(*given)
     return True
-
-
-def start(main):
-    """Run a program: one line and exit code 2 for what is wrong.
-
-    Args:
-        main: A function of the arguments that are no flags.
-    """
-
-    def parse(arguments):
-        try:
-            left = flags.FLAGS(arguments)
-        except flags.Error as error:
-            raise ValueError(f"{error}. See --help.") from error
-        if left[1:]:
-            raise ValueError(
-                f"There are only flags. Received: {' '.join(left[1:])}"
-            )
-        logging.set_verbosity(logging.WARNING)
-        return left
-
-    with one_line_errors(pathlib.Path(sys.argv[0]).stem):
-        app.run(main, flags_parser=parse)
-
-
-def main(run):
-    """Run a recipe with the setting that its flags ask for.
-
-    Args:
-        run: A function of a `Setting`.
-    """
-
-    def run_setting(arguments):
-        del arguments
-        run(setting_from_flags())
-
-    start(run_setting)

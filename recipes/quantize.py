@@ -12,11 +12,11 @@ from keras_nc.evaluation import bits_per_byte
 from recipes import launch
 from recipes import tokenize_corpus
 from recipes import workdir
+from recipes.flags import say
 
 
-def run(setting, tokens=None):
+def run(setting, tokens):
     """Quantize, unless it is done; return the figures."""
-    tokens = tokens or tokenize_corpus.TOKENS_FLAG.value
     folder = setting.workdir / "models" / tokens
     path = folder / "quantized.json"
     result = workdir.read_json(path)
@@ -27,7 +27,7 @@ def run(setting, tokens=None):
     held_out = tokenize_corpus.open_shards(setting, tokens)["held_out"]
     model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
     model.quantize("int8")
-    launch.say("Scoring the held-out text in int8")
+    say("Scoring the held-out text in int8")
     score = bits_per_byte(
         model,
         held_out,
@@ -43,7 +43,7 @@ def run(setting, tokens=None):
         "bytes": weight_bytes(folder / "preset"),
         "bytes_int8": weight_bytes(folder / "preset-int8"),
     }
-    launch.say(
+    say(
         f"{before:.4f} bits/byte, in int8 {score:.4f} ({score - before:+.4f}); "
         f"weights {result['bytes']:,} bytes, in int8 {result['bytes_int8']:,}"
     )
@@ -56,4 +56,4 @@ def weight_bytes(preset):
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, tokens=tokenize_corpus.TOKENS_FLAG)

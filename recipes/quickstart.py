@@ -14,6 +14,7 @@ from recipes import launch
 from recipes import tokenize_corpus
 from recipes import train_m1
 from recipes import train_m2
+from recipes.flags import say
 
 
 def run(setting):
@@ -26,8 +27,8 @@ def run(setting):
         train_m2.run(setting, tokens)
     generate.run(setting)
     evaluate.run(setting)
-    launch.say(f"Done in {time.perf_counter() - start:,.0f} s")
+    say(f"Done in {time.perf_counter() - start:,.0f} s")
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, trains=True)

@@ -4,8 +4,8 @@ import string
 
 import keras_hub
 
-from keras_nc import evaluation
 from keras_nc.coding.atomic import atomic_file
+from recipes import plots
 from recipes import workdir
 
 NAMES = {"windows": "windows", "bytes": "bytes", "sentencepiece": "pieces"}
@@ -64,8 +64,8 @@ def draw_curves(histories, figures):
         for tokens, history in histories.items()
     }
     for against in ("bytes", "seconds"):
-        figure = evaluation.training_curves(curves, against)
-        evaluation.save_figure(figure, figures / f"bits_over_{against}.png")
+        figure = plots.training_curves(curves, against)
+        plots.save_figure(figure, figures / f"bits_over_{against}.png")
 
 
 def draw_flops(models, figures):
@@ -77,8 +77,8 @@ def draw_flops(models, figures):
         )
         for tokens, row in models.items()
     }
-    figure = evaluation.bits_against_flops(points)
-    evaluation.save_figure(figure, figures / "bits_against_flops.png")
+    figure = plots.bits_against_flops(points)
+    plots.save_figure(figure, figures / "bits_against_flops.png")
 
 
 def draw_segmentation(setting, kinds, figures):
@@ -94,8 +94,8 @@ def draw_segmentation(setting, kinds, figures):
             ids = tokenizer.encode_batch([paragraph])[0].tolist()
             rows[NAMES[tokens]] = pieces(tokenizer, ids)
     if rows:
-        figure = evaluation.segmentation(rows)
-        evaluation.save_figure(figure, figures / "segmentation.png")
+        figure = plots.segmentation(rows)
+        plots.save_figure(figure, figures / "segmentation.png")
 
 
 def pieces(tokenizer, ids):

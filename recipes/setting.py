@@ -1,17 +1,28 @@
 """What a recipe works on: configuration, workdir and text."""
 
 import dataclasses
-import hashlib
+import functools
 import itertools
 import os
 import pathlib
 
 from keras_nc.data import default_corpus
+from keras_nc.data import find_files
 from keras_nc.data import read_documents
+from keras_nc.data import take_bytes
+from keras_nc.data.progress import ProgressLine
 from recipes.configs import Config
+from recipes.text import Split
+from recipes.text import choose_split
+from recipes.workdir import read_split
 
-#: One document in this many is held out, by the hash of its bytes.
-_HELD_OUT_SHARE = 32
+DEFAULT = ("default",)
+#: What the parts of the text are called.
+NAMES = {
+    "train": "training text",
+    "held_out": "held-out text",
+    "probe": "held-out text that is scored during training",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +40,26 @@ class Setting:
             `keras_nc.training.get_distribution`.
         model_shards: int. How many devices share a model, or `None`.
         alone: bool. Whether no other process runs the same recipe with this.
+        keep: int. Training states to keep.
+        restart_on_collapse: bool. Whether training goes back if the loss is
+            lost.
+        max_restarts: int. Restarts of one training run.
+        peak_tflops: float. Peak TFLOP/s of the devices, or `None`.
     """
 
     name: str
     config: Config
     workdir: pathlib.Path
-    data: tuple = ("default",)
+    data: tuple = DEFAULT
     held_out: tuple = ()
     text_key: str = "text"
     strategy: str = "single"
     model_shards: int | None = None
     alone: bool = True
+    keep: int = 2
+    restart_on_collapse: bool = False
+    max_restarts: int = 3
+    peak_tflops: float | None = None
 
     def need_one_process(self, stage):
         """Raise a ValueError if several processes run a stage for one."""
@@ -68,28 +88,84 @@ class Setting:
             "probe": self.config.probe_bytes,
         }[split]
         held_out = split != "train"
-        documents = at_most(self._all_documents(held_out), limit)
+        documents = take_bytes(self._all_documents(held_out), limit)
         first = next(documents, None)
         if first is None:
-            remedy = "Give other files to --data."
-            if held_out:
-                remedy = "Name some with --held_out."
-            raise ValueError(
-                f"The {split.replace('_', '-')} text has no document of at "
-                f"most {limit or 'any number of':,} bytes. {remedy}"
-            )
+            raise self._empty(split)
         return itertools.chain([first], documents)
 
+    def _empty(self, split):
+        flag = "held_out" if split != "train" and self.held_out else "data"
+        return ValueError(
+            f"The {NAMES[split]} must not be empty. Received: no text in "
+            f"--{flag} {','.join(getattr(self, flag))}. Give other files to "
+            f"--{flag}."
+        )
+
     def _all_documents(self, held_out):
-        if self.data == ("default",):
+        if held_out and self.held_out:
+            yield from read_documents(self.held_out, self.text_key)
+        elif self.data == DEFAULT:
             yield from default_corpus("validation" if held_out else "train")
         elif self.held_out:
-            patterns = self.held_out if held_out else self.data
-            yield from read_documents(patterns, self.text_key)
+            yield from read_documents(self._training_files(), self.text_key)
         else:
             for document in read_documents(self.data, self.text_key):
-                if is_held_out(document) == held_out:
+                part = self.split.part(document, held_out)
+                yield part
+                if part and held_out and self.split.document:
+                    return  # what follows can only be copies
+
+    def _training_files(self):
+        """The files of --data that are not held out."""
+        held_out = set(map(os.path.realpath, find_files(self.held_out)))
+        files = [
+            file
+            for file in find_files(self.data)
+            if os.path.realpath(file) not in held_out
+        ]
+        if not files:
+            raise ValueError(
+                "Some text must be left to train on. Received: all files of "
+                "--data in --held_out, too. Give other files to --held_out, or "
+                "leave it out: then a part of the data is held out."
+            )
+        return files
+
+    @functools.cached_property
+    def split(self):
+        """The `Split` of the workdir; without a workdir, of the data."""
+        kept = self.workdir and read_split(self.workdir)
+        return self.check_text() if kept is None else Split(**kept)
+
+    def check_text(self):
+        """Read all text, so that what is wrong with it is known first.
+
+        Returns:
+            The `Split`.
+
+        Raises:
+            ValueError: If some text cannot be read, or there is none.
+        """
+        with ProgressLine("Reading the text") as line:
+
+            def read(split, documents):
+                before = line.num_bytes
+                for document in documents:
+                    line.update(len(document))
                     yield document
+                if line.num_bytes == before:
+                    raise self._empty(split)
+
+            if self.held_out:
+                for split in ("train", "held_out"):
+                    documents = self._all_documents(split == "held_out")
+                    for _ in read(split, documents):
+                        pass
+            elif self.data != DEFAULT:
+                documents = read_documents(self.data, self.text_key)
+                return choose_split(read("train", documents))
+        return Split()
 
     def describe(self):
         """What another run in the same workdir must share, as JSON values."""
@@ -104,18 +180,3 @@ class Setting:
     @staticmethod
     def _absolute(pattern):
         return pattern if pattern == "default" else os.path.abspath(pattern)
-
-
-def is_held_out(document):
-    """Whether a document is for evaluation, by the hash of its bytes."""
-    return hashlib.sha256(document).digest()[0] % _HELD_OUT_SHARE == 0
-
-
-def at_most(documents, limit):
-    """Yield whole documents, each that still fits into `limit` bytes."""
-    for document in documents:
-        if limit is None:
-            yield document
-        elif len(document) <= limit:
-            limit -= len(document)
-            yield document

@@ -18,6 +18,7 @@ from keras_nc.data import default_corpus
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.entropy_models import ZeroPaddedWindows
+from recipes import launch
 
 WINDOW_BITS = 16
 #: Its byte counts, integers, are the example's model.
@@ -88,7 +89,7 @@ def main():
     model = UnigramModel.from_text(SENTENCES)
     rule = ZeroPaddedWindows(model, WINDOW_BITS)
     texts = find_collision(rule, SENTENCES.split())
-    codebook = Codebook.build(model, window_bits=WINDOW_BITS)
+    codebook = Codebook.paper(model, window_bits=WINDOW_BITS)
     print("Zero-padded windows: two texts, the same codes.")
     for text in texts:
         print_codes(text, codes(rule, text))
@@ -101,7 +102,7 @@ def main():
     print(f"{len(sample):,} bytes of the default corpus, n-gram counts:")
     rule = ZeroPaddedWindows(model, WINDOW_BITS)
     print_wrong("zero-padded", *rule.count_collisions(sample))
-    codebook = Codebook.build(model, window_bits=WINDOW_BITS)
+    codebook = Codebook.paper(model, window_bits=WINDOW_BITS)
     ids = codebook.encode(sample)
     ends = np.cumsum(codebook.token_lengths[ids]).tolist()
     windows = [sample[a:b] for a, b in itertools.pairwise([0, *ends])]
@@ -111,4 +112,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    launch.start(main)

@@ -12,20 +12,25 @@ import time
 
 import keras
 import numpy as np
-from absl import flags
 
 from keras_nc.models import ByteBackbone
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
+from recipes import flags
 from recipes import launch
+from recipes.configs import CONFIGS
 
-_STEPS = flags.DEFINE_integer("steps", 20, "Steps to time, after two.", 1)
+STEPS = {
+    "type": flags.at_least(1),
+    "default": 20,
+    "metavar": "N",
+    "help": "Steps to time, after two, by default 20.",
+}
 
 
-def run(argv):
+def run(config, steps):
     """Print a table, a row for each model and precision."""
-    del argv
-    config = launch.config_from_flags()
+    config = CONFIGS[config]
     size = 2**config.codebook.window_bits
     print("| model | ids | backend | precision | tokens/s |")
     print("|---|---:|---|---|---:|")
@@ -38,7 +43,7 @@ def run(argv):
             ("M1", m1, config.m1_training),
             ("M2", m2, config.m2_training),
         ):
-            rate = tokens_per_second(backbone, training)
+            rate = tokens_per_second(backbone, training, steps)
             print(
                 f"| {name} | {backbone.vocabulary_size:,} "
                 f"| {keras.backend.backend()} | {dtype} | {rate:,.0f} |",
@@ -46,7 +51,7 @@ def run(argv):
             )
 
 
-def tokens_per_second(backbone, training):
+def tokens_per_second(backbone, training, steps):
     """Median over the timed steps."""
     model = CompressedCausalLM(backbone)
     model.compile(weighted_metrics=[])
@@ -56,7 +61,7 @@ def tokens_per_second(backbone, training):
     )
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
     seconds = []
-    for _ in range(_STEPS.value + 2):
+    for _ in range(steps + 2):
         start = time.perf_counter()
         model.train_on_batch(inputs, ids)
         seconds.append(time.perf_counter() - start)
@@ -64,4 +69,4 @@ def tokens_per_second(backbone, training):
 
 
 if __name__ == "__main__":
-    launch.start(run)
+    launch.start(run, config=launch.CONFIG, steps=STEPS)

@@ -5,27 +5,31 @@
 The probe is the part of the held-out text that is scored during training.
 """
 
+import re
 import time
 
-from absl import flags
-
+from keras_nc import tokenizers
 from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import TokenShards
+from keras_nc.data import take_bytes
 from keras_nc.data import write_shards
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
-from keras_nc.tokenizers import train_sentencepiece
 from recipes import launch
 from recipes import workdir
-from recipes.setting import at_most
+from recipes.flags import say
 
 TOKENS = ("windows", "bytes", "sentencepiece")
 SPLITS = ("train", "held_out", "probe")
-TOKENS_FLAG = flags.DEFINE_enum(
-    "tokens", "windows", TOKENS, "The tokenizer; windows need a codebook."
-)
+#: No window of a codebook is longer.
+MAX_WINDOW_BYTES = 64
+TOKENS_FLAG = {
+    "default": "windows",
+    "choices": TOKENS,
+    "help": "The tokenizer, by default windows, which need a codebook.",
+}
 
 
 def get_tokenizer(setting, tokens):
@@ -42,17 +46,23 @@ def get_tokenizer(setting, tokens):
         return ByteTokenizer()
     if tokens == "windows":
         workdir.need(setting.workdir / "codebook.json", "build_codebook")
-        codebook = Codebook.load(setting.workdir / "codebook.npz")
+        try:
+            codebook = Codebook.load(setting.workdir / "codebook.npz")
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"{error} Another build would make another codebook: with "
+                "copies of none, delete codebook.json, tokens/windows and "
+                f"models/windows in {setting.workdir}, and begin with `python "
+                "-m recipes.build_codebook`."
+            ) from error
         return EqualInfoTokenizer(codebook, setting.config.codebook.token_bits)
     path = setting.workdir / "sentencepiece.model"
     if not path.exists():
         config = setting.config.sentencepiece
-        launch.say(f"Training SentencePiece, {config.vocabulary_size:,} pieces")
         start = time.perf_counter()
+        text = take_bytes(setting.documents("train"), config.text_bytes)
         trained = train_sentencepiece(
-            at_most(setting.documents("train"), config.text_bytes),
-            config.vocabulary_size,
-            config.model_type,
+            list(text), config.vocabulary_size, config.model_type
         )
         workdir.write_json(
             setting.workdir / "sentencepiece.json",
@@ -63,16 +73,87 @@ def get_tokenizer(setting, tokens):
     return SentencePieceTokenizer(path.read_bytes())
 
 
+def train_sentencepiece(text, vocabulary_size, model_type):
+    """Train SentencePiece; if the text is short, on fewer pieces.
+
+    Args:
+        text: A list of bytes.
+        vocabulary_size: int. Pieces; if the text does not have as many, all
+            that it has.
+        model_type: str. See `keras_nc.tokenizers.train_sentencepiece`.
+
+    Returns:
+        A `SentencePieceTokenizer`.
+    """
+    say(f"Training SentencePiece, {vocabulary_size:,} pieces")
+    try:
+        return tokenizers.train_sentencepiece(text, vocabulary_size, model_type)
+    except ValueError as error:
+        # SentencePiece says how many pieces it can make.
+        most = re.search(r"a value <= (\d+)", str(error))
+        if not most or int(most[1]) >= vocabulary_size:
+            raise
+        return train_sentencepiece(text, int(most[1]), model_type)
+
+
 def open_shards(setting, tokens):
     """The shards of a tokenizer, a dict by split."""
     folder = setting.workdir / "tokens" / tokens
-    workdir.need(folder / "result.json", "tokenize_corpus")
-    return {split: TokenShards(folder / split) for split in SPLITS}
+    workdir.need(folder / "result.json", f"tokenize_corpus --tokens {tokens}")
+    try:
+        return {split: TokenShards(folder / split) for split in SPLITS}
+    except ValueError as error:
+        raise ValueError(
+            f"{error} That call is `python -m recipes.tokenize_corpus --tokens "
+            f"{tokens}` with the same flags."
+        ) from error
 
 
-def run(setting, tokens=None):
+def documents_to_tokenize(setting, split, tokenizer):
+    """Iterate over documents, if few for training, over and over.
+
+    An epoch has at least one batch, also of a text of few words.
+
+    Args:
+        setting: A `Setting`.
+        split: str. One of `SPLITS`.
+        tokenizer: A `SchemeTokenizer`.
+
+    Returns:
+        An iterator of bytes.
+    """
+    if split != "train":
+        return setting.documents(split)
+    trainings = setting.config.m1_training, setting.config.m2_training
+    needed = max(run.sequence_length * run.batch_size for run in trainings)
+    most = needed * MAX_WINDOW_BYTES
+    text = list(take_bytes(setting.documents("train"), most))
+    tokens = len(tokenizer.encode_batch(text)[0]) + len(text)
+    if tokens >= needed:
+        return setting.documents("train")
+    times = -(-needed // tokens)
+    say(
+        f"The training text has {tokens:,} tokens, too few for a batch: it is "
+        f"read {times:,} times over"
+    )
+    return iter(text * times)
+
+
+def write(setting, tokens, tokenizer):
+    """Write all shards of a tokenizer; return them, a dict by split."""
+    folder = setting.workdir / "tokens" / tokens
+    return {
+        split: write_shards(
+            documents_to_tokenize(setting, split, tokenizer),
+            tokenizer,
+            folder / split,
+        )
+        for split in SPLITS
+    }
+
+
+def run(setting, tokens):
     """Write the shards, unless they are there; return the stage's figures."""
-    tokens = tokens or TOKENS_FLAG.value
     folder = setting.workdir / "tokens" / tokens
     result = workdir.read_json(folder / "result.json")
     if result is not None:
@@ -81,12 +162,9 @@ def run(setting, tokens=None):
     tokenizer = get_tokenizer(setting, tokens)
     # Numba compiles at the first call, which is no part of the speed.
     tokenizer.encode_batch([b"warm-up"])
-    launch.say(f"Tokenizing into {tokens}")
+    say(f"Tokenizing into {tokens}")
     start = time.perf_counter()
-    shards = {
-        split: write_shards(setting.documents(split), tokenizer, folder / split)
-        for split in SPLITS
-    }
+    shards = write(setting, tokens, tokenizer)
     seconds = time.perf_counter() - start
     text = list(setting.documents("held_out"))
     start = time.perf_counter()
@@ -104,5 +182,15 @@ def run(setting, tokens=None):
     )
 
 
+def main(setting, tokens):
+    """Tokenize; what was written before is checked, and damage mended."""
+    path = setting.workdir / "tokens" / tokens / "result.json"
+    if path.exists():
+        setting.need_one_process("tokenizing")
+        say(f"Checking the tokens over {tokens}")
+        write(setting, tokens, get_tokenizer(setting, tokens))
+    run(setting, tokens)
+
+
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(main, tokens=TOKENS_FLAG)

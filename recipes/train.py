@@ -4,7 +4,6 @@ import dataclasses
 import time
 
 import keras
-from absl import flags
 
 from keras_nc.evaluation import bits_per_byte
 from keras_nc.metrics import BitsPerByte
@@ -12,24 +11,8 @@ from keras_nc.training import get_distribution
 from keras_nc.training import get_optimizer
 from keras_nc.training import one_writer
 from keras_nc.training import resumable_fit
-from recipes import launch
 from recipes import workdir
-
-_KEEP = flags.DEFINE_integer("keep", 2, "Training states to keep.")
-_RESTART = flags.DEFINE_boolean(
-    "restart_on_collapse",
-    False,
-    "Go back to the last state if the loss is lost, and on in another order of "
-    "the data, instead of stopping.",
-)
-_MAX_RESTARTS = flags.DEFINE_integer(
-    "max_restarts", 3, "Restarts of one training run."
-)
-_PEAK = flags.DEFINE_float(
-    "peak_tflops",
-    None,
-    "Peak TFLOP/s of the devices, all together: shows how much of it is used.",
-)
+from recipes.flags import say
 
 
 def train(setting, folder, make_model, training, shards, label):
@@ -51,10 +34,10 @@ def train(setting, folder, make_model, training, shards, label):
         return result
     distribution = get_distribution(setting.strategy, setting.model_shards)
     with distribution.scope():
-        return _train(folder, make_model, training, shards, label)
+        return _train(setting, folder, make_model, training, shards, label)
 
 
-def _train(folder, make_model, training, shards, label):
+def _train(setting, folder, make_model, training, shards, label):
     keras.utils.set_random_seed(training.seed)
     model = make_model()
     model.compile(
@@ -80,13 +63,13 @@ def _train(folder, make_model, training, shards, label):
         steps_per_epoch=training.steps_per_epoch,
         seed=training.seed,
         held_out=shards["probe"],
-        keep=_KEEP.value,
-        on_collapse="restart" if _RESTART.value else "stop",
-        max_restarts=_MAX_RESTARTS.value,
-        peak_flops=None if _PEAK.value is None else _PEAK.value * 1e12,
+        keep=setting.keep,
+        on_collapse="restart" if setting.restart_on_collapse else "stop",
+        max_restarts=setting.max_restarts,
+        peak_flops=setting.peak_tflops and setting.peak_tflops * 1e12,
         label=label,
     )
-    launch.say(f"{label}: scoring the held-out text")
+    say(f"{label}: scoring the held-out text")
     start = time.perf_counter()
     score = bits_per_byte(
         model,
@@ -112,6 +95,6 @@ def _train(folder, make_model, training, shards, label):
     with one_writer(model) as writes:
         if writes:
             model.save_to_preset(folder / "preset")
-            launch.say(f"{label}: {score:.3f} bits/byte of held-out text")
+            say(f"{label}: {score:.3f} bits/byte of held-out text")
             workdir.write_json(folder / "result.json", result)
     return result

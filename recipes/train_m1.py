@@ -1,6 +1,6 @@
 """Train M1, the language model over bytes that makes the codebook.
 
-python -m recipes.train_m1 --config tiny --workdir runs/tiny
+    python -m recipes.train_m1 --config tiny --workdir runs/tiny
 
 Killed and started again, it goes on after its last short epoch.
 """
@@ -39,4 +39,4 @@ def run(setting):
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, trains=True)

@@ -16,9 +16,8 @@ from recipes import tokenize_corpus
 from recipes.train import train
 
 
-def run(setting, tokens=None):
+def run(setting, tokens):
     """Train, unless it is done; return the stage's figures."""
-    tokens = tokens or tokenize_corpus.TOKENS_FLAG.value
     config = setting.config
     shards = tokenize_corpus.open_shards(setting, tokens)
     tokenizer = tokenize_corpus.get_tokenizer(setting, tokens)
@@ -46,4 +45,4 @@ def run(setting, tokens=None):
 
 
 if __name__ == "__main__":
-    launch.main(run)
+    launch.main(run, trains=True, tokens=tokenize_corpus.TOKENS_FLAG)

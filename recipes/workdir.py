@@ -1,9 +1,11 @@
 """The folder of a run: whose it is, and what each stage leaves there."""
 
+import dataclasses
 import json
 import pathlib
 
 from keras_nc.coding.atomic import atomic_file
+from recipes.flags import say
 
 _MANIFEST = "config.json"
 
@@ -11,18 +13,17 @@ _MANIFEST = "config.json"
 def claim_workdir(setting):
     """Make the workdir, or check that it is of the same configuration.
 
+    It is made when all text has been read and found good: an error until then
+    leaves nothing behind.
+
     Raises:
-        ValueError: If it holds something else.
+        ValueError: If it holds something else, or something is wrong with the
+            text.
     """
     path = setting.workdir / _MANIFEST
-    mine = json.loads(json.dumps(setting.describe()))
-    if path.exists():
-        try:
-            its = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is damaged ({error}). Choose another --workdir."
-            ) from error
+    mine = json.loads(json.dumps(setting.describe()))  # tuples are lists
+    its = read_json(path)
+    if its is not None:
         for key in mine:
             if its.get(key) != mine[key]:
                 raise ValueError(
@@ -32,13 +33,42 @@ def claim_workdir(setting):
                 )
         return
     setting.need_one_process("making the --workdir (recipes.tokenize_corpus)")
-    if setting.workdir.exists() and any(setting.workdir.iterdir()):
+    if setting.workdir.exists():
+        # What a process that was killed here left behind is no one's.
+        found = [
+            file.name
+            for file in setting.workdir.iterdir()
+            if not file.name.startswith(f"{_MANIFEST}.")
+        ]
+    else:
+        found = []
+    if found:
         raise ValueError(
             f"--workdir {setting.workdir} holds files that no recipe made. "
             "Choose an empty or new folder."
         )
+    split = setting.check_text()
     setting.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, mine)
+    write_json(path, {**mine, "split": dataclasses.asdict(split)})
+    if split.document:
+        what = "the end of the longest document"
+        if split.position == 0:
+            what = "the longest document"
+        say(
+            f"No fair share of the documents falls to the 1 in 32 that are "
+            f"held out, so {what} is: {split.size:,} "
+            f"{'byte' if split.size == 1 else 'bytes'}"
+        )
+
+
+def read_split(workdir):
+    """What a workdir says about the held-out text.
+
+    Returns:
+        The fields of a `Split`, a dict; `None` if there is no workdir yet.
+    """
+    manifest = read_json(workdir / _MANIFEST)
+    return None if manifest is None else manifest.get("split", {})
 
 
 def write_json(path, value):
@@ -50,9 +80,26 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """What `write_json` wrote, or `None` if the stage is not finished."""
+    """What `write_json` wrote, or `None` if the stage is not finished.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
     path = pathlib.Path(path)
-    return json.loads(path.read_bytes()) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        value = json.loads(path.read_bytes())
+        if isinstance(value, dict):
+            return value
+        error = f"{type(value).__name__} instead of an object"
+    except ValueError as caught:
+        error = caught
+    what = "the folder" if path.name == _MANIFEST else "it"
+    raise ValueError(
+        f"{path} must be as it was written. Received: a damaged file "
+        f"({error}). Delete {what} and run the same command again."
+    )
 
 
 def need(path, recipe):
@@ -64,7 +111,7 @@ def need(path, recipe):
     result = read_json(path)
     if result is None:
         raise ValueError(
-            f"{path} is missing. Run `python -m recipes.{recipe}` with the "
-            "same flags first."
+            f"{path} must be there first. Received: a workdir without it. Run "
+            f"`python -m recipes.{recipe}` with the same flags."
         )
     return result

@@ -122,7 +122,7 @@ def prepare(folder):
         path.write_bytes(text[start : start + 1000])
     (folder / "held_out.txt").write_bytes(text[:20_000])
     (folder / "text.txt").write_bytes(text)
-    codebook = Codebook.build(NGramModel.from_text(text), window_bits=12)
+    codebook = Codebook.paper(NGramModel.from_text(text), window_bits=12)
     codebook.save(folder / "codebook.npz")
 
 

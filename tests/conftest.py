@@ -34,10 +34,16 @@ def codebooks(text):
     from keras_nc.entropy_models import NGramModel
 
     model = NGramModel.from_text(text)
-    pruned = dict(allocation="tunstall", parse="aligned", prune=True)
     return {
-        12: Codebook.build(model, text, window_bits=12, rounds=1, **pruned),
-        16: Codebook.build(model, text, window_bits=16, rounds=1),
+        12: Codebook.build(model, text, window_bits=12),
+        16: Codebook.build(
+            model,
+            text,
+            window_bits=16,
+            allocation="arithmetic",
+            parse="greedy",
+            prune=False,
+        ),
     }
 
 

@@ -65,7 +65,13 @@ def counts():
 @functools.cache
 def codebook(parse="greedy"):
     return Codebook.build(
-        counts(), TEXT, window_bits=9, allocation="tunstall", parse=parse
+        counts(),
+        TEXT,
+        window_bits=9,
+        allocation="tunstall",
+        parse=parse,
+        prune=False,
+        rounds=0,
     )
 
 

@@ -60,6 +60,7 @@ def schemes():
                 allocation=allocation,
                 parse=parse,
                 prune=parse != "greedy",
+                rounds=0,
             )
             name = f"{W}-bit windows, {allocation}, {parse}"
             made[name] = EqualInfoTokenizer(codebook), 1 << 18
@@ -128,7 +129,12 @@ def main():
     options = parser.parse_args()
     made = {n: s for n, s in schemes().items() if options.only in n}
     codebook = Codebook.build(
-        UnigramModel.from_text(TEXT), window_bits=12, allocation="tunstall"
+        UnigramModel.from_text(TEXT),
+        window_bits=12,
+        allocation="tunstall",
+        parse="greedy",
+        prune=False,
+        rounds=0,
     )
     counted = collections.Counter()
     end = time.monotonic() + options.seconds

@@ -33,6 +33,8 @@ def test_shards_of_windows(tmp_path, token_bits, parse):
         window_bits=12,
         parse=parse,
         prune=parse != "greedy",
+        allocation="arithmetic",
+        rounds=0,
     )
     codebook.save(tmp_path / "codebook.npz")
     tokenizer = EqualInfoTokenizer(codebook, token_bits)

@@ -16,8 +16,8 @@ from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
-from keras_nc.coding import _codebook_file
-from keras_nc.coding import _prefix_cache_file
+from keras_nc.coding.codebook_file import FORMAT as CODEBOOK_FORMAT
+from keras_nc.coding.prefix_cache import FORMAT as CACHE_FORMAT
 from keras_nc.data import TokenShards
 from keras_nc.data import shard_format
 from keras_nc.data import write_shards
@@ -61,7 +61,7 @@ def test_codebook_files(parse, name, value, changes, signed, pieces, text):
     fields["fingerprint"] = codebook(parse).fingerprint
     if signed:  # as somebody might who wants to do harm
         with contextlib.suppress(Exception):
-            fields["fingerprint"] = _codebook_file.fingerprint(fields)
+            fields["fingerprint"] = CODEBOOK_FORMAT.fingerprint(fields)
     path = folder() / "codebook.npz"
     path.write_bytes(overwrite(archive(fields), pieces))
     with refusal("Save it again"):
@@ -85,7 +85,7 @@ def test_prefix_cache_files(name, value, changes, signed, pieces, text):
         fields = change(file, name, value, changes)
     if signed:
         with contextlib.suppress(Exception):
-            fields["fingerprint"] = _prefix_cache_file.fingerprint(fields)
+            fields["fingerprint"] = CACHE_FORMAT.fingerprint(fields)
     path = folder() / "changed.npz"
     path.write_bytes(overwrite(archive(fields), pieces))
     with refusal():

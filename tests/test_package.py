@@ -1,16 +1,24 @@
 """The rules of the house."""
 
 import ast
+import importlib.util
+import os
 import pathlib
+import subprocess
+import sys
 
+import keras
 import pytest
 
 import keras_nc
+from keras_nc.backends import BACKENDS
+from keras_nc.backends import choose_backend
 from tests.scripts import run_script
 
 ROOT = pathlib.Path(keras_nc.__file__).parent
-#: What each room may import of this package, besides itself.
-BENEATH = {
+PROJECT = ROOT.parent
+#: What each part of the package imports of the others: no more, no less.
+ARROWS = {
     "coding": set(),
     "entropy_models": {"coding"},
     "layers": {"coding"},
@@ -18,16 +26,24 @@ BENEATH = {
     "metrics": {"losses"},
     "tokenizers": {"coding", "entropy_models"},
     "models": {"coding", "layers", "losses", "metrics", "tokenizers"},
+    "data": {"coding"},
+    "training": {"coding", "data", "evaluation", "models"},
+    "evaluation": {"coding", "data", "metrics"},
+    "cli": {"coding", "data", "models", "tokenizers"},
 }
-BENEATH["data"] = BENEATH["models"] | {"entropy_models", "models"}
-BENEATH["training"] = BENEATH["data"] | {"data"}
-BENEATH["evaluation"] = BENEATH["data"] | {"data"}
-BENEATH["cli"] = BENEATH["data"] | {"data"}
-FORBIDDEN = {"coding": {"keras", "keras_hub", "tensorflow", "jax", "torch"}}
+#: Modules of the package itself, which import no part of it.
+BENEATH_ALL = {"backends", "imports"}
+#: What no part needs to be there, or what costs seconds: imported inside the
+#: functions that use it.
+LAZY = {"tensorflow", "tensorflow_text", "jax", "torch", "numba"}
+LAZY |= {"sentencepiece", "tokenizers", "brotli", "matplotlib", "tensorboardX"}
+#: Parts that Keras is loaded for only when what needs it is used.
+WITHOUT_KERAS = ("coding", "entropy_models", "data", "evaluation")
+HEAVY = ("keras", "keras_hub", "tensorflow", "jax", "torch", "numba")
 
 
-def modules():
-    for path in sorted(ROOT.rglob("*.py")):
+def modules(folder):
+    for path in sorted(folder.rglob("*.py")):
         yield path, ast.parse(path.read_text())
 
 
@@ -40,79 +56,256 @@ def imported(tree):
                 yield alias.name, id(node) in top
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield node.module, id(node) in top
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) in top
+
+
+def part_of(path):
+    """Name the part of the package that a file belongs to."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def parts():
+    return {part_of(path) for path in ROOT.rglob("*.py")} - {"__init__"}
 
 
 def test_imports_point_downwards():
-    rooms = set()
-    for path, tree in modules():
-        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if room == "__init__":
+    found = {name: set() for name in parts() - BENEATH_ALL}
+    for path, tree in modules(ROOT):
+        part = part_of(path)
+        if part == "__init__":
             continue
-        rooms.add(room)
         for name, _ in imported(tree):
-            if name.startswith("keras_nc."):
-                other = name.split(".")[1]
-                assert other in BENEATH[room] | {room}, f"{path}: {name}"
-            head = name.split(".")[0]
-            assert head not in FORBIDDEN.get(room, ()), f"{path}: {name}"
-    assert rooms == set(BENEATH)
+            package, _, other = name.partition(".")
+            other = other.partition(".")[0]
+            if package != "keras_nc" or other in {part, *BENEATH_ALL}:
+                continue
+            if other not in found:  # such as `keras_nc.__version__`
+                assert not (ROOT / other).exists(), f"{path}: {name}"
+                continue
+            assert part not in BENEATH_ALL, f"{path}: {name}"
+            found[part].add(other)
+    assert found == ARROWS
+    # An order exists: every part below those that import it.
+    placed = set()
+    while placed != set(ARROWS):
+        ready = {p for p in ARROWS if ARROWS[p] <= placed} - placed
+        assert ready, "imports go round in a circle"
+        placed |= ready
 
 
-def test_backends_and_numba_are_imported_only_when_used():
-    lazy = {"tensorflow", "tensorflow_text", "jax", "torch", "sentencepiece"}
-    lazy |= {"tokenizers"}
-    # What only an extra brings.
-    lazy |= {"brotli", "matplotlib", "tensorboardX"}
-    for path, tree in modules():
+def private_imports(path, tree, own):
+    """Imports with a name that begins with `_`, of another part than `own`."""
+    for name, _ in imported(tree):
+        package, *rest = name.split(".")
+        private = [n for n in rest if n.startswith("_") and n[:2] != "__"]
+        if package == "keras_nc" and private and rest[0] != own:
+            yield f"{path.relative_to(PROJECT)}: {name}"
+
+
+def test_private_means_private():
+    found = []
+    for path, tree in modules(ROOT):
+        found += private_imports(path, tree, part_of(path))
+    for folder in ("recipes", "benchmarks"):
+        for path, tree in modules(PROJECT / folder):
+            found += private_imports(path, tree, None)
+    for path, tree in modules(PROJECT / "tests"):
+        # Tests of a part may look inside it.
+        own = path.relative_to(PROJECT / "tests").parts[0]
+        found += private_imports(path, tree, own)
+    assert found == []
+
+
+def test_heavy_libraries_are_imported_only_when_used():
+    for path, tree in modules(ROOT):
+        keras = {"keras", "keras_hub"} if part_of(path) == "coding" else set()
         for name, at_top in imported(tree):
             head = name.split(".")[0]
-            assert not (at_top and head in lazy), f"{path}: {name}"
+            assert head not in keras, f"{path}: {name}"
+            assert not (at_top and head in LAZY), f"{path}: {name}"
+
+
+def test_names_of_the_package():
+    assert parts() - BENEATH_ALL <= set(dir(keras_nc)) | {"cli"}
+    for name in parts() - BENEATH_ALL - {"cli"}:
+        assert getattr(keras_nc, name).__name__ == f"keras_nc.{name}"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        keras_nc.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["__init__", "data/__init__"])
+def test_what_editors_are_told_is_imported(name):
+    """Names under TYPE_CHECKING are those that are imported on first use."""
+    tree = ast.parse((ROOT / f"{name}.py").read_text())
+    (told,) = [node for node in tree.body if isinstance(node, ast.If)][:1]
+    told = {
+        alias.name: node.module for node in told.body for alias in node.names
+    }
+    (call,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+    ]
+    lazy = ast.literal_eval(call.args[1])
+    own = {name: f"keras_nc.{name}" for name in told}
+    expected = own if name == "__init__" else told
+    assert lazy == expected
+
+
+def loaded_after(code, names=HEAVY, **kwargs):
+    """Which of some modules a fresh process has after running code."""
+    script = (
+        f"import sys\n{code}\nprint([n for n in {names!r} if n in sys.modules])"
+    )
+    return ast.literal_eval(
+        run_script(script, bare=True, **kwargs).splitlines()[-1]
+    )
+
+
+def test_what_needs_no_keras_does_not_load_it():
+    for name in WITHOUT_KERAS:
+        assert loaded_after(f"import keras_nc.{name}") == [], name
+
+
+def test_windows_and_shards_need_no_keras(tmp_path):
+    """All that text needs on its way to ids, but for tokenizer layers."""
+    loaded = loaded_after(
+        f"""
+import keras_nc
+from keras_nc.entropy_models import NGramModel, UnigramModel
+for model in (UnigramModel, NGramModel):
+    model = model.from_text(b"some text")
+    codebook = keras_nc.coding.Codebook.paper(model, window_bits=9)
+    codebook.save({str(tmp_path / "codebook.npz")!r})
+    codebook = keras_nc.coding.Codebook.load({str(tmp_path / "codebook.npz")!r})
+    assert codebook.decode(codebook.encode(b"text")) == b"text"
+"""
+    )
+    assert loaded == ["numba"]
+
+
+def test_no_backend_but_the_one_in_use_is_loaded():
+    """What keras-hub loads on its own is not ours."""
+    backend = keras.config.backend()
+    all_parts = "\n".join(f"import keras_nc.{n}" for n in sorted(ARROWS))
+    ours = loaded_after(all_parts, backend=backend)
+    theirs = loaded_after("import keras_hub", backend=backend)
+    assert ours == theirs and backend in ours
+
+
+def test_all_parts_import_where_only_one_backend_is_installed():
+    backend = keras.config.backend()
+    others = sorted(LAZY - {backend, "numba"})
+    if backend == "tensorflow":
+        others.remove("tensorflow_text")  # keras-hub wants both or none
+    imports = "\n".join(f"import keras_nc.{n}" for n in sorted(ARROWS))
+    printed = run_script(
+        f"""
+import sys
+for name in {others}:
+    sys.modules[name] = None  # cannot be imported
+{imports}
+ids = keras_nc.tokenizers.ByteTokenizer()("hi")
+print(ids.tolist())
+""",
+        backend=backend,
+        bare=True,
+    )
+    assert printed.splitlines()[-1] == "[107, 108]"
 
 
 def test_importing_is_cheap():
-    code = """
-        import sys
-        import time
-        import keras_hub
-        start = time.process_time()  # the machine may be busy
-        import keras_nc
-        print(time.process_time() - start)
-        assert "numba" not in sys.modules
-    """
-    assert float(run_script(code, bare=True).split()[-1]) < 0.5
-
-
-def test_importing_needs_no_tensorflow():
     printed = run_script(
         """
-        import keras_nc
-        ids = keras_nc.tokenizers.ByteTokenizer()("hi")
-        print(ids.tolist())
-        """,
-        backend="jax",
-        tensorflow=False,
-    )
-    assert printed.strip() == "[107, 108]"
-
-
-def test_numba_compiles_only_when_used():
-    printed = run_script(
-        """
-        import sys
-        import keras_nc
-        from keras_nc.entropy_models import UnigramModel
-        before = "numba" in sys.modules
-        model = UnigramModel.from_text(b"some text")
-        codebook = keras_nc.coding.Codebook.build(model, window_bits=9)
-        assert codebook.decode(codebook.encode(b"text")) == b"text"
-        print(before, "numba" in sys.modules)
-        """,
+import sys
+import time
+import keras_hub
+import numpy
+start = time.process_time()  # the machine may be busy
+import keras_nc  # registers all classes, because keras-hub is there
+middle = time.process_time()
+assert "numba" not in sys.modules
+print(middle - start)
+""",
         bare=True,
     )
-    assert printed.split() == ["False", "True"]
+    assert float(printed.split()[-1]) < 0.5
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory, make_m1):
+    folder = tmp_path_factory.mktemp("preset")
+    make_m1().save_to_preset(str(folder))
+    return str(folder)
+
+
+def test_presets_are_found_when_the_package_comes_first(preset):
+    printed = run_script(
+        f"""
+import keras_nc
+print(type(keras_nc.models.ByteCausalLM.from_preset({preset!r})).__name__)
+import keras_hub
+import keras_nlp
+for library in (keras_hub, keras_nlp):
+    print(type(library.models.CausalLM.from_preset({preset!r})).__name__)
+""",
+        bare=True,
+    )
+    assert printed.split()[-3:] == ["ByteCausalLM"] * 3
+
+
+@pytest.mark.parametrize("library", ["keras_hub", "keras_nlp"])
+@pytest.mark.parametrize("ours", ["keras_nc", "keras_nc.models"])
+def test_presets_are_found_when_the_package_comes_last(preset, library, ours):
+    printed = run_script(
+        f"""
+import sys
+assert "keras_nc" not in sys.modules
+import {library}
+import {ours}
+print(type({library}.models.CausalLM.from_preset({preset!r})).__name__)
+"""
+    )
+    assert printed.split()[-1] == "ByteCausalLM"
+
+
+@pytest.mark.parametrize("program", ["keras-nc.py", "keras-nc", "other.py"])
+def test_a_script_of_any_name_gets_the_package(tmp_path, program):
+    path = tmp_path / program
+    path.write_text("import keras_nc; print(keras_nc.coding.END_ID)")
+    result = subprocess.run(
+        [sys.executable, path],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stdout) == (0, "2\n"), result.stderr
+
+
+def test_the_backend_that_is_chosen(monkeypatch):
+    """What is set stays; else it is that of Keras, once it is imported."""
+    in_use = keras.config.backend()
+    monkeypatch.delenv("KERAS_BACKEND")
+    assert choose_backend() == in_use == os.environ["KERAS_BACKEND"]
+    for unknown in ("theano", "Torch"):
+        monkeypatch.setenv("KERAS_BACKEND", unknown)
+        with pytest.raises(ValueError, match=f"KERAS_BACKEND={unknown}; "):
+            choose_backend()
+    monkeypatch.delenv("KERAS_BACKEND")
+    printed = run_script(
+        """
+import os
+import sys
+from keras_nc.backends import choose_backend
+print(choose_backend(), os.environ["KERAS_BACKEND"], "keras" in sys.modules)
+""",
+        bare=True,
+    )
+    first = next(filter(importlib.util.find_spec, BACKENDS))
+    assert printed.split() == [first, first, "False"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", "pyproject.toml"])
 def test_project_files_exist(name):
-    assert (ROOT.parent / name).stat().st_size > 0
+    assert (PROJECT / name).stat().st_size > 0

@@ -1,6 +1,6 @@
-"""Pages of the reference: one per room, with every name that it exports.
+"""Pages of the reference: one per subpackage, with every name that it exports.
 
-Rooms are found, not listed: a new package in keras_nc has its page at once.
+Subpackages are found, not listed: a new one in keras_nc has its page at once.
 Sources are parsed, never imported.
 """
 
@@ -10,59 +10,75 @@ import pathlib
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[2] / "keras_nc"
-#: Bottom up, as imports point; rooms that are not here come after them.
-ORDER = (
-    "coding",
-    "entropy_models",
-    "layers",
-    "metrics",
-    "tokenizers",
-    "models",
-    "data",
-    "training",
-    "evaluation",
-)
+#: Bottom up, as imports point, and the name that each page begins with.
+#: Subpackages that are not here come after them.
+FIRST = {
+    "coding": "Codebook",
+    "entropy_models": "NGramModel",
+    "layers": "DecoderBlock",
+    "losses": "TokenNats",
+    "metrics": "BitsPerByte",
+    "tokenizers": "EqualInfoTokenizer",
+    "models": "CompressedCausalLM",
+    "data": "write_shards",
+    "training": "resumable_fit",
+    "evaluation": "bits_per_byte",
+}
 #: A command, not a library; command.md describes it.
 COMMANDS = {"cli"}
 
 
-def rooms():
-    """Return the names of the packages that users import, in order."""
+def subpackages():
+    """Return the names of the modules that users import, in order."""
     found = {path.parent.name for path in ROOT.glob("[!_]*/__init__.py")}
-    known = [room for room in ORDER if room in found]
+    found |= {path.stem for path in ROOT.glob("[!_]*.py")}
+    known = [name for name in FIRST if name in found]
     return known + sorted(found - set(known) - COMMANDS)
 
 
-def describe(room):
-    """Return a room's docstring and the names that it exports."""
-    tree = ast.parse((ROOT / room / "__init__.py").read_text("utf-8"))
-    names = [
-        alias.asname or alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    ]
+def describe(subpackage):
+    """Return a subpackage's docstring and its public names, best first."""
+    path = ROOT / subpackage / "__init__.py"
+    if not path.exists():
+        path = ROOT / f"{subpackage}.py"
+    tree = ast.parse(path.read_text("utf-8"))
+    names = [name for node in tree.body for name in public_names(node)]
+    if path.name != "__init__.py":  # what it imports is not its own
+        names = [
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.ClassDef | ast.FunctionDef)
+            and not node.name.startswith("_")
+        ]
+    names.sort(key=lambda name: name != FIRST.get(subpackage))
     return ast.get_docstring(tree), names
 
 
-def make_page(room):
-    """Return the Markdown of a room's page."""
-    summary, names = describe(room)
-    blocks = [f"# keras_nc.{room}", summary]
-    blocks += [f"::: keras_nc.{room}.{name}" for name in names]
+def public_names(node):
+    """Return the names that one statement of an `__init__.py` exports."""
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    return [alias.asname or alias.name for alias in node.names]
+
+
+def make_page(subpackage):
+    """Return the Markdown of a subpackage's page."""
+    summary, names = describe(subpackage)
+    blocks = [f"# keras_nc.{subpackage}", summary]
+    blocks += [f"::: keras_nc.{subpackage}.{name}" for name in names]
     return "\n\n".join(blocks) + "\n"
 
 
 def on_config(config):
     """Add the pages to the navigation."""
-    pages = [{room: f"reference/{room}.md"} for room in rooms()]
+    pages = [{name: f"reference/{name}.md"} for name in subpackages()]
     config.nav.append({"Reference": pages})
     return config
 
 
 def on_files(files, config):
     """Add the pages to the files."""
-    for room in rooms():
-        path = f"reference/{room}.md"
-        files.append(File.generated(config, path, content=make_page(room)))
+    for name in subpackages():
+        path = f"reference/{name}.md"
+        files.append(File.generated(config, path, content=make_page(name)))
     return files

@@ -3,6 +3,8 @@
 import json
 import pathlib
 
+from keras_nc.cli.container import MAGIC
+from keras_nc.cli.kinds import ZIP
 from keras_nc.coding import Codebook
 
 #: Where keras-hub's presets have what belongs to the tokenizer.
@@ -28,12 +30,14 @@ def load_codebook(path):
     """
     path = pathlib.Path(path)
     if not path.is_dir():
+        check_archive(path)
         return Codebook.load(path)
     scheme = read_scheme(path)
     if scheme["name"] != "equal_info":
         from keras_nc.cli.scheme_codes import SchemeCodes
+        from keras_nc.cli.scheme_codes import load_scheme
 
-        return SchemeCodes.load(scheme, path / ASSETS)
+        return SchemeCodes(load_scheme(scheme, path / ASSETS))
     codebook = Codebook.load(path / ASSETS / "codebook.npz")
     expected = scheme.get("codebook_fingerprint")
     if expected not in (None, codebook.fingerprint):
@@ -44,6 +48,21 @@ def load_codebook(path):
             "again."
         )
     return codebook
+
+
+def check_archive(path):
+    """Raise a ValueError if a file cannot be a codebook, and say what it is."""
+    with open(path, "rb") as stream:
+        begin = stream.read(len(MAGIC))
+    if begin.startswith(ZIP):
+        return
+    what = f"begins with {begin!r}" if begin else "is empty"
+    what = "is an encoded file" if begin == MAGIC else what
+    raise ValueError(
+        "A codebook file must be an archive of arrays. Received: "
+        f"{str(path)!r}, which {what}. Pass a file of `Codebook.save`, or a "
+        "preset."
+    )
 
 
 def read_scheme(folder):

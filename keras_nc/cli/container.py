@@ -95,10 +95,11 @@ class ContainerReader:
         self.num_bytes = self.sha256 = None
         magic = source.read(len(MAGIC))
         if magic != MAGIC:
+            begins = f"begins with {magic!r}" if magic else "is empty"
             raise ValueError(
                 "An encoded file must begin as `keras-nc encode` writes it. "
-                f"Received: {name!r}, which begins with {magic!r}. Name a "
-                "file that was encoded."
+                f"Received: {name!r}, which {begins}. Name a file that was "
+                "encoded."
             )
         rest = self._read(_HEADER.size - len(MAGIC))
         _, version, digest = _HEADER.unpack(magic + rest)

@@ -36,7 +36,7 @@ def decode(file, codebook, output, force):
                 f"FILE must end with {SUFFIX} to name the output. Received: "
                 f"{file!r}. Pass a name with -o."
             )
-    check_output(output, force)
+    check_output(output, force, keep=codebook)
     loaded = load_codebook(codebook)
     with (
         open_input(file) as (source, size),
@@ -46,4 +46,5 @@ def decode(file, codebook, output, force):
         num_bytes, num_codes = decode_stream(
             loaded, source, sink, progress, name=file
         )
-    click.echo(f"{output}: {summary(loaded, num_bytes, num_codes)}")
+    size = source.num_bytes
+    click.echo(f"{output}: {summary(loaded, num_bytes, num_codes, size)}")

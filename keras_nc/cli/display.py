@@ -103,20 +103,29 @@ def progress_bar(label, total):
         yield lambda num_bytes: progress.advance(task, num_bytes)
 
 
-def summary(codebook, num_bytes, num_codes):
+def summary(codebook, num_bytes, num_codes, file_bytes=None):
     """Say how much text stands in how many codes.
 
     Args:
         codebook: what `load_codebook` gives.
-        num_bytes: int.
+        num_bytes: int, of the text.
         num_codes: int.
+        file_bytes: int, size of the encoded file, whose rate is then shown;
+            `None` for codes that are not in a file: W bits each.
     """
     W = codebook.window_bits
     unit = "window" if isinstance(W, int) else "token"
     line = f"{num_bytes:,} bytes in {num_codes:,} {unit}s of {W:.5g} bits"
+    if unit == "token":
+        line += f" (log2 of {codebook.vocabulary_size:,} ids)"
     if num_bytes:
         line += f": {num_bytes / num_codes:.3f} bytes/{unit}"
-        line += f", {W * num_codes / num_bytes:.3f} bits/byte"
+    bits = W * num_codes
+    if file_bytes is not None:
+        bits = 8 * file_bytes
+        line += f"; the encoded file has {file_bytes:,} bytes"
+    if num_bytes:
+        line += f", {bits / num_bytes:.3f} bits/byte"
     return line
 
 

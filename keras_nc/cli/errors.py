@@ -6,6 +6,11 @@ import sys
 
 import click
 
+from keras_nc.cli.standard_streams import NamedStream
+from keras_nc.cli.standard_streams import check_standard_streams
+from keras_nc.cli.standard_streams import settle
+
+OUTPUT = "standard output"
 INTERRUPTED = 130  # what shells give for a process that Ctrl-C ended
 
 _REMEDIES = {
@@ -19,6 +24,8 @@ _REMEDIES = {
     errno.EDQUOT: "Free some space, or choose another disk.",
     errno.EFBIG: "Choose a disk that takes files so large.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EBADF: "Open it, or redirect it to a file.",
+    errno.EIO: "Check the terminal or the disk, and try again.",
 }
 
 
@@ -27,8 +34,9 @@ def one_line_errors(program):
     """End the process with one line if the block meets bad input.
 
     A line on standard error that begins with `<program>: error: ` and exit
-    code 2 stand for bad options, values, files and disks; a line and exit code
-    130 for Ctrl-C. Any other exception is a defect and keeps its traceback.
+    code 2 stand for bad options, values, files, disks, and for output that
+    could not be written; a line and exit code 130 for Ctrl-C. Any other
+    exception is a defect and keeps its traceback.
 
     Args:
         program: str, the name that the line begins with.
@@ -41,27 +49,48 @@ def one_line_errors(program):
     ...     int("3")
     3
     """
+    output = sys.stdout
     try:
-        yield
+        check_standard_streams()
+        sys.stdout = NamedStream(output, OUTPUT)
+        with _flushed_output():
+            yield
     except (KeyboardInterrupt, click.Abort):
         _exit(program, "interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # `... | head` has seen enough. Closing would try to flush once more.
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        sys.exit(1)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else program
         message = f"error: {error.format_message()} See `{command} --help`."
         _exit(program, message, 2)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and error.filename == OUTPUT:
+            # `... | head` has seen enough.
+            settle(sys.stdout)
+            sys.exit(1)
         _exit(program, f"error: {describe(error)}", 2)
     except ValueError as error:
         _exit(program, f"error: {error}", 2)
+    except MemoryError as error:
+        reason = f": {error}" if str(error) else ""
+        remedy = "Use smaller inputs, or a machine with more memory."
+        _exit(program, f"error: Out of memory{reason}. {remedy}", 2)
     except ImportError as error:
         remedy = "Install it, or set KERAS_BACKEND to an installed backend."
         _exit(program, f"error: {error}. {remedy}", 2)
+    finally:
+        sys.stdout = output
+
+
+@contextlib.contextmanager
+def _flushed_output():
+    """Flush standard output, however the block ends, if not by an error."""
+    # Here, because an error at the end of the process has no line.
+    try:
+        yield
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def describe(error):
@@ -72,6 +101,10 @@ def describe(error):
 
 
 def _exit(program, message, code):
+    settle(sys.stdout)
     # A message of several lines becomes one, whatever a library put there.
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    line = f"{program}: {' '.join(message.split())}"
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)
+    settle(sys.stderr)
     sys.exit(code)

@@ -58,11 +58,22 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
             "--temperature must be 0, or from 0.001 to 100. Received: "
             f"{temperature}"
         )
+    if "" in stop:
+        raise ValueError(
+            "--stop must have at least one byte. Received: ''. Leave it out to "
+            "stop where the model ends the text."
+        )
     model = load_model(preset)
     model.compile(sampler=make_sampler(temperature, top_p, seed))
-    parts = model.generate_stream(
-        data, tokens, stop=[os.fsencode(text) for text in stop] or None
-    )
+    try:
+        parts = model.generate_stream(
+            data, tokens, stop=[os.fsencode(text) for text in stop] or None
+        )
+    except ValueError as error:
+        # In the words of the options.
+        raise ValueError(
+            str(error).replace("`max_length`", "--tokens")
+        ) from error
     output = sys.stdout.buffer
     output.write(data)
     output.flush()

@@ -1,7 +1,5 @@
 """`keras-nc inspect`: what a file or folder holds."""
 
-import pathlib
-
 import click
 
 
@@ -29,8 +27,11 @@ def inspect(path, text, codebook, top):
     """Describe PATH.
 
     It is a codebook, an encoded file, a folder of token shards or a preset.
+    What is shown is what the files say; `keras-nc verify` checks them.
     """
-    kind = _kind(pathlib.Path(path))
+    from keras_nc.cli.kinds import find_kind
+
+    kind = find_kind(path)
     if text is not None and kind not in ("codebook", "preset"):
         raise ValueError(
             "--text counts the windows of a codebook or preset. Received: "
@@ -57,22 +58,3 @@ def inspect(path, text, codebook, top):
         from keras_nc.cli.inspect_tokens import inspect_encoded
 
         inspect_encoded(path, codebook, top)
-
-
-def _kind(path):
-    from keras_nc.cli.container import MAGIC
-
-    if path.is_dir():
-        names = {entry.name for entry in path.iterdir()}
-        if names & {"manifest.json", "progress.json"}:
-            return "shards"
-        if names & {"config.json", "tokenizer.json"}:
-            return "preset"
-        raise ValueError(
-            "A folder must hold token shards or a preset. Received: "
-            f"{str(path)!r}, which holds neither. Name a folder that "
-            "`write_shards` or `save_to_preset` wrote."
-        )
-    with open(path, "rb") as stream:
-        begins = stream.read(len(MAGIC))
-    return "encoded" if begins == MAGIC else "codebook"

@@ -13,20 +13,24 @@ from keras_nc.cli.display import ratio
 from keras_nc.cli.files import open_input
 from keras_nc.cli.streaming import encode_blocks
 from keras_nc.cli.streaming import read_blocks
+from keras_nc.coding import NUM_SPECIAL
 
 
-def inspect_codebook(path, text, top):
+def inspect_codebook(path, text, top, first=None):
     """Print tables on a codebook, and on its windows in a text.
 
     Args:
         path: str, a codebook file or a preset that has one.
         text: str, a file to count windows in, or `None`.
         top: int, rows of a table.
+        first: title and rows of a table to print before, or `None`.
     """
     codebook = load_codebook(path)
     # Counted first: a text that cannot be read leaves one line, no tables.
     counts = None if text is None else _count_windows(codebook, text)
     console = make_console()
+    if first is not None:
+        print_table(console, *first)
     _print_summary(console, codebook)
     if counts is None:
         _print_windows(console, codebook, top)
@@ -49,7 +53,7 @@ def _count_windows(codebook, path):
 
 
 def _print_summary(console, codebook):
-    from keras_nc.coding._codebook_file import FORMAT_VERSION
+    from keras_nc.coding.codebook_file import FORMAT_VERSION
 
     lengths = codebook.token_lengths
     used = lengths[lengths > 0]
@@ -58,12 +62,13 @@ def _print_summary(console, codebook):
         ("format version", FORMAT_VERSION),
         ("window bits (W)", codebook.window_bits),
         ("windows", used.size),
-        ("codes without a window", (1 << codebook.window_bits) - used.size),
+        # Of the codes, which begin after the special ids.
+        ("codes without a window", lengths.size - NUM_SPECIAL - used.size),
         ("allocation", codebook.allocation),
         ("parse", codebook.parse),
         ("longest window, bytes", int(used.max())),
         ("longest allowed, bytes", codebook.max_window_bytes),
-        ("mean window, bytes", float(used.mean())),
+        ("mean of all windows, bytes", float(used.mean())),
     ]
     print_table(console, "Codebook", rows)
 
@@ -83,20 +88,23 @@ def _print_windows(console, codebook, top):
     title = "Longest windows that no other window begins with"
     print_table(console, title, rows, ["id", "bytes", "window"])
 
-    # A prefix has codes in proportion to how probable it is.
+    # A prefix has codes in proportion to how probable it is. A range may have
+    # ids without a window.
+    before = np.cumsum([0, *(codebook.token_lengths > 0)])
     ranges = {}
     for window in windows.values():
         if len(window) > 1:
             low, high = codebook.prefix_range(window)
-            ranges[window] = (high - low, low, high)
+            size = int(before[high] - before[low])
+            ranges[window] = (size, low, high)
     most = heapq.nsmallest(top, ranges, key=lambda w: (-ranges[w][0], w))
     rows = []
     for window in most:
         size, low, high = ranges[window]
-        share = 100 * size / (1 << codebook.window_bits)
+        share = 100 * size / len(codebook.token_lengths)
         span = f"[{low:,}, {high:,})"
         rows.append((quoted(window), size, share, span))
-    columns = ["begin with", "codes", "% of all", "range"]
+    columns = ["begin with", "codes", "% of all ids", "range"]
     title = "Prefixes of two bytes and more with the most codes"
     print_table(console, title, rows, columns)
 
@@ -116,6 +124,7 @@ def print_text_summary(console, codebook, name, counts):
             "bits/byte, windows as they are",
             ratio(codebook.window_bits * num_codes, num_bytes),
         ),
+        # What an ideal code for single windows of this very text would need.
         ("bits/byte, entropy of the windows", ratio(entropy, num_bytes)),
     ]
     print_table(console, f"Text {name}", rows)

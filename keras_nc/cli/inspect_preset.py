@@ -36,9 +36,11 @@ def inspect_preset(path, text, top):
             f"{path!r}, whose tokens are of the scheme "
             f"{scheme.get('name')!r}. Leave it out."
         )
-    print_table(make_console(), f"Preset {path}", rows)
+    rows.append(("not checked", f"its files; `keras-nc verify {path}` does"))
     if has_codebook:
-        inspect_codebook(path, text, top)
+        inspect_codebook(path, text, top, first=(f"Preset {path}", rows))
+    else:
+        print_table(make_console(), f"Preset {path}", rows)
 
 
 def _model_rows(folder):

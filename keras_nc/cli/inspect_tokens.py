@@ -12,7 +12,7 @@ from keras_nc.cli.display import quoted
 from keras_nc.cli.display import ratio
 from keras_nc.cli.files import open_input
 from keras_nc.cli.inspect_codebook import print_frequent
-from keras_nc.cli.startup import hide_tensorflow
+from keras_nc.cli.startup import prepare_keras
 
 _TOKENS_AT_A_TIME = 1 << 22
 _SPECIAL = {0: "(pad)", 1: "(start)", 2: "(end)"}
@@ -26,7 +26,7 @@ def inspect_shards(path, codebook, top):
         codebook: str, the codebook or preset that made them, or `None`.
         top: int, rows of the table of frequent tokens.
     """
-    hide_tensorflow()
+    prepare_keras()
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)
@@ -56,9 +56,11 @@ def inspect_shards(path, codebook, top):
         ("shards", len(shards.manifest["shards"])),
         ("documents", shards.num_documents),
         ("tokens", shards.num_tokens),
+        ("of them end ids", shards.num_documents),
         ("bytes", shards.num_bytes),
         ("bytes/token", ratio(shards.num_bytes, shards.num_tokens)),
         ("different tokens", int(np.count_nonzero(counts))),
+        ("not checked", f"the files' content; `keras-nc verify {path}` does"),
     ]
     print_table(console, "Token shards", rows)
     print_frequent(console, counts, top, show)
@@ -118,7 +120,13 @@ def inspect_encoded(path, codebook, top):
         ("bytes of the text", reader.num_bytes),
         ("codes", num_codes),
         ("bytes/code", ratio(reader.num_bytes, num_codes)),
+        ("bytes of the file", source.num_bytes),
+        (
+            "bits/byte of the file",
+            ratio(8 * source.num_bytes, reader.num_bytes),
+        ),
         ("different codes", int(np.count_nonzero(counts))),
+        ("not checked", "the text; `keras-nc verify --with` does"),
     ]
     print_table(console, "Encoded file", rows)
     print_frequent(console, counts, top, show)

@@ -4,9 +4,33 @@ import math
 
 import numpy as np
 
-from keras_nc.cli.startup import hide_tensorflow
+from keras_nc.cli.startup import prepare_keras
 
 MAX_VOCABULARY = 1 << 16  # ids are written in two bytes
+
+
+def load_scheme(config, assets):
+    """Load a scheme of a preset; this imports Keras.
+
+    Args:
+        config: dict, the scheme's configuration.
+        assets: `pathlib.Path`, the folder of its files.
+
+    Returns:
+        A `keras_nc.tokenizers.Scheme`.
+    """
+    prepare_keras()
+    from keras_nc.tokenizers.scheme import scheme_from_config
+
+    try:
+        scheme = scheme_from_config(config)
+    except TypeError as error:
+        raise ValueError(
+            "A preset must have a tokenizer of this version of keras_nc. "
+            f"Received: {error}. Load it with the version that saved it."
+        ) from error
+    scheme.load_assets(assets)
+    return scheme
 
 
 class SchemeCodes:
@@ -23,39 +47,18 @@ class SchemeCodes:
     def __init__(self, scheme):
         lengths = scheme.token_lengths
         if lengths is None or len(lengths) > MAX_VOCABULARY:
+            own = "each stand for bytes" if lengths is not None else "do not"
             raise ValueError(
-                "Tokens must stand for bytes of their own, and be at most "
+                "Ids must each stand for bytes, and be at most "
                 f"{MAX_VOCABULARY:,}. Received: the scheme {scheme.name!r} "
-                f"with {scheme.vocabulary_size:,}. Pass a codebook."
+                f"with {scheme.vocabulary_size:,} ids that {own}. Pass a "
+                "codebook, or another preset."
             )
         self._scheme = scheme
         self.fingerprint = scheme.fingerprint
-        #: Bits of a token if all were equally probable, a float.
+        self.vocabulary_size = scheme.vocabulary_size
+        #: Bits of a token if all ids were equally probable, a float.
         self.window_bits = math.log2(scheme.vocabulary_size)
-
-    @classmethod
-    def load(cls, config, assets):
-        """Load a scheme; this imports Keras.
-
-        Args:
-            config: dict, the scheme's configuration.
-            assets: `pathlib.Path`, the folder of its files.
-
-        Returns:
-            A `SchemeCodes`.
-        """
-        hide_tensorflow()
-        from keras_nc.tokenizers.tokenizer import scheme_from_config
-
-        try:
-            scheme = scheme_from_config(config)
-        except TypeError as error:
-            raise ValueError(
-                "A preset must have a tokenizer of this version of keras_nc. "
-                f"Received: {error}. Load it with the version that saved it."
-            ) from error
-        scheme.load_assets(assets)
-        return cls(scheme)
 
     def encode(self, data):
         """Give the ids of bytes, uint16 of shape (T,)."""

@@ -16,6 +16,11 @@ def score(preset, files):
     from keras_nc.cli.files import open_input
     from keras_nc.cli.models import load_model
 
+    if files.count("-") > 1:
+        raise ValueError(
+            "Standard input can be read once. Received: '-' "
+            f"{files.count('-')} times. Pass it once."
+        )
     texts = []
     for path in files:
         with open_input(path) as (source, _):

@@ -1,6 +1,7 @@
 """Encode and decode streams of any size in bounded memory."""
 
 import hashlib
+import os
 
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
@@ -43,7 +44,7 @@ def encode_blocks(codebook, blocks):
     >>> from keras_nc.coding import Codebook
     >>> from keras_nc.entropy_models import UnigramModel
     >>> uniform = UnigramModel([1] * 256)
-    >>> codebook = Codebook.build(uniform, window_bits=10)
+    >>> codebook = Codebook.paper(uniform, window_bits=10)
     >>> blocks = [b"a", b"", bytes(3)]
     >>> [codes.tolist() for codes in encode_blocks(codebook, blocks)]
     [[392, 4]]
@@ -87,6 +88,28 @@ def encode_stream(codebook, source, sink, progress=ignore):
         num_codes += len(codes)
     writer.finish(num_bytes, digest.digest())
     return num_bytes, num_codes
+
+
+def check_encoded(codebook, path, name):
+    """Decode a container, and compare its text with its checksum.
+
+    Args:
+        codebook: a `Codebook`, or what `load_codebook` gives.
+        path: str, the container.
+        name: str, what errors call the codebook.
+
+    Raises:
+        ValueError: if other bytes come back than were encoded.
+    """
+    try:
+        with open(path, "rb") as source, open(os.devnull, "wb") as nowhere:
+            decode_stream(codebook, source, nowhere)
+    except ValueError as error:
+        raise ValueError(
+            "A codebook or preset must give back every byte that it encodes. "
+            f"Received: {name!r}, whose codes decode to another text. Nothing "
+            "was written. Pass another codebook or preset."
+        ) from error
 
 
 def decode_stream(codebook, source, sink, progress=ignore, name="stream"):

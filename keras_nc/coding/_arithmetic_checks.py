@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from keras_nc.coding._text import as_byte_array
+from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import MIN_PRECISION
 

@@ -7,7 +7,7 @@ byte that the window begins with.
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 # Signed and unsigned integers make floats in Numba: all are unsigned.
 _BYTE = np.uint64(8)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 from keras_nc.coding.shares import FREQUENCY_BITS
 
 _SCALE = float(1 << FREQUENCY_BITS)

@@ -9,7 +9,7 @@ as far as it gets without the model.
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 _0 = np.uint64(0)
 _1 = np.uint64(1)

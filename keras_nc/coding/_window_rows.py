@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_nc.coding.shares import frequencies
+from keras_nc.coding.shares import stepper_frequencies
 
 #: The arrays of a cache that holds no prefix.
 NO_CACHE = (
@@ -52,8 +52,7 @@ class Rows:
         kernels.gather(source, ends - counts, counts, data)
         self._stepper.append(data, counts)
         fed += counts
-        probabilities = self._stepper.probabilities()
-        self._f[asking] = frequencies(probabilities[asking])
+        self._f[asking] = stepper_frequencies(self._stepper, asking)
         self.table[asking, kernels.NEXT] = kernels.ANSWERED
         return True
 

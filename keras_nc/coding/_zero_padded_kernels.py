@@ -9,7 +9,7 @@ import numpy as np
 from keras_nc.coding._arithmetic_kernels import begin_stream
 from keras_nc.coding._arithmetic_kernels import find
 from keras_nc.coding._arithmetic_kernels import narrow
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 WHOLE = np.uint64(1 << 63)
 _ONE = np.uint64(1)

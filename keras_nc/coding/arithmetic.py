@@ -28,7 +28,7 @@ from keras_nc.coding._arithmetic_checks import check_tables
 from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
 
 
@@ -57,10 +57,9 @@ class ArithmeticEncoder:
     """
 
     def __init__(self, lengths, precision=16):
-        check_precision(precision)
-        self._precision = precision
+        self._precision = check_precision(precision)
         self._left = as_lengths(lengths)
-        self._firsts = capacities(self._left, precision)
+        self._firsts = capacities(self._left, self._precision)
         self._codes = np.empty(self._firsts[-1], np.uint8)
         B = self._left.size
         self._has_text = self._left > 0
@@ -135,12 +134,11 @@ class ArithmeticDecoder:
     def __init__(self, codes, offsets, lengths, precision=16):
         from keras_nc.coding import _arithmetic_kernels
 
-        check_precision(precision)
-        self._precision = precision
+        self._precision = check_precision(precision)
         self._left = as_lengths(lengths)
         self._codes, offsets = as_codes(codes, offsets, self._left.size)
         self._lengths = self._left.copy()
-        check_lengths(self._lengths, offsets, precision)
+        check_lengths(self._lengths, offsets, self._precision)
         self._ends = offsets[1:]
         self._ats = offsets[:-1].copy()
         self._spans = np.full(self._left.size, (1 << 64) - 1, np.uint64)
@@ -204,7 +202,7 @@ def encode_static(documents, table):
     """Code documents with one table for all their bytes.
 
     Args:
-        documents: list of bytes-like objects.
+        documents: `str` or bytes, or a list of them.
         table: a row of `cumulative_frequencies`, uint32 of shape (257,).
 
     Returns:

@@ -1,8 +1,8 @@
 """All equal-info windows of a model, compiled into one table.
 
-An equal-info window's code depends on the window's own bytes alone, so for up
-to 16 bits all windows are a fixed table: the codebook. Encoding walks it,
-decoding looks up, and neither needs the model that made it.
+An equal-info window's code depends on the window's own bytes alone. For up to
+16 bits, all windows are therefore a fixed table: the codebook. Encoding walks
+it, decoding looks up, and neither needs the model that made it.
 """
 
 import bisect
@@ -11,49 +11,57 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding import _codebook_file
-from keras_nc.coding._build import build_content
-from keras_nc.coding._build import check_window_bits
-from keras_nc.coding._continuations import find_continuations
-from keras_nc.coding._ids import as_ids
-from keras_nc.coding._ids import refuse_id
-from keras_nc.coding._text import as_byte_array
-from keras_nc.coding._text import join_documents
-from keras_nc.coding._trie import Trie
-from keras_nc.coding._trie import window_starts
-from keras_nc.coding.special import NUM_SPECIAL
+from keras_nc.coding.build import as_max_window_bytes
+from keras_nc.coding.build import as_window_bits
+from keras_nc.coding.build import build_content
+from keras_nc.coding.codebook_file import FORMAT
+from keras_nc.coding.codebook_file import check_fields
+from keras_nc.coding.codebook_file import fields_of
+from keras_nc.coding.codebook_file import split_windows
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.codes import as_ids
+from keras_nc.coding.codes import refuse_id
+from keras_nc.coding.inputs import as_byte_array
+from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.parses import PARSES
+from keras_nc.coding.prompt import Prompt
+from keras_nc.coding.prompt import find_next_codes
+from keras_nc.coding.trie import Trie
+from keras_nc.coding.trie import window_starts
 
 
 class Codebook:
-    """A fixed table of windows, byte strings with a code of W bits each.
+    """A fixed table of windows: byte strings with a code of W bits each.
 
-    Codes are ids: 0, 1 and 2 are special, `[3, 2^W)` stand for windows in
-    lexicographic order. A codebook is immutable, safe to share among threads,
-    and equal to another if their fingerprints are. Make one with
-    `Codebook.build` or `Codebook.load`.
+    A window's code is its id. Ids 0, 1 and 2 are special, `[3, 2^W)` stand for
+    windows in lexicographic order. A codebook never changes, can be shared
+    among threads, and equals another if their fingerprints are equal. Make one
+    with `Codebook.build` or `Codebook.load`.
 
     Args:
-        windows: dict from ids to windows (bytes); ids in lexicographic order
-            of the windows, every single byte included.
+        windows: dict from ids to windows (bytes). Ids are in lexicographic
+            order of the windows, and every single byte is a window.
         window_bits: W, bits per code, 9 to 16.
         max_window_bytes: bytes that a window has at most, 1 to 255.
-        allocation: how codes were given to windows, `"arithmetic"` or
-            `"tunstall"`.
+        allocation: how codes were given to windows: `"arithmetic"`,
+            `"tunstall"`, or `"frequency"` for strings without a model.
         parse: how text is cut into windows, see `Codebook.build`.
         costs: `-log2 p` of each id's window in units of 2^-10 bits, uint16 of
-            shape (2^W,), for the parses `"likely"` and `"likely_aligned"`.
+            shape (2^W,); only for the parses `"likely"` and
+            `"likely_aligned"`.
 
     Raises:
-        ValueError: if the windows are no codebook.
+        ValueError: if the windows are not a codebook.
 
     Example:
-    >>> from keras_nc.entropy_models import UnigramModel
-    >>> model = UnigramModel.from_text(b"in the beginning was the word")
-    >>> codebook = Codebook.build(model, window_bits=12)
-    >>> ids = codebook.encode(b"the end")
+    >>> from keras_nc.entropy_models import NGramModel
+    >>> text = b"she sells sea shells by the sea shore. " * 9
+    >>> model = NGramModel.from_text(text)
+    >>> codebook = Codebook.build(model, text, window_bits=10)
+    >>> ids = codebook.encode(b"the shore")
     >>> [codebook.token_bytes(i) for i in ids]
-    [b'th', b'e ', b'en', b'd']
-    >>> assert codebook.decode(ids) == b"the end"
+    [b'the', b' shore']
+    >>> assert codebook.decode(ids) == b"the shore"
     """
 
     def __init__(
@@ -66,18 +74,23 @@ class Codebook:
         parse="greedy",
         costs=None,
     ):
-        check_window_bits(window_bits)
-        fields = _codebook_file.fields_of(
-            windows, window_bits, max_window_bytes, allocation, parse, costs
+        fields = fields_of(
+            windows,
+            as_window_bits(window_bits),
+            as_max_window_bytes(max_window_bytes),
+            allocation,
+            parse,
+            costs,
         )
-        _codebook_file.check(fields)
+        check_fields(fields)
         self._set_fields(fields)
 
     def _set_fields(self, fields):
-        for name in ("lengths", "bytes", "costs"):
+        for name in FORMAT.arrays:
             fields[name].setflags(write=False)
         self._fields = fields
-        self._fingerprint = _codebook_file.fingerprint(fields)
+        self._parse = PARSES[fields["parse"]]
+        self._fingerprint = FORMAT.fingerprint(fields)
         self._token_lengths = fields["lengths"].astype(np.int32)
         self._token_lengths.setflags(write=False)
         self._starts = window_starts(fields["lengths"])
@@ -92,7 +105,7 @@ class Codebook:
         return codebook
 
     def __reduce__(self):
-        # Canonical content only: tables are made again where they are used.
+        # Only the content: tables are made again where they are used.
         return Codebook._from_fields, (dict(self._fields),)
 
     @classmethod
@@ -102,66 +115,56 @@ class Codebook:
         text=None,
         *,
         window_bits,
-        allocation="arithmetic",
-        parse="greedy",
-        prune=False,
-        rounds=0,
+        allocation="tunstall",
+        parse="aligned",
+        prune=True,
+        rounds=None,
         max_window_bytes=64,
     ):
         """Compile the windows of an entropy model.
 
-        What follows a window boundary is not what follows a random byte. A
-        round therefore encodes the text, lets the model refit itself to the
-        window starts that occurred, and builds again.
+        The defaults are what we recommend. `Codebook.paper` gives the windows
+        of the paper.
 
         `parse` says how text is cut into windows:
 
-        - `"greedy"`: the longest window that the text begins with;
-        - `"aligned"`: the longest one that ends at a word boundary, and if
-          none does, the longest. One word is then cut in few ways, which a
-          language model profits from. See `docs/exactness.md` for what a word
-          boundary is, byte by byte;
-        - `"flexible"`: the one after which the next window can reach
+        - `"greedy"`: take the longest window that the text begins with;
+        - `"aligned"`: take the longest window that ends at a word boundary
+          (see `docs/exactness.md`), or the longest window if none does. A word
+          is then cut in few ways, which helps a language model;
+        - `"flexible"`: take the window after which the next one can reach
           furthest, which needs fewer windows;
-        - `"likely"`: the most probable segmentation of the whole document, by
-          the frequencies of windows in the text that is given here;
+        - `"likely"`: take the most probable segmentation of the whole
+          document, by the frequencies of windows in `text`;
         - `"likely_aligned"`: the same, with as few ends inside words as
           possible.
 
         Args:
-            model: an `EntropyModel`; with rounds it must have `refit`.
-            text: bytes, or a sequence of documents (bytes); needed by rounds,
-                `prune`, and the likely parses.
+            model: an `EntropyModel`.
+            text: `str` or bytes, or a list of them. It may be `None` if no
+                option needs it.
             window_bits: W, bits per code, 9 to 16.
-            allocation: `"arithmetic"` shares the codes of every window among
-                its next bytes; `"tunstall"` takes the most probable windows.
+            allocation: how codes are given to windows. `"tunstall"` takes the
+                most probable windows; `"arithmetic"` shares the codes of every
+                window among its next bytes, as arithmetic coding does.
             parse: one of the above.
-            prune: whether to build a codebook four times as large and keep
-                those of its windows that save most in the text. Prefixes that
-                no window ends at then take up no code.
-            rounds: how many times to refit; n-gram counts converge in two.
+            prune: whether to build four times as many windows and to keep
+                those that save most in the text. Prefixes that are not used as
+                windows then take up no code.
+            rounds: how often to repeat: build, encode the text, and let the
+                model refit itself to the window starts that occur. What
+                follows a window boundary is not what follows a random byte.
+                Defaults to 1 for a model with `refit`, else to 0.
             max_window_bytes: bytes that a window has at most, 1 to 255.
 
         Returns:
             A `Codebook`.
 
         Raises:
-            ValueError: if an argument is out of range, text is lacking, the
-                model has no `refit` but rounds are asked for, or the model
-                gives no distribution.
-
-        Example:
-        >>> from keras_nc.entropy_models import NGramModel
-        >>> text = b"a rose is a rose is a rose. " * 20
-        >>> codebook = Codebook.build(
-        ...     NGramModel.from_text(text),
-        ...     text,
-        ...     window_bits=9,
-        ...     allocation="tunstall",
-        ...     parse="aligned",
-        ...     rounds=1,
-        ... )
-        >>> assert codebook.decode(codebook.encode(text)) == text
+            TypeError: if an argument has the wrong type.
+            ValueError: if an argument is out of range, text is needed and not
+                there, the model has no `refit` but rounds are asked for, or it
+                does not give probabilities.
         """
         content = build_content(
             model,
@@ -173,43 +176,67 @@ class Codebook:
             rounds=rounds,
             max_window_bytes=max_window_bytes,
         )
-        return cls(
-            **content,
+        return cls(**content)
+
+    @classmethod
+    def paper(cls, model, *, window_bits, max_window_bytes=64):
+        """Compile the windows of the paper: greedy arithmetic coding.
+
+        The integer rule is ours, so any bytes come back (see
+        `docs/exactness.md`). No text is needed.
+
+        Args:
+            model: an `EntropyModel`.
+            window_bits: W, bits per code, 9 to 16.
+            max_window_bytes: bytes that a window has at most, 1 to 255.
+
+        Returns:
+            A `Codebook`.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> model = UnigramModel.from_text(b"in the beginning was the word")
+        >>> codebook = Codebook.paper(model, window_bits=12)
+        >>> [codebook.token_bytes(i) for i in codebook.encode(b"the end")]
+        [b'th', b'e ', b'en', b'd']
+        """
+        return cls.build(
+            model,
             window_bits=window_bits,
+            allocation="arithmetic",
+            parse="greedy",
+            prune=False,
+            rounds=0,
             max_window_bytes=max_window_bytes,
-            allocation=allocation,
-            parse=parse,
         )
 
     def encode(self, data):
         """Cut bytes into windows.
 
         Args:
-            data: bytes-like object of L bytes; any bytes whatever.
+            data: `str` or bytes, L bytes.
 
         Returns:
             Ids of the windows, uint16 of shape (T,), T <= L.
 
         Raises:
-            TypeError: if `data` is not bytes-like; a str must be encoded
-                first.
+            TypeError: if `data` is not one text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=9)
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
         >>> codebook.encode(b"ab").tolist()
         [197, 199]
         """
         array = as_byte_array(data)
         offsets = np.array([0, array.size], np.int64)
-        return self._trie.encode(array, offsets)[0]
+        return self._encode(array, offsets)[0]
 
     def encode_batch(self, documents):
         """Cut each document into windows; none crosses a boundary.
 
         Args:
-            documents: sequence of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             Ids of all windows, uint16 of shape (T,), and offsets, int64 of
@@ -217,63 +244,100 @@ class Codebook:
             `[offsets[i], offsets[i + 1])`.
 
         Raises:
-            TypeError: if a document is not bytes-like.
+            TypeError: if a document is no text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=9)
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
         >>> ids, offsets = codebook.encode_batch([b"ab", b"", b"c"])
         >>> ids.tolist(), offsets.tolist()
         ([197, 199, 201], [0, 2, 2, 3])
         """
-        return self._trie.encode(*join_documents(documents))
+        return self._encode(*join_documents(documents))
 
     def encode_part(self, data):
-        r"""Cut bytes of which more will follow, as far as the cut is sure.
+        r"""Encode the prefix whose windows later bytes cannot change.
 
-        A text can so be encoded part by part: each with what is left of the
-        part before in front of it, and the last by `encode`.
+        To encode a text part by part, put what is left of one part before the
+        next, and encode the last part with `encode`.
 
         Args:
-            data: bytes-like object, from a window's start on.
+            data: `str` or bytes, from the start of a window.
 
         Returns:
-            Ids of the windows that no more text changes, uint16 of shape
-            (T,), and how many bytes they stand for.
+            Ids, uint16 of shape (T,), and how many bytes they stand for.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=10)
-        >>> ids, settled = codebook.encode_part(b"a\0a")
-        >>> codebook.decode(ids), settled
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=10)
+        >>> ids, committed = codebook.encode_part(b"a\0a")
+        >>> codebook.decode(ids), committed
         (b'a\x00', 2)
         """
         array = as_byte_array(data)
-        ids, settled = self._trie.encode_part(array)
+        ids, _, _ = self._commit(array)
         ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
-        count = int(np.searchsorted(ends, settled, side="right"))
-        if "aligned" in self.parse:
-            # What is left must be cut alone as it is here. Only the boundary
-            # after a second space asks for a byte before the window.
-            while count and _is_second_space(array, ends[count - 1]):
-                count -= 1
+        count = len(ids)
+        # What is left must be cut alone as it is cut here.
+        while count and not self._parse.may_divide(array, ends[count - 1]):
+            count -= 1
         return ids[:count], int(ends[count - 1]) if count else 0
 
+    def split_prompt(self, data):
+        r"""Cut a text that is to be continued.
+
+        Args:
+            data: `str` or bytes.
+
+        Returns:
+            A `Prompt`: the ids that no continuation changes, the bytes after
+            them, and which ids may come next at each of these bytes.
+
+        Example:
+        >>> from keras_nc.entropy_models import UnigramModel
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=10)
+        >>> prompt = codebook.split_prompt(b"a\0aa")
+        >>> codebook.decode(prompt.ids), prompt.remainder
+        (b'a\x00a', b'a')
+        >>> prompt.next_codes, codebook.prefix_range(b"a")
+        ([(391, 395, [])], (391, 395))
+        """
+        array = as_byte_array(data)
+        ids, committed, marks = self._commit(array)
+        remainder = array[committed:].tobytes()
+        if marks is not None:
+            marks = marks[committed:]
+        next_codes = find_next_codes(self, self._parse, remainder, marks)
+        return Prompt(ids, remainder, next_codes)
+
+    def _encode(self, text, offsets):
+        costs = self._fields["costs"]
+        return self._trie.encode(text, offsets, self._parse, costs)
+
+    def _commit(self, array):
+        """Return the ids that no more text changes, their bytes, and marks."""
+        marks = self._parse.mark(array, np.array([0, array.size], np.int64))
+        ids, committed = self._trie.encode_part(
+            array, self._parse, self._fields["costs"], marks
+        )
+        ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
+        count = np.searchsorted(ends, committed, side="right")
+        return ids[:count], committed, marks
+
     def decode(self, ids, skip_special=False):
-        """Give the bytes that ids stand for.
+        """Return the bytes that ids stand for.
 
         Args:
             ids: integers of any type and shape (T,).
-            skip_special: whether special ids are dropped, not refused.
+            skip_special: whether to drop special ids; they are an error
+                otherwise.
 
         Returns:
             bytes.
 
         Raises:
             ValueError: if an id is out of range, special (unless skipped) or
-                stands for no window.
+                without a window.
         """
         ids = as_ids(ids, self.window_bits)
         kept = ids
@@ -289,7 +353,7 @@ class Codebook:
         return text
 
     def token_bytes(self, token_id):
-        """Give the window of one id.
+        """Return the window of one id.
 
         Args:
             token_id: an integer.
@@ -298,7 +362,7 @@ class Codebook:
             bytes.
 
         Raises:
-            ValueError: if the id is out of range, special, or stands for no
+            ValueError: if the id is out of range, special, or without a
                 window.
         """
         i = operator.index(token_id)
@@ -309,12 +373,12 @@ class Codebook:
         return self._fields["bytes"][start:end].tobytes()
 
     def prefix_range(self, prefix):
-        r"""Give the ids of all windows that begin with some bytes.
+        r"""Return the ids of all windows that begin with some bytes.
 
-        Ids that stand for no window count with the window before them.
+        Ids without a window count with the window before them.
 
         Args:
-            prefix: bytes-like object.
+            prefix: `str` or bytes.
 
         Returns:
             `(low, high)`, the half-open interval of ids: all for no bytes,
@@ -322,8 +386,7 @@ class Codebook:
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=10)
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=10)
         >>> low, high = codebook.prefix_range(b"a")
         >>> [codebook.token_bytes(i) for i in range(low, high)]
         [b'a', b'a\x00', b'a\x01', b'a\x02']
@@ -333,7 +396,7 @@ class Codebook:
             return NUM_SPECIAL, 1 << self.window_bits
         ids, windows = self._sorted_windows
         first = bisect.bisect_left(windows, prefix)
-        # No window is so long that 256 of the largest byte do not pass it.
+        # No window is as long as this: it stands after all extensions.
         last = bisect.bisect_left(windows, prefix + b"\xff" * 256)
         if first == last:
             return 0, 0
@@ -341,17 +404,17 @@ class Codebook:
         return ids[first], high
 
     def find(self, window):
-        """Give the id of a window.
+        """Return the id of a window.
 
         Args:
-            window: bytes-like object.
+            window: `str` or bytes.
 
         Returns:
-            int, or `None` if the bytes are no window.
+            int, or `None` if the bytes are not a window.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
-        >>> codebook = Codebook.build(UnigramModel([1] * 256), window_bits=9)
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
         >>> codebook.find(b"a"), codebook.find(b"ab")
         (197, None)
         """
@@ -361,59 +424,12 @@ class Codebook:
         found = at < len(windows) and windows[at] == window
         return ids[at] if found else None
 
-    def remainder_length(self, data):
-        r"""Count the bytes at the end that a continuation may cut otherwise.
-
-        Args:
-            data: bytes-like object.
-
-        Returns:
-            Bytes of `data` that lie in windows which more text might change:
-            with the greedy parse those of the last window, if a longer one
-            begins with it, else 0.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=10)
-        >>> codebook.remainder_length(b"aaa")
-        1
-        >>> codebook.remainder_length(b"aaa\0")
-        0
-        """
-        array = as_byte_array(data)
-        return array.size - self._trie.encode_part(array)[1]
-
-    def continuations(self, data):
-        r"""Tell which windows may come next where data are to be continued.
-
-        The bytes before the remainder (see `remainder_length`) keep their
-        windows whatever follows. From each byte of the remainder on, a window
-        comes next that either begins with all bytes left, or ends before
-        their end where the parse might end it.
-
-        Args:
-            data: bytes-like object.
-
-        Returns:
-            A list, for each byte of the remainder, of `(low, high, ids)`: the
-            next window's id lies in `[low, high)` or is one of `ids`, a list
-            of int. All are empty for bytes where no window begins.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> uniform = UnigramModel([1] * 256)
-        >>> codebook = Codebook.build(uniform, window_bits=10)
-        >>> codebook.continuations(b"aaa"), codebook.prefix_range(b"a")
-        ([(391, 395, [])], (391, 395))
-        """
-        return find_continuations(self, as_byte_array(data))
-
     def save(self, path):
         """Write the codebook to a file, whole or not at all.
 
         Args:
-            path: where to; by habit it ends with `.npz`.
+            path: where the file goes, by habit with the ending `.npz`. Its
+                folder must exist.
 
         Raises:
             OSError: if the file cannot be written.
@@ -421,20 +437,20 @@ class Codebook:
         Example:
         >>> import os, tempfile
         >>> from keras_nc.entropy_models import UnigramModel
-        >>> codebook = Codebook.build(UnigramModel([1] * 256), window_bits=9)
+        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "codebook.npz")
         ...     codebook.save(path)
         ...     assert Codebook.load(path) == codebook
         """
-        _codebook_file.write(path, self._fields)
+        FORMAT.write(path, self._fields)
 
     @classmethod
     def load(cls, path):
         """Read a codebook from a file and check all of it.
 
         Args:
-            path: a file written by `save`.
+            path: a file that `save` wrote.
 
         Returns:
             A `Codebook`.
@@ -444,7 +460,7 @@ class Codebook:
                 version.
             OSError: if the file cannot be read.
         """
-        return cls._from_fields(_codebook_file.read(path))
+        return cls._from_fields(FORMAT.read(path))
 
     @property
     def window_bits(self):
@@ -458,7 +474,7 @@ class Codebook:
 
     @property
     def allocation(self):
-        """How codes were given to windows, `"arithmetic"` or `"tunstall"`."""
+        """How codes were given to windows; see the class."""
         return self._fields["allocation"]
 
     @property
@@ -468,7 +484,7 @@ class Codebook:
 
     @property
     def fingerprint(self):
-        """SHA-256 over the canonical content, in hexadecimal."""
+        """SHA-256 of the content, in hexadecimal."""
         return self._fingerprint
 
     @property
@@ -481,23 +497,17 @@ class Codebook:
         if self._lazy_trie is None:
             with self._lock:
                 if self._lazy_trie is None:
-                    names = ("lengths", "bytes", "parse", "costs")
-                    fields = (self._fields[name] for name in names)
-                    self._lazy_trie = Trie(*fields)
+                    fields = self._fields
+                    self._lazy_trie = Trie(fields["lengths"], fields["bytes"])
         return self._lazy_trie
 
     @property
     def _sorted_windows(self):
-        """Ids and windows, two lists in the same, lexicographic order."""
+        """Ids and windows: two lists in the same, lexicographic order."""
         if self._lazy_windows is None:
-            fields = self._fields
-            ids = np.flatnonzero(fields["lengths"]).tolist()
-            self._lazy_windows = (
-                ids,
-                _codebook_file.split_windows(
-                    fields["lengths"], fields["bytes"]
-                ),
-            )
+            lengths, content = self._fields["lengths"], self._fields["bytes"]
+            ids = np.flatnonzero(lengths).tolist()
+            self._lazy_windows = ids, split_windows(lengths, content)
         return self._lazy_windows
 
     def __eq__(self, other):
@@ -516,9 +526,3 @@ class Codebook:
             f"windows={np.count_nonzero(self._token_lengths)}, "
             f"fingerprint={self.fingerprint[:12]!r})"
         )
-
-
-def _is_second_space(array, at):
-    """Whether a byte is a space after a space, the last one of the run."""
-    near = array[at - 1 : at + 2].tobytes()
-    return near[:2] == b"  " and near[2:] != b" "

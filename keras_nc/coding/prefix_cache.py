@@ -1,28 +1,47 @@
-"""Frequencies of the next byte after the prefixes that windows often have."""
+"""Frequencies of the next byte after the prefixes that windows often have.
+
+A cache file is an archive (see `archive`) that is compressed. Format version 1
+has these fields and no others, for n prefixes that are numbered by length and
+then in lexicographic order, 0 being the empty one:
+
+    format_version  int64, shape (): 1
+    children        uint16, shape (n,): prefixes of one byte more
+    bytes           uint8, shape (n,): last byte, 0 for the empty prefix
+    frequencies     uint32, shape (n, 256): of the next byte
+    fingerprint     str, shape (): SHA-256 in hexadecimal, over the ASCII line
+                    `keras_nc prefix_cache <format_version> <n>`, ended by a
+                    newline, and the bytes of `children`, `bytes` and
+                    `frequencies`, little-endian
+"""
 
 import collections
 
 import numpy as np
 
-from keras_nc.coding import _prefix_cache_file
-from keras_nc.coding._build import check_integer
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
-from keras_nc.coding.shares import frequencies
+from keras_nc.coding.archive import ArchiveFormat
+from keras_nc.coding.archive import memory_bytes
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import FREQUENCY_BITS
+from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
+
+#: 256 frequencies, a byte and the number of its children.
+_BYTES_PER_PREFIX = 4 * 256 + 1 + 2
 
 
 class PrefixCache:
-    """What a model says after frequent prefixes, as a trie of integers.
+    """The answers of a model after frequent prefixes, as a trie of integers.
 
-    Most windows begin alike. A `WindowCoder` with a cache asks the model only
-    where a window leaves it; the model is then fed the window's bytes so far.
-    The frequencies in the cache decide bits, so the cache is a part of the
-    format: encoder and decoder need the same one. It serves any W.
+    Many windows begin with the same bytes. A `WindowCoder` with a cache asks
+    the model only after prefixes that the cache does not hold. The frequencies
+    in the cache decide bits, so the cache is a part of the format: encoder and
+    decoder need the same cache. It serves any W.
 
-    The prefixes are closed: with a prefix, the cache holds what it begins with.
-    They are numbered by length, then in lexicographic order; number 0 is the
-    empty one. Make one with `PrefixCache.build`.
+    With a prefix, the cache holds all prefixes of this prefix. They are
+    numbered by length, then in lexicographic order; number 0 is the empty
+    prefix. Make a cache with `PrefixCache.build`.
 
     Args:
         children: uint16 of shape (n,): how many prefixes of one byte more there
@@ -50,16 +69,16 @@ class PrefixCache:
 
     def __init__(self, children, last_bytes, frequencies):
         fields = {
-            "children": np.asarray(children),
-            "bytes": np.asarray(last_bytes),
-            "frequencies": np.asarray(frequencies),
+            "children": np.asarray(children).view(),
+            "bytes": np.asarray(last_bytes).view(),
+            "frequencies": np.asarray(frequencies).view(),
         }
-        fault = _prefix_cache_file.find_fault(fields)
-        if fault:
+        fault = _find_fault(fields)
+        if fault is not None:
             raise ValueError(
                 "A prefix cache is a trie of prefixes, numbered by length, "
                 "with 256 frequencies each. Received: arrays with "
-                f"{fault}. Make it with `PrefixCache.build`."
+                f"{fault}. Make the cache with `PrefixCache.build`."
             )
         for array in fields.values():
             array.setflags(write=False)
@@ -71,11 +90,11 @@ class PrefixCache:
 
     @classmethod
     def build(cls, stepper, text, *, window_bits, max_prefixes):
-        """Ask the model for the prefixes that windows of a text have most.
+        """Ask the model about the most frequent prefixes of a text's windows.
 
         Args:
             stepper: as for `WindowCoder`.
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             window_bits: W, bits of the windows that are counted.
             max_prefixes: how many prefixes to keep, the most frequent first,
                 ties to the shorter, then to the smaller.
@@ -87,13 +106,11 @@ class PrefixCache:
             ValueError: if so many prefixes would need more than half of the
                 machine's memory.
         """
-        check_integer("max_prefixes", max_prefixes)
-        if max_prefixes < 1:
-            raise ValueError(
-                "`max_prefixes` must be positive. Received: "
-                f"{max_prefixes}. Leave the cache out to have none."
-            )
-        _prefix_cache_file.check_memory(max_prefixes)
+        remedy = "Leave the cache out to have none."
+        max_prefixes = as_integer(
+            "max_prefixes", max_prefixes, 1, remedy=remedy
+        )
+        _check_memory(max_prefixes)
         documents = as_documents(text)
         coder = WindowCoder(stepper, window_bits=window_bits)
         windows = _count_windows(coder, documents)
@@ -106,8 +123,7 @@ class PrefixCache:
         rows = np.empty((len(prefixes), 256), np.uint32)
         B = stepper.batch_size
         for i in range(0, len(prefixes), B):
-            some = prefixes[i : i + B]
-            rows[i : i + B] = _ask(stepper, some)
+            rows[i : i + B] = _ask(stepper, prefixes[i : i + B])
         return cls(children, np.array(last_bytes, np.uint8), rows)
 
     @property
@@ -118,11 +134,11 @@ class PrefixCache:
     @property
     def fingerprint(self):
         """SHA-256 over the content, in hexadecimal."""
-        return _prefix_cache_file.fingerprint(self._fields)
+        return FORMAT.fingerprint(self._fields)
 
     def save(self, path):
         """Write the cache to a file, `.npz` by habit, whole or not at all."""
-        _prefix_cache_file.write(path, self._fields)
+        FORMAT.write(path, self._fields)
 
     @classmethod
     def load(cls, path):
@@ -139,7 +155,7 @@ class PrefixCache:
                 version, or larger than half of the machine's memory.
             OSError: if the file cannot be read.
         """
-        fields = _prefix_cache_file.read(path)
+        fields = FORMAT.read(path)
         return cls(fields["children"], fields["bytes"], fields["frequencies"])
 
     def __repr__(self):
@@ -150,7 +166,7 @@ class PrefixCache:
 
 
 def _count_windows(coder, documents):
-    """Count the windows of some documents."""
+    """Count the windows of documents."""
     text, _ = join_documents(documents)
     text = text.tobytes()
     lengths, _ = coder.cut_batch(documents)
@@ -162,7 +178,7 @@ def _count_windows(coder, documents):
 
 
 def _most_frequent(windows, max_prefixes, longest):
-    """The most frequent prefixes of windows, by length, then by bytes."""
+    """Return the most frequent prefixes, by length, then by bytes."""
     counts = collections.Counter({b"": 1 + sum(windows.values())})
     for window, count in windows.items():
         for length in range(1, min(len(window), longest - 1) + 1):
@@ -173,7 +189,7 @@ def _most_frequent(windows, max_prefixes, longest):
 
 
 def _ask(stepper, prefixes):
-    """Frequencies after up to B prefixes."""
+    """Return the frequencies after up to B prefixes."""
     B = stepper.batch_size
     lengths = np.zeros(B, int)
     lengths[: len(prefixes)] = [len(prefix) for prefix in prefixes]
@@ -182,4 +198,54 @@ def _ask(stepper, prefixes):
         row[: len(prefix)] = np.frombuffer(prefix, np.uint8)
     stepper.restart(np.ones(B, bool))
     stepper.append(data, lengths)
-    return frequencies(stepper.probabilities()[: len(prefixes)])
+    return stepper_frequencies(stepper, slice(len(prefixes)))
+
+
+def _check_memory(num_prefixes):
+    """Raise a ValueError if a cache would not fit into memory."""
+    needed = num_prefixes * _BYTES_PER_PREFIX
+    bound = memory_bytes() // 2
+    if needed > bound:
+        raise ValueError(
+            "A cache must fit into half of the machine's memory, "
+            f"{bound >> 20:,} MiB here. Received: {num_prefixes:,} prefixes of "
+            f"{_BYTES_PER_PREFIX:,} bytes, {needed >> 20:,} MiB. Keep fewer "
+            "prefixes."
+        )
+
+
+def _find_fault(fields):
+    """Say why fields are not a cache, or return `None`."""
+    n = fields["bytes"].size
+    shapes = {"children": (n,), "bytes": (n,), "frequencies": (n, 256)}
+    for name, dtype in FORMAT.arrays.items():
+        array = fields[name]
+        if array.shape != shapes[name] or array.dtype != np.dtype(dtype):
+            return f"{name} of dtype={array.dtype}, shape={array.shape}"
+    if n == 0:
+        return "no prefix"
+    children = fields["children"].astype(np.int64)
+    firsts = 1 + np.cumsum(children) - children
+    if children.sum() != n - 1 or (firsts <= np.arange(n)).any():
+        return "children that are no trie"
+    parents = np.repeat(np.arange(n), children)
+    steps = np.diff(fields["bytes"][1:].astype(np.int64))
+    if (steps[np.diff(parents) == 0] <= 0).any():
+        return "children that do not ascend"
+    sums = fields["frequencies"].sum(axis=1, dtype=np.uint64)
+    if sums.min() == 0 or sums.max() >> (FREQUENCY_BITS + 1):
+        return f"frequencies with sums from {sums.min()} to {sums.max()}"
+    return None
+
+
+FORMAT = ArchiveFormat(
+    kind="prefix_cache",
+    title="prefix cache",
+    version=1,
+    scalars={},
+    arrays={"children": "<u2", "bytes": "|u1", "frequencies": "<u4"},
+    values=lambda fields: [len(fields["bytes"])],
+    find_fault=_find_fault,
+    remedy="Save it again with `PrefixCache.save`, or fetch it again.",
+    compress=True,
+)

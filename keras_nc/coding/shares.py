@@ -1,13 +1,14 @@
 """Probabilities to integer shares of codes.
 
-This is the only place where floats become integers. Everything after it is
-exact, so an encoder and a decoder that start from the same frequencies agree
-on every code.
+Here probabilities become integers. Everything after it is exact, so an encoder
+and a decoder that start from the same frequencies agree on every code. A kernel
+of the range coder does the same for one row, by the same rule. Costs of windows
+(see `prune`) are integers that come from counts, not from probabilities.
 """
 
-import numbers
-
 import numpy as np
+
+from keras_nc.coding.checks import as_integer
 
 FREQUENCY_BITS = 24
 MIN_PRECISION = 14
@@ -37,8 +38,9 @@ def frequencies(probabilities):
     p = np.asarray(probabilities)
     if p.ndim != 2 or p.shape[1] != 256 or p.dtype.kind != "f":
         _refuse(f"shape={p.shape}, dtype={p.dtype}")
-    p = p.astype(np.float64, copy=False)
-    sums = p.sum(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        p = p.astype(np.float64, copy=False)
+        sums = p.sum(axis=1)
     # NaN fails every comparison, so ask for what is right, not for what is
     # wrong; an infinity makes the sum infinite or NaN.
     bad = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE) | ~(p >= 0).all(axis=1)
@@ -49,6 +51,45 @@ def frequencies(probabilities):
             f"largest value {p[row].max()} and sum {sums[row]}"
         )
     return np.floor(p * (1 << FREQUENCY_BITS)).astype(np.int64)
+
+
+def stepper_frequencies(stepper, rows=slice(None)):
+    """Ask a stepper for the next byte and turn its answer into frequencies.
+
+    Args:
+        stepper: has `batch_size`, `B`, and `probabilities()`, which gives
+            floats of shape (B, 256).
+        rows: which of the B rows are wanted.
+
+    Returns:
+        See `frequencies`; a row for each that is wanted.
+
+    Raises:
+        ValueError: if the answer has another shape, or one of these rows is
+            no distribution.
+    """
+    p = check_rows(stepper.probabilities(), stepper.batch_size, stepper)
+    return frequencies(p[rows])
+
+
+def check_rows(probabilities, n, giver):
+    """Return probabilities as an array of n rows, or raise a ValueError.
+
+    Args:
+        probabilities: what `giver` gave.
+        n: how many rows there must be.
+        giver: an entropy model or a stepper, for the error.
+    """
+    p = np.asarray(probabilities)
+    if p.shape != (n, 256):
+        raise ValueError(
+            "An entropy model must give one row of 256 probabilities for "
+            f"each prefix. Received: shape {p.shape} for {n} prefixes from "
+            f"{type(giver).__name__}. Correct its `probabilities`."
+        )
+    if p.dtype.kind != "f":
+        _refuse(f"shape={p.shape}, dtype={p.dtype}")
+    return p
 
 
 def _refuse(received):
@@ -144,7 +185,7 @@ def cumulative_frequencies(probabilities, precision):
     >>> table[[0, 1, 2, 256]].tolist()
     [0, 64, 128, 16384]
     """
-    check_precision(precision)
+    precision = check_precision(precision)
     return cumulate(frequencies(probabilities), precision)
 
 
@@ -159,12 +200,11 @@ def cumulate(frequencies, precision):
 
 
 def check_precision(precision):
-    """Raise a ValueError unless a coder has this many bits for a table."""
-    whole = isinstance(precision, numbers.Integral)
-    if not whole or not MIN_PRECISION <= precision <= FREQUENCY_BITS:
-        raise ValueError(
-            "`precision` must be an integer from "
-            f"{MIN_PRECISION} to {FREQUENCY_BITS}. Received: "
-            f"precision={precision!r}. 16 costs at most 0.006 bits a "
-            "byte."
-        )
+    """Return `precision` as an int if a coder has so many bits for a table."""
+    return as_integer(
+        "precision",
+        precision,
+        MIN_PRECISION,
+        FREQUENCY_BITS,
+        "16 costs at most 0.006 bits a byte.",
+    )

@@ -25,13 +25,13 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._build import check_integer
-from keras_nc.coding._text import join_documents
 from keras_nc.coding._window_rows import NO_CACHE
 from keras_nc.coding._window_rows import Rows
 from keras_nc.coding._window_rows import end_before_bad
 from keras_nc.coding._window_rows import serve
-from keras_nc.coding.special import NUM_SPECIAL
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.inputs import join_documents
 
 MIN_WINDOW_BITS = 9
 WORD_BITS = 64
@@ -70,7 +70,7 @@ class WindowCoder:
     """
 
     def __init__(self, stepper, *, window_bits, cache=None):
-        check_live_window_bits(window_bits)
+        window_bits = check_live_window_bits(window_bits)
         if not 1 <= stepper.context_bytes <= MAX_WINDOW_BYTES:
             raise ValueError(
                 "The stepper's `context_bytes` are the bytes of the longest "
@@ -94,7 +94,7 @@ class WindowCoder:
         """Cut each document into windows; none crosses a boundary.
 
         Args:
-            documents: sequence of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             Codes of all windows and offsets, int64 of shape (documents + 1,).
@@ -109,7 +109,7 @@ class WindowCoder:
         """Say how many bytes the windows of each document have.
 
         Args:
-            documents: sequence of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             Bytes of all windows, uint16 of shape (windows,), and offsets, as
@@ -122,7 +122,7 @@ class WindowCoder:
         """Encode the beginning of a document.
 
         Args:
-            document: bytes-like, not empty.
+            document: `str` or bytes, not empty.
 
         Returns:
             Codes of the windows that no continuation changes, as from
@@ -144,8 +144,8 @@ class WindowCoder:
         text, offsets = join_documents(documents)
         codes = np.empty((text.size, 2), np.uint64)
         lengths = np.empty(text.size, np.uint16)
-        counts = np.zeros(len(documents), np.int64)
-        last_sizes = np.zeros((len(documents), 2), np.uint64)
+        counts = np.zeros(offsets.size - 1, np.int64)
+        last_sizes = np.zeros((offsets.size - 1, 2), np.uint64)
         following = np.zeros(1, np.int64)
         with self._lock:
             rows = Rows(self._stepper, self._cache_arrays)
@@ -273,8 +273,8 @@ class WindowCoder:
 
 
 def check_live_window_bits(window_bits):
-    """Raise an error unless windows may have so many bits."""
-    check_integer("window_bits", window_bits)
+    """Return `window_bits` as an int if live windows have so many bits."""
+    window_bits = as_integer("window_bits", window_bits, 0)
     if (
         not MIN_WINDOW_BITS <= window_bits <= WORD_BITS
         and window_bits != TWO_WORDS
@@ -284,6 +284,7 @@ def check_live_window_bits(window_bits):
             f"{TWO_WORDS}. Received: {window_bits}. Fewer bits cannot hold all "
             "256 bytes."
         )
+    return window_bits
 
 
 def _as_offsets(offsets, num_codes):

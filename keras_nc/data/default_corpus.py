@@ -9,6 +9,7 @@ content hash says which text it was.
 
 import functools
 import hashlib
+import numbers
 
 from absl import logging
 
@@ -88,6 +89,8 @@ def default_corpus(split="train", max_bytes=None):
         raise ValueError(
             f"`split` must be one of {_SPLITS}. Received: split={split!r}"
         )
+    if isinstance(max_bytes, numbers.Integral):
+        max_bytes = int(max_bytes)  # NumPy's small integers wrap around
     documents = _load(corpus_cache.cache_file(FORMAT_VERSION, PACKAGES))
     chosen = []
     room = float("inf") if max_bytes is None else max_bytes

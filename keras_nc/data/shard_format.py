@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 
+from keras_nc.coding.archive import FaultError
+from keras_nc.coding.archive import one_error
 from keras_nc.coding.atomic import atomic_file
 
 FORMAT = "keras_nc token shards"
@@ -88,29 +90,21 @@ def read_manifest(path):
     Raises:
         ValueError: if it is not a manifest of this version, or damaged.
     """
-    remedy = "Write the shards again, with `overwrite=True`."
-    try:
+    with one_error(
+        path,
+        f"A manifest of {FORMAT}, version {FORMAT_VERSION}, must be as it was "
+        "written",
+        "Fetch this file again if you have a copy; else delete the folder, or "
+        "use `overwrite=True`, and write the shards again.",
+    ):
         content = json.loads(path.read_bytes())
-        checksum = content.pop("checksum")
-        known = content["format"] == FORMAT
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as e:
-        raise ValueError(
-            f"{path} must be a manifest of token shards. Received: a file that "
-            f"cannot be read as one ({e!r}). {remedy}"
-        ) from e
-    if not known or content.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path} must have the format {FORMAT!r}, version "
-            f"{FORMAT_VERSION}. Received: {content['format']!r}, version "
-            f"{content.get('format_version')}. {remedy}"
-        )
-    # The checksum proves the values; the types, that we wrote them.
-    is_whole = path.name == MANIFEST
-    if checksum != _checksum(content) or not _well_formed(content, is_whole):
-        raise ValueError(
-            f"{path} must be as it was written. Received: a manifest whose "
-            f"checksum or fields are wrong. {remedy}"
-        )
+        found = content["format"], content["format_version"]
+        if found != (FORMAT, FORMAT_VERSION):
+            raise FaultError(f"the format {found[0]!r}, version {found[1]}")
+        # The checksum proves the values; the types, that we wrote them.
+        is_sound = content.pop("checksum") == _checksum(content)
+        if not is_sound or not _well_formed(content, path.name == MANIFEST):
+            raise FaultError("content whose checksum or fields are wrong")
     return content
 
 
@@ -135,6 +129,34 @@ def _well_formed(content, is_whole):
             for total in ("documents", "tokens", "bytes")
         )
     )
+
+
+def find_damage(directory, number, entry):
+    """Compare the files of one shard with what the manifest says of them.
+
+    Args:
+        directory: `pathlib.Path`, the folder of the shards.
+        number: int, the shard.
+        entry: dict, what the manifest says of the shard.
+
+    Returns:
+        A list of `pathlib.Path`, the files that differ or are missing.
+    """
+    damaged = []
+    for array in ARRAYS:
+        path = directory / file_name(array, number)
+        expected = entry["files"][array]
+        try:
+            intact = path.stat().st_size == expected["size"]
+            if intact:
+                with open(path, "rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                intact = digest == expected["sha256"]
+        except FileNotFoundError:
+            intact = False
+        if not intact:
+            damaged.append(path)
+    return damaged
 
 
 def _has_fields(content, kinds):

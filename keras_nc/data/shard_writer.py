@@ -7,9 +7,11 @@ import re
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format
 from keras_nc.data.progress import ProgressLine
-from keras_nc.data.shards import TokenShards
+from keras_nc.data.token_shards import TokenShards
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
@@ -30,12 +32,14 @@ def write_shards(
     If the run is interrupted, even killed, the same call goes on after the
     last complete shard: documents already written are read and compared by
     their hash, not tokenized again. On a complete folder the same call
-    compares all documents in this way and returns the shards as they are.
+    compares all documents in this way and returns the shards as they are;
+    shards whose files are damaged or missing are written anew.
     Which document goes to which shard depends on the documents and on
     `shard_tokens` alone. One process at a time may write to a folder.
 
     Args:
-        documents: iterable of bytes; read once, never held as a whole.
+        documents: `str` or bytes, or an iterable of them; read once, never
+            held as a whole.
         tokenizer: has `encode_batch(documents)`, which returns all ids as one
             integer array without end ids, and the int64 offsets of documents
             in it, one more than documents; `vocabulary_size()`,
@@ -54,7 +58,7 @@ def write_shards(
         ValueError: if there are no documents, if the tokenizer returns what
             it must not, or if the folder holds shards of another tokenizer,
             other settings or other documents.
-        TypeError: if a document is not bytes.
+        TypeError: if a document is no text.
 
     Example:
     >>> import tempfile
@@ -65,7 +69,7 @@ def write_shards(
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
     """
-    documents = _check_documents(documents)
+    documents = iterate_documents(documents)
     first = next(documents, None)
     if first is None:
         raise ValueError(
@@ -73,17 +77,14 @@ def write_shards(
             "corpus. Check where `documents` comes from, and that an iterator "
             "has not been used up."
         )
-    if shard_tokens < 1:
-        raise ValueError(
-            f"`shard_tokens` must be at least 1. Received: {shard_tokens}"
-        )
+    shard_tokens = as_integer("shard_tokens", shard_tokens)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
-    fields["shard_tokens"] = int(shard_tokens)
+    fields["shard_tokens"] = shard_tokens
     with ProgressLine("Writing shards", enabled=progress) as line:
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
-        _skip(documents, fields["shards"], directory, line)
+        _skip(documents, tokenizer, fields, directory, line)
         if complete:
             if next(documents, None) is not None:
                 raise _other_input(directory, "has more documents")
@@ -95,23 +96,6 @@ def write_shards(
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
         writer.finish()
     return TokenShards(directory)
-
-
-def _check_documents(documents):
-    """Iterate over the documents, refusing all that is not bytes."""
-    if isinstance(documents, (bytes, str)):
-        raise TypeError(
-            "`documents` must be an iterable of bytes. Received: one "
-            f"{type(documents).__name__}. Put it in a list."
-        )
-    for document in documents:
-        if not isinstance(document, bytes):
-            raise TypeError(
-                "Each document must be bytes. Received: "
-                f"{type(document).__name__}. Encode text with "
-                "`text.encode()`."
-            )
-        yield document
 
 
 def _prepare(directory, fields, overwrite):
@@ -147,19 +131,32 @@ def _prepare(directory, fields, overwrite):
     return False, []
 
 
-def _skip(documents, shards, directory, line):
-    """Read the documents of complete shards and compare their hashes."""
-    for number, shard in enumerate(shards):
+def _skip(documents, tokenizer, fields, directory, line):
+    """Compare the documents of complete shards, and mend damaged ones."""
+    for number, shard in enumerate(fields["shards"]):
+        is_damaged = shard_format.find_damage(directory, number, shard)
         digest = hashlib.sha256()
-        count = 0
+        count, kept = 0, []
         for document in itertools.islice(documents, shard["documents"]):
             _hash_document(digest, document)
             count += 1
+            if is_damaged:
+                kept.append(document)
             line.update(len(document), f"comparing shard {number}")
         if count < shard["documents"]:
             raise _other_input(directory, "has fewer documents")
         if digest.hexdigest() != shard["documents_sha256"]:
             raise _other_input(directory, f"differs in shard {number}")
+        if is_damaged:
+            writer = _ShardWriter(directory, {**fields, "shards": []})
+            for batch in _batches(kept):
+                writer.collect(batch, *_encode(tokenizer, batch, fields))
+            if writer.write_files(number) != shard["files"]:
+                raise ValueError(
+                    f"Shard {number} of {directory} is damaged, and the "
+                    "tokenizer gives other ids now than when it was written. "
+                    "Use `overwrite=True` to write all shards again."
+                )
 
 
 def _other_input(directory, how):
@@ -221,7 +218,7 @@ def _encode(tokenizer, batch, fields):
 
 
 class _ShardWriter:
-    """Collects documents, and write a shard whenever one is full."""
+    """Collects documents, and writes a shard whenever one is full."""
 
     def __init__(self, directory, fields):
         self._directory = directory
@@ -246,13 +243,17 @@ class _ShardWriter:
                 self._write()
                 continue
             last = max(last, first + 1)  # an empty shard takes any document
-            self._ids.append(ids[offsets[first] : offsets[last]])
-            self._lengths.extend(np.diff(offsets[first : last + 1]).tolist())
-            self._num_tokens += len(self._ids[-1])
-            for document in documents[first:last]:
-                self._sizes.append(len(document))
-                _hash_document(self._digest, document)
+            self.collect(documents[first:last], ids, offsets[first : last + 1])
             first = last
+
+    def collect(self, documents, ids, offsets):
+        """Add documents to this shard, full or not."""
+        self._ids.append(ids[offsets[0] : offsets[-1]])
+        self._lengths.extend(np.diff(offsets).tolist())
+        self._num_tokens += len(self._ids[-1])
+        for document in documents:
+            self._sizes.append(len(document))
+            _hash_document(self._digest, document)
 
     def finish(self):
         """Write the last shard and the manifest."""
@@ -263,22 +264,9 @@ class _ShardWriter:
         (self._directory / shard_format.PROGRESS).unlink(missing_ok=True)
 
     def _write(self):
-        pieces = {
-            "tokens": self._ids,
-            "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],
-            "bytes": [np.array(self._sizes, dtype="int64")],
-        }
-        number = len(self._fields["shards"])
-        files = {
-            array: shard_format.write_array(
-                self._directory / shard_format.file_name(array, number),
-                pieces[array],
-            )
-            for array in shard_format.ARRAYS
-        }
         self._fields["shards"].append(
             {
-                "files": files,
+                "files": self.write_files(len(self._fields["shards"])),
                 "documents": len(self._sizes),
                 "tokens": self._num_tokens,
                 "bytes": sum(self._sizes),
@@ -288,3 +276,18 @@ class _ShardWriter:
         path = self._directory / shard_format.PROGRESS
         shard_format.write_manifest(path, self._fields)
         self._begin()
+
+    def write_files(self, number):
+        """Write the arrays of the shard `number`; return what each file is."""
+        pieces = {
+            "tokens": self._ids,
+            "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],
+            "bytes": [np.array(self._sizes, dtype="int64")],
+        }
+        return {
+            array: shard_format.write_array(
+                self._directory / shard_format.file_name(array, number),
+                pieces[array],
+            )
+            for array in shard_format.ARRAYS
+        }

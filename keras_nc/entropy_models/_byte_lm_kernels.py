@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 #: Columns of a matrix that are worked on together, and positions of the keys.
 COLUMNS = 64
@@ -71,7 +71,12 @@ def matmul(x, packed, out):
 
 @jit
 def exp(x):
-    """e^x for x <= 0, within 1e-13, from products and sums alone."""
+    """e^x for x <= 0, within 1e-13, from products and sums alone.
+
+    NaN stays NaN, so that coders refuse the probabilities of a broken model.
+    """
+    if not -1e6 < x <= 0:
+        return 0.0 if x <= 0 else np.nan
     n = math.floor(x / _LOG2 + 0.5)
     if n < -1022:
         return 0.0
@@ -116,7 +121,8 @@ def attend(query, keys, values, position, bias, scores, out):
         for s in range(first, min(first + LANES, position + 1)):
             distance = min(position - s, bias.size - 1)
             scores[s] = float(sums[s - first] * scale + bias[distance])
-            highest = max(highest, scores[s])
+            if scores[s] > highest or np.isnan(scores[s]):
+                highest = scores[s]  # NaN stays: nothing is greater
     total = 0.0
     for s in range(position + 1):
         scores[s] = exp(scores[s] - highest)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_nc.coding._jit import jit
+from keras_nc.coding.kernels import jit
 
 SEPARATOR = 256
 #: An occurrence is one integer: its place, and from bit 37 on three of the

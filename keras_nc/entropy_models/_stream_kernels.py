@@ -11,8 +11,8 @@ from keras_nc.coding._arithmetic_kernels import fault_at_end
 from keras_nc.coding._arithmetic_kernels import find
 from keras_nc.coding._arithmetic_kernels import follow
 from keras_nc.coding._arithmetic_kernels import narrow
-from keras_nc.coding._jit import jit
 from keras_nc.coding._share_kernels import cumulate_row
+from keras_nc.coding.kernels import jit
 from keras_nc.entropy_models._count_kernels import probabilities
 
 _WHOLE = np.uint64((1 << 64) - 1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_nc.coding.shares import allocate
-from keras_nc.coding.shares import frequencies
+from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.entropy_models.stepping import stepper_for
 
 
@@ -85,7 +85,7 @@ class Contexts:
 
     def tables(self):
         """Tables of the next byte, uint32 of shape (B, 257)."""
-        rows = frequencies(self._stepper.probabilities())
+        rows = stepper_frequencies(self._stepper)
         # Shares as in codebooks: the padding is all that is different here.
         spare = (1 << self._rule.precision) - 256
         tables = np.zeros((len(rows), 257), np.uint32)

@@ -1,10 +1,12 @@
 """M1 as an entropy model."""
 
+import keras
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 from keras_nc.entropy_models.refitted import RefittedModel
 from keras_nc.entropy_models.refitted import count_window_starts
@@ -24,8 +26,15 @@ class ByteLMModel:
 
     Args:
         causal_lm: A `keras_nc.models.ByteCausalLM`, or its backbone. Its
-            weights are copied: training it further changes nothing here.
+            weights are copied: training it further changes nothing here. The
+            copy is in float32 whatever M1 computes in; LoRA is merged, and
+            quantized weights are turned back into floats.
         batch_size: int. Prefixes per call of the model.
+
+    Raises:
+        TypeError: If `causal_lm` is no such model.
+        ValueError: If its weights are not finite numbers, its embedding table
+            is quantized, or `batch_size` is no positive integer.
 
     Example:
     >>> from keras_nc.models import ByteBackbone, ByteCausalLM
@@ -38,12 +47,13 @@ class ByteLMModel:
     """
 
     def __init__(self, causal_lm, batch_size=256):
-        if batch_size < 1:
-            raise ValueError(
-                "`batch_size` must be positive. "
-                f"Received: batch_size={batch_size}"
-            )
+        self.batch_size = as_integer("batch_size", batch_size)
         backbone = getattr(causal_lm, "backbone", causal_lm)
+        if not hasattr(backbone, "call_with_cache"):
+            raise TypeError(
+                "An entropy model is made from a `ByteCausalLM` or its "
+                f"backbone. Received: {type(causal_lm).__name__}"
+            )
         if backbone.vocabulary_size != NUM_SPECIAL + 256:
             raise ValueError(
                 "An entropy model is over bytes: the language model must have "
@@ -51,7 +61,6 @@ class ByteLMModel:
                 f"{type(causal_lm).__name__} with "
                 f"{backbone.vocabulary_size} ids. Pass a `ByteCausalLM`."
             )
-        self.batch_size = batch_size
         self._backbone = copy_in_float32(backbone)
         table = self._backbone.token_embedding.get_weights()[0]
         self._byte_rows = table[NUM_SPECIAL : NUM_SPECIAL + 256]
@@ -89,7 +98,7 @@ class ByteLMModel:
         """Mix in what follows the window starts of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             starts: offsets of the window starts in the documents joined,
                 int64 of shape (windows,), ascending.
 
@@ -120,9 +129,11 @@ class ByteLMModel:
         )
         last = [len(prefix) for prefix in prefixes]
         hidden = np.asarray(hidden)[np.arange(len(prefixes)), last]
-        logits = hidden.astype("float64") @ self._byte_rows.T
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
+        # Weights that are too large give NaN, which coders refuse.
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = hidden.astype("float64") @ self._byte_rows.T
+            exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def padded_length(length):
@@ -132,8 +143,76 @@ def padded_length(length):
 
 
 def copy_in_float32(backbone):
-    """A copy of the backbone that computes in float32."""
-    config = {**backbone.get_config(), "dtype": "float32"}
+    """Return a copy of a backbone with plain float32 weights.
+
+    Raises:
+        ValueError: If weights are not finite, or the embedding table is
+            quantized.
+    """
+    config = {**backbone.get_config(), "dtype": "float32", "trainable": True}
     copy = type(backbone).from_config(config)
-    copy.set_weights(backbone.get_weights())
+    for layer, copied in zip(_layers(backbone), _layers(copy), strict=True):
+        [weight] = copied.weights
+        value = _plain_weight(layer, weight.shape)
+        if not np.isfinite(value).all():
+            raise ValueError(
+                "Weights of an entropy model must be finite numbers: with "
+                "others its probabilities are no distribution. Received: NaN "
+                f"or infinity in {layer.path}. Load an earlier checkpoint, "
+                "and train with a lower learning rate or in more precision."
+            )
+        weight.assign(value)
     return copy
+
+
+def _layers(backbone):
+    """The layers of a backbone that have weights of their own, in order."""
+    yield backbone.token_embedding
+    for block in backbone.transformer_layers:
+        attention, mlp = block.attention, block.mlp
+        yield from (block.attention_norm, attention.query, attention.key)
+        yield from (attention.value, attention.output_projection)
+        if attention.position == "relative_bias":
+            yield attention.relative_bias
+        yield from (block.mlp_norm, mlp.gate, mlp.value, mlp.output_projection)
+    yield backbone.layer_norm
+
+
+def _plain_weight(layer, shape):
+    """The one weight that a layer has without LoRA and quantization."""
+    # Float8 is a precision to compute in: the weights themselves are kept.
+    if layer.quantization_mode not in (None, "float8"):
+        return _dequantized(layer, shape)
+    arrays = {v.name: as_float32(v) for v in layer.weights}
+    for name in ("kernel", "embeddings"):
+        if f"lora_{name}_a" in arrays:
+            factors = arrays[f"lora_{name}_a"], arrays[f"lora_{name}_b"]
+            scale = np.float32(layer.lora_alpha / layer.lora_rank)
+            return arrays[name] + scale * np.matmul(*factors)
+        if name in arrays:
+            return arrays[name]
+    return arrays["scale"]
+
+
+def _dequantized(layer, shape):
+    """The kernel of a quantized projection, whatever the quantization.
+
+    A projection is linear, so what it makes of the unit vectors is its kernel,
+    with all scales, and with LoRA if there is.
+    """
+    if not hasattr(layer, "kernel"):
+        raise ValueError(
+            "The embedding table of an entropy model must not be quantized. "
+            f"Received: {layer.path} quantized to {layer.quantization_mode}. "
+            "Quantize with `ByteCausalLM.quantize`, which leaves it as it is."
+        )
+    # Axes of the inputs besides batch and positions: "bthk,hkd->btd" has two.
+    axes = len(getattr(layer, "equation", "btd").split(",")[0]) - 2
+    units = np.eye(int(np.prod(shape[:axes])), dtype="float32")
+    units = units.reshape(1, -1, *shape[:axes])
+    return as_float32(layer(units)).reshape(shape)
+
+
+def as_float32(tensor):
+    """A variable or tensor as a float32 array."""
+    return keras.ops.convert_to_numpy(tensor).astype("float32")

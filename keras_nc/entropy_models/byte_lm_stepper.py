@@ -1,12 +1,11 @@
 """M1 step by step, with a cache of keys and values, in fixed arithmetic."""
 
-import keras
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import START_ID
+from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.stepping import check_room
-from keras_nc.entropy_models.stepping import check_sizes
 
 
 class ByteLMStepper:
@@ -39,7 +38,8 @@ class ByteLMStepper:
     def __init__(self, backbone, batch_size, context_bytes):
         from keras_nc.entropy_models._byte_lm_kernels import LANES
 
-        check_sizes(batch_size, context_bytes)
+        batch_size = as_integer("batch_size", batch_size)
+        context_bytes = as_integer("context_bytes", context_bytes)
         self.batch_size = batch_size
         self.context_bytes = context_bytes
         positions = context_bytes + 1  # the start id has one, too
@@ -149,6 +149,8 @@ def pack_weights(backbone, positions):
 
 
 def _array(variable):
+    import keras
+
     return keras.ops.convert_to_numpy(variable).astype("float32")
 
 

@@ -1,11 +1,9 @@
 """Counts of substrings, smoothed: an entropy model without training."""
 
-import numbers
-
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import join_documents
 from keras_nc.entropy_models._counts import CountTrie
 from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
 from keras_nc.entropy_models.refitted import count_window_starts
@@ -36,6 +34,9 @@ class NGramModel:
         start_min_count: what `refit` counts window starts with, see
             `from_text`.
 
+    Raises:
+        ValueError: if `start_min_count` is no positive integer.
+
     Example:
     >>> model = NGramModel.from_text(b"abracadabra")
     >>> row = model.probabilities([b"ab"])[0]
@@ -46,6 +47,8 @@ class NGramModel:
     def __init__(self, counts, start_counts, start_min_count):
         self._counts = counts
         self._start_counts = start_counts
+        if start_min_count is not None:
+            start_min_count = as_integer("start_min_count", start_min_count)
         self._start_min_count = start_min_count
 
     @classmethod
@@ -53,7 +56,7 @@ class NGramModel:
         """Count the substrings of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes); no substring
+            text: `str` or bytes, or a list of documents; no substring
                 crosses from one into the next.
             order: bytes of the longest context, 0 to 255.
             min_count: occurrences that a context needs to be kept, from 1.
@@ -72,21 +75,12 @@ class NGramModel:
         >>> model.probabilities([b"", b"o"]).shape
         (2, 256)
         """
-        least = [n for n in (min_count, start_min_count) if n is not None]
-        whole = all(isinstance(n, numbers.Integral) for n in (order, *least))
-        if (
-            not whole
-            or not 0 <= order <= MAX_WINDOW_BYTES
-            or min(least, default=1) < 1
-        ):
-            raise ValueError(
-                "`order`, `min_count` and `start_min_count` must be integers: "
-                f"`order` from 0 to {MAX_WINDOW_BYTES}, `min_count` "
-                f"and `start_min_count` at least 1. Received: order={order}, "
-                f"min_count={min_count}, start_min_count={start_min_count}. "
-                "The defaults suit most text."
-            )
-        joined, offsets = join_documents(as_documents(text))
+        order = as_integer("order", order, 0, MAX_WINDOW_BYTES)
+        if min_count is not None:
+            min_count = as_integer("min_count", min_count)
+        if start_min_count is not None:
+            start_min_count = as_integer("start_min_count", start_min_count)
+        joined, offsets = join_documents(text)
         if not joined.size:
             raise ValueError(
                 "An n-gram model needs text to count. Received: no bytes. "
@@ -101,7 +95,7 @@ class NGramModel:
         """Mix in what follows the window starts of a text.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
             starts: offsets of the window starts in the documents joined,
                 int64 of shape (windows,), ascending.
 

@@ -27,7 +27,7 @@ class EntropyModel(Protocol):
     >>> class Uniform:
     ...     def probabilities(self, prefixes):
     ...         return np.full((len(prefixes), 256), 1 / 256)
-    >>> codebook = Codebook.build(Uniform(), window_bits=9)
+    >>> codebook = Codebook.paper(Uniform(), window_bits=9)
     >>> codebook.decode(codebook.encode(b"ab"))
     b'ab'
     """

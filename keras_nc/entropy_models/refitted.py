@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import check_rows
 from keras_nc.entropy_models._counts import CountTrie
 
 # No codebook has longer windows.
@@ -40,7 +40,9 @@ class RefittedModel:
         from keras_nc.entropy_models import _count_kernels
 
         joined, offsets = join_documents(list(prefixes))
-        rows = np.array(self._model.probabilities(prefixes), "float64")
+        rows = check_rows(
+            self._model.probabilities(prefixes), len(prefixes), self._model
+        ).astype("float64")
         _count_kernels.mix_in(self._start_counts.arrays, joined, offsets, rows)
         return rows
 
@@ -49,7 +51,7 @@ def count_window_starts(text, starts, min_count=None):
     """Count the strings that begin at window starts.
 
     Args:
-        text: bytes, or a sequence of documents (bytes).
+        text: `str` or bytes, or a list of documents.
         starts: offsets of the window starts in the documents joined, int64 of
             shape (windows,), ascending.
         min_count: occurrences that a string needs. The default is one in 2^18
@@ -61,7 +63,7 @@ def count_window_starts(text, starts, min_count=None):
     Raises:
         ValueError: if `starts` are no ascending offsets into the text.
     """
-    joined, offsets = join_documents(as_documents(text))
+    joined, offsets = join_documents(text)
     starts = np.asarray(starts)
     if (
         starts.dtype.kind not in "iu"

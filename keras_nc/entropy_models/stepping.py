@@ -14,6 +14,9 @@ M1's stepper gives it by its own arithmetic, see `byte_lm_stepper`. A
 
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.shares import check_rows
+
 
 class PrefixStepper:
     """Steps of any entropy model: keeps the bytes since each row's restart.
@@ -36,13 +39,19 @@ class PrefixStepper:
     """
 
     def __init__(self, model, batch_size, context_bytes):
-        check_sizes(batch_size, context_bytes)
-        self.batch_size = batch_size
-        self.context_bytes = context_bytes
+        self.batch_size = as_integer("batch_size", batch_size)
+        self.context_bytes = as_integer("context_bytes", context_bytes)
+        if isinstance(model, type) or not hasattr(model, "probabilities"):
+            raise TypeError(
+                "`model` must be an entropy model, with "
+                f"`probabilities(prefixes)`. Received: {model!r}. See "
+                "`keras_nc.entropy_models`."
+            )
         self._model = model
-        self._prefixes = [bytearray() for _ in range(batch_size)]
-        self._rows = np.zeros((batch_size, 256))
-        self._changed = np.ones(batch_size, bool)
+        B = self.batch_size
+        self._prefixes = [bytearray() for _ in range(B)]
+        self._rows = np.zeros((B, 256))
+        self._changed = np.ones(B, bool)
 
     def restart(self, rows):
         """Begin a new context.
@@ -89,12 +98,17 @@ class PrefixStepper:
         Returns:
             A float64 array of shape `(B, 256)`; rows sum to 1. It is not
             written to later.
+
+        Raises:
+            ValueError: If the model does not give a row for each prefix.
         """
         rows = np.flatnonzero(self._changed)
         if rows.size:
             prefixes = [bytes(self._prefixes[row]) for row in rows]
             self._rows = self._rows.copy()
-            self._rows[rows] = self._model.probabilities(prefixes)
+            self._rows[rows] = check_rows(
+                self._model.probabilities(prefixes), rows.size, self._model
+            )
             self._changed[:] = False
         return self._rows
 
@@ -127,18 +141,6 @@ def stepper_for(model, batch_size, context_bytes):
     if make is None:
         return PrefixStepper(model, batch_size, context_bytes)
     return make(batch_size, context_bytes)
-
-
-def check_sizes(batch_size, context_bytes):
-    """Raise a ValueError unless both are positive integers."""
-    whole = (int, np.integer)
-    sizes = (batch_size, context_bytes)
-    if not all(isinstance(n, whole) for n in sizes) or min(sizes) < 1:
-        raise ValueError(
-            "`batch_size` and `context_bytes` must be positive integers. "
-            f"Received: batch_size={batch_size!r}, "
-            f"context_bytes={context_bytes!r}"
-        )
 
 
 def check_room(fed, context_bytes):

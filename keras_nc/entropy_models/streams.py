@@ -5,8 +5,6 @@ of static models and of counts are looked up in Numba. Any other model is asked
 once for each byte position of all documents of a batch.
 """
 
-import numbers
-
 import numpy as np
 
 from keras_nc.coding import ArithmeticDecoder
@@ -20,9 +18,13 @@ from keras_nc.coding._arithmetic_checks import check_lengths
 from keras_nc.coding._arithmetic_checks import join_streams
 from keras_nc.coding._arithmetic_checks import refuse
 from keras_nc.coding._arithmetic_checks import split_text
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
+from keras_nc.coding.shares import cumulate
 from keras_nc.coding.shares import cumulative_frequencies
+from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.entropy_models.ngram import NGramModel
 from keras_nc.entropy_models.stepping import stepper_for
 from keras_nc.entropy_models.unigram import UnigramModel
@@ -36,7 +38,7 @@ def encode_streams(model, documents, precision=16, context_bytes=1024):
 
     Args:
         model: An `EntropyModel`.
-        documents: A list of bytes-like objects.
+        documents: `str` or bytes, or a list of them.
         precision: int. Bits of a probability, 14 to 24.
         context_bytes: int. Bytes after which the model's context restarts.
 
@@ -51,8 +53,8 @@ def encode_streams(model, documents, precision=16, context_bytes=1024):
     >>> decode_streams(model, codes, offsets, [5, 0])
     [b'to be', b'']
     """
-    check_precision(precision)
-    check_context(context_bytes)
+    precision, context_bytes = _settings(precision, context_bytes)
+    documents = as_documents(documents)
     if isinstance(model, UnigramModel):
         return encode_static(documents, _static_table(model, precision))
     if isinstance(model, NGramModel):
@@ -79,8 +81,7 @@ def decode_streams(
     Raises:
         ValueError: If a code is damaged.
     """
-    check_precision(precision)
-    check_context(context_bytes)
+    precision, context_bytes = _settings(precision, context_bytes)
     if isinstance(model, UnigramModel):
         table = _static_table(model, precision)
         return decode_static(codes, offsets, lengths, table)
@@ -93,11 +94,13 @@ def decode_streams(
 
 def check_context(context_bytes):
     """Raise a ValueError unless a context of that many bytes can be."""
-    if not isinstance(context_bytes, numbers.Integral) or context_bytes < 1:
-        raise ValueError(
-            "`context_bytes` must be a positive integer. "
-            f"Received: context_bytes={context_bytes!r}"
-        )
+    as_integer("context_bytes", context_bytes)
+
+
+def _settings(precision, context_bytes):
+    """Both as Python integers, checked."""
+    check_precision(precision)
+    return int(precision), as_integer("context_bytes", context_bytes)
 
 
 def _static_table(model, precision):
@@ -159,8 +162,7 @@ class _Tables:
         self._position = 0
 
     def next(self):
-        rows = self._stepper.probabilities()
-        return cumulative_frequencies(rows, self._precision)
+        return cumulate(stepper_frequencies(self._stepper), self._precision)
 
     def feed(self, symbols):
         self._position += 1

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 
 
 class UnigramModel:
@@ -48,7 +47,7 @@ class UnigramModel:
         """Count the bytes of a text; every byte counts one more.
 
         Args:
-            text: bytes, or a sequence of documents (bytes).
+            text: `str` or bytes, or a list of documents.
 
         Returns:
             A `UnigramModel`.
@@ -58,7 +57,7 @@ class UnigramModel:
         >>> float(model.probabilities([b""])[0, ord("a")])  # 3 / 260
         0.011538461538461539
         """
-        joined, _ = join_documents(as_documents(text))
+        joined, _ = join_documents(text)
         return cls(np.bincount(joined, minlength=256) + 1)
 
     @property

@@ -13,7 +13,9 @@ import numbers
 
 import numpy as np
 
-from keras_nc.coding._text import as_byte_array
+from keras_nc.coding.inputs import as_byte_array
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.shares import check_precision
 from keras_nc.entropy_models._zero_padded_rows import Contexts
 from keras_nc.entropy_models._zero_padded_rows import OpenWindows
@@ -78,21 +80,22 @@ class ZeroPaddedWindows:
         check_windows(window_bits, precision, reset_every)
         check_context(context_bytes)
         self.model = model
-        self.window_bits = window_bits
-        self.precision = precision
+        self.window_bits = int(window_bits)
+        self.precision = int(precision)
         self.delay = bool(delay)
-        self.reset_every = reset_every
-        self.context_bytes = context_bytes
+        self.reset_every = None if reset_every is None else int(reset_every)
+        self.context_bytes = int(context_bytes)
 
     def encode(self, documents):
         """Cut documents into windows.
 
         Args:
-            documents: A list of bytes-like objects.
+            documents: `str` or bytes, or a list of them.
 
         Returns:
             For each document a list of `Window`.
         """
+        documents = as_documents(documents)
         arrays = [as_byte_array(document) for document in documents]
         order = np.argsort([-array.size for array in arrays], kind="stable")
         rows = [None] * len(arrays)
@@ -191,13 +194,13 @@ class ZeroPaddedWindows:
         """Count the windows of a text that come back wrong.
 
         Args:
-            text: A bytes-like object.
+            text: `str` or bytes.
 
         Returns:
             A pair of ints: windows whose code decodes to other bytes, even if
             everything before is known, and all windows.
         """
-        text = as_byte_array(text).tobytes()
+        text = as_bytes(text)
         [windows] = self.encode([text])
         decoded = self.decode(
             [window.code for window in windows],

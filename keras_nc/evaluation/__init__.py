@@ -1,16 +1,13 @@
-"""What a tokenizer or a model is worth: figures and plots."""
+"""Measure tokenizers and models."""
 
 from keras_nc.evaluation.compressors import compressors_bits_per_byte
 from keras_nc.evaluation.flops import FlopsPerByte
 from keras_nc.evaluation.flops import body_parameters
 from keras_nc.evaluation.flops import flops_per_byte
-from keras_nc.evaluation.plots import bits_against_flops
-from keras_nc.evaluation.plots import save_figure
-from keras_nc.evaluation.plots import segmentation
-from keras_nc.evaluation.plots import training_curves
-from keras_nc.evaluation.score import bits_per_byte
+from keras_nc.evaluation.flops import training_flops_per_token
+from keras_nc.evaluation.scores import bits_per_byte
+from keras_nc.evaluation.scores import token_counts
+from keras_nc.evaluation.scores import uniform_bits_per_byte
+from keras_nc.evaluation.scores import unigram_bits_per_byte
 from keras_nc.evaluation.stability import instability
 from keras_nc.evaluation.stability import levenshtein
-from keras_nc.evaluation.trivial import token_counts
-from keras_nc.evaluation.trivial import uniform_bits_per_byte
-from keras_nc.evaluation.trivial import unigram_bits_per_byte

@@ -5,29 +5,28 @@ import lzma
 
 import zstandard
 
-from keras_nc.coding._text import as_documents
-from keras_nc.coding._text import join_documents
+from keras_nc.coding.inputs import join_documents
 
 
 def compressors_bits_per_byte(documents):
     """Compress text with gzip, xz, zstd and brotli at their strongest.
 
-    All documents are joined, with nothing between them, and compressed as one
-    stream. Headers and check sums that the format has count too, so short
-    text looks worse than long text. Compressors learn from the text itself,
-    while a trained model brings what it knows along.
+    All documents are joined, with nothing between them, and compressed
+    together. Headers and checksums count, so short text looks worse than long
+    text. A compressor learns from this text only; a trained model has learned
+    from other text before.
 
     Brotli is the slowest, at about half a megabyte per second.
 
     Args:
-        documents: bytes, or a sequence of documents (bytes).
+        documents: `str` or bytes, or a list of documents.
 
     Returns:
         dict from `"gzip -9"`, `"xz -9e"`, `"zstd -19"` and `"brotli -11"` to
         bits per byte, floats.
 
     Raises:
-        TypeError: if a document is not bytes-like.
+        TypeError: if a document is no text.
         ValueError: if there are no bytes.
         ImportError: if brotli is not installed.
 
@@ -38,7 +37,7 @@ def compressors_bits_per_byte(documents):
     >>> max(ratios.values()) < 1
     True
     """
-    text = join_documents(as_documents(documents))[0].tobytes()
+    text = join_documents(documents)[0].tobytes()
     if not text:
         raise ValueError(
             "`documents` must hold at least one byte. Received: no text. Bits "

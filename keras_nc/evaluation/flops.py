@@ -1,21 +1,23 @@
-"""FLOPs that a model spends on a byte of text."""
+"""FLOPs of a model: per byte of text, and per token of training."""
 
 import dataclasses
+import math
+
+from keras_nc.coding.checks import as_integer
 
 
 @dataclasses.dataclass(frozen=True)
 class FlopsPerByte:
     """FLOPs of one forward pass per byte of text, counted in three ways.
 
-    Two FLOPs per parameter and token, attention scores left out, as in the
-    paper (arXiv 2404.03626, section 4).
+    Each counts two FLOPs per parameter and token, and leaves out attention
+    scores, as the paper does (arXiv 2404.03626, section 4).
 
     Args:
         paper: float. Parameters without embeddings, and M1 on every byte.
-        run: float. What runs here: a codebook needs no M1.
-        with_logits: float. The same and the product with the embedding table
-            that gives the logits, which is larger than the body of a small
-            model.
+        run: float. Parameters without embeddings: a codebook needs no M1.
+        with_logits: float. `run`, and the product with the embedding table that
+            gives the logits. In a small model it is larger than all the rest.
     """
 
     paper: float
@@ -28,15 +30,15 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
 
     Args:
         backbone: The `DecoderBackbone` that reads the tokens.
-        bytes_per_token: float, of the text.
-        m1: The `DecoderBackbone` that the tokens come from, in the paper's
-            way of counting; `None` for tokens that need none.
+        bytes_per_token: float. Bytes per token of the text.
+        m1: The `DecoderBackbone` that the paper runs on every byte to make the
+            tokens; `None` if there is none.
 
     Returns:
         A `FlopsPerByte`.
 
     Raises:
-        ValueError: If `bytes_per_token` is not positive.
+        ValueError: If `bytes_per_token` is not positive and finite.
 
     Example:
     >>> from keras_nc.models import ByteBackbone
@@ -46,9 +48,9 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
     >>> flops_per_byte(m1, 1.0).run == 2 * body_parameters(m1)
     True
     """
-    if not bytes_per_token > 0:
+    if not 0 < bytes_per_token < math.inf:
         raise ValueError(
-            "`bytes_per_token` must be positive. "
+            "`bytes_per_token` must be positive and finite. "
             f"Received: bytes_per_token={bytes_per_token}"
         )
     run = 2 * body_parameters(backbone) / bytes_per_token
@@ -61,5 +63,35 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
 
 
 def body_parameters(backbone):
-    """Parameters of a backbone without its embedding table, an int."""
+    """Count the parameters of a backbone without its embedding table."""
     return backbone.count_params() - backbone.token_embedding.count_params()
+
+
+def training_flops_per_token(backbone, sequence_length):
+    """Count the FLOPs of training on one token, forward and backward.
+
+    There are six per parameter; the embedding table counts once, for the
+    logits. Attention over the sequence adds `12 * layers * H * head_dim * T`,
+    with masked positions. Repeated forward passes (gradient checkpointing) do
+    not count, because the model does not need them. This is the count behind
+    model FLOPs utilization in PaLM (arXiv 2204.02311, appendix B).
+
+    Args:
+        backbone: A `DecoderBackbone`.
+        sequence_length: int, T.
+
+    Returns:
+        int.
+
+    Example:
+    >>> from keras_nc.models import ByteBackbone
+    >>> m1 = ByteBackbone(
+    ...     num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
+    ... )
+    >>> training_flops_per_token(m1, 32) == 6 * m1.count_params() + 12 * 8 * 32
+    True
+    """
+    sequence_length = as_integer("sequence_length", sequence_length, 1)
+    width = backbone.num_heads * backbone.head_dim
+    attention = 12 * backbone.num_layers * width * sequence_length
+    return 6 * backbone.count_params() + attention

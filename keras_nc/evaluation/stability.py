@@ -1,27 +1,30 @@
-"""How much of a tokenization changes with the words before."""
+"""How many tokens of a sentence change with the words before it."""
 
 import itertools
 
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_documents
+
 
 def instability(tokenizer, sentence, first_words):
-    """Compare the tokens of one sentence under different first words.
+    """Compare the tokens of one sentence after different first words.
 
-    The mean Levenshtein distance between the tokens of the sentence after one
-    first word and after the next one, as a share of its tokens (arXiv
-    2404.03626, section 6.3). The tokens of the words themselves differ in any
-    case; with a sentence of many words they count little.
+    The result is the mean Levenshtein distance between the tokens after one
+    first word and after the next, divided by the mean number of tokens (arXiv
+    2404.03626, section 6.3). The tokens of the first words always differ; in a
+    sentence of many words they count little.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`, or anything with its
             `encode_batch`.
-        sentence: bytes.
-        first_words: A list of at least two bytes.
+        sentence: `str` or `bytes`.
+        first_words: A list of at least two `str` or `bytes`.
 
     Returns:
-        float: 0 if no token changes, about 1 if all do.
+        float: 0 if no token changes, about 1 if all tokens change.
 
     Raises:
-        ValueError: If there are fewer than two words.
+        ValueError: If there are fewer than two words, or no bytes.
 
     Example:
     >>> from keras_nc.tokenizers import ByteTokenizer
@@ -30,10 +33,16 @@ def instability(tokenizer, sentence, first_words):
     >>> round(changed * len(b"This" + sentence))
     2
     """
+    sentence, first_words = as_bytes(sentence), as_documents(first_words)
     if len(first_words) < 2:
         raise ValueError(
             "Two first words or more can be compared. Received: "
             f"{len(first_words)}. Pass a list of different words."
+        )
+    if not any(first_words) and not sentence:
+        raise ValueError(
+            "Tokens can be compared if there are any. Received: an empty "
+            "sentence and empty first words. Pass a sentence of many words."
         )
     ids, offsets = tokenizer.encode_batch([w + sentence for w in first_words])
     rows = [ids[i:j].tolist() for i, j in itertools.pairwise(offsets)]

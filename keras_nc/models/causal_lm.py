@@ -1,8 +1,5 @@
 """The causal language model that M1 and M2 share."""
 
-import operator
-import os
-import tempfile
 import types
 
 import keras
@@ -10,17 +7,19 @@ import keras_hub
 from keras import ops
 
 from keras_nc.coding import PAD_ID
+from keras_nc.coding.checks import as_integer
 from keras_nc.losses import TokenNats
 from keras_nc.metrics import BitsPerByte
 from keras_nc.models.chunked_nats import positions_at_once
 from keras_nc.models.chunked_nats import scores_in_chunks
 from keras_nc.models.chunked_nats import scores_of_logits
-from keras_nc.models.generation import GeneratesBytes
+from keras_nc.models.generate import Generates
 from keras_nc.models.ids import in_vocabulary
 from keras_nc.models.objectives import TokenLoss
 from keras_nc.models.objectives import token_metrics
 from keras_nc.models.presets import SavesPresets
 from keras_nc.models.quantization import Quantizes
+from keras_nc.models.sampling import to_sampler
 from keras_nc.models.scoring import ScoresText
 from keras_nc.models.training import TrainsOnText
 
@@ -30,7 +29,7 @@ LOGITS_BYTES = 1 << 28
 
 class DecoderCausalLM(
     TrainsOnText,
-    GeneratesBytes,
+    Generates,
     ScoresText,
     SavesPresets,
     Quantizes,
@@ -84,9 +83,9 @@ class DecoderCausalLM(
         *,
         metrics=None,
         weighted_metrics="auto",
+        sampler="top_k",
         z_loss=0.0,
         logits_bytes=LOGITS_BYTES,
-        sampler="top_k",
         **kwargs,
     ):
         """Configure training and generation.
@@ -119,6 +118,10 @@ class DecoderCausalLM(
                 `SparseCategoricalCrossentropy(from_logits=True)`,
                 `keras_hub.metrics.Perplexity(from_logits=True)`, and metrics
                 of your own.
+            sampler: How `generate` chooses ids: `"greedy"`, `"top_k"`,
+                `"top_p"`, `"random"`, `"beam"`, or a
+                `keras_hub.samplers.Sampler`, which may be of your own if it
+                overrides `get_next_token` and not `__call__`.
             z_loss: float. Weight of the mean squared logarithm of the
                 softmax's denominator, which is added to the loss in training
                 so that logits do not drift; 1e-4 in the paper.
@@ -126,18 +129,13 @@ class DecoderCausalLM(
                 training and evaluation. If those of all tokens take more,
                 they are computed for a few positions at a time, and again for
                 the gradient: less memory, a third more multiplications.
-            sampler: See `keras_hub.models.CausalLM.compile`.
             **kwargs: See `keras.Model.compile`.
 
         Raises:
             ValueError: If a loss or metric cannot be computed from nats.
         """
-        logits_bytes = operator.index(logits_bytes)
-        if logits_bytes < 1:
-            raise ValueError(
-                "`logits_bytes` must be positive. Received: "
-                f"logits_bytes={logits_bytes}"
-            )
+        logits_bytes = as_integer("logits_bytes", logits_bytes)
+        sampler = to_sampler(sampler, self.backbone.vocabulary_size)
         if _is_auto(optimizer):
             optimizer = keras.optimizers.AdamW(1e-3)
         if _is_auto(loss):
@@ -253,21 +251,6 @@ class DecoderCausalLM(
             return clone(self.backbone).get_layer(layer.name)
 
         return super()._run_through_graph(inputs, tied, call_fn)
-
-    def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, its tokenizer and a model card as a preset.
-
-        Files are written aside and moved into place when all are complete.
-
-        Args:
-            preset_dir: str. The directory, which may hold an older preset.
-            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
-        """
-        parent, name = os.path.split(os.path.abspath(preset_dir))
-        os.makedirs(parent, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f"{name}.") as new:
-            super().save_to_preset(new, max_shard_size=max_shard_size)
-            move_files(new, os.path.join(parent, name))
 
     # === Logits and nats ===
 
@@ -406,12 +389,3 @@ def check_vocabulary(backbone, preprocessor):
             f"tokenizer.vocabulary_size()={size}. Create the backbone with "
             f"vocabulary_size={size}."
         )
-
-
-def move_files(source, target):
-    """Move all files of a directory into another, over those of their name."""
-    for folder, _, names in os.walk(source):
-        into = os.path.join(target, os.path.relpath(folder, source))
-        os.makedirs(into, exist_ok=True)
-        for name in names:
-            os.replace(os.path.join(folder, name), os.path.join(into, name))

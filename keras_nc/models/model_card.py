@@ -1,5 +1,7 @@
 """The `README.md` of a preset, as Hugging Face shows it."""
 
+import keras
+
 _HEADER = """---
 library_name: keras-hub
 pipeline_tag: text-generation
@@ -67,8 +69,10 @@ def model_card(causal_lm):
 
 def quantization(backbone):
     """Modes that layers are quantized to, such as `"int8"`."""
-    layers = backbone._flatten_layers()
-    modes = {layer.quantization_mode for layer in layers} - {None}
+    policy = keras.dtype_policies.get(backbone.get_config()["dtype"])
+    if not isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+        policy = {"": policy}
+    modes = {policy[path].quantization_mode for path in policy} - {None}
     return ", ".join(sorted(modes))
 
 

@@ -1,18 +1,19 @@
 """The preprocessor that M1 and M2 share."""
 
-import operator
-
 import keras
 import keras_hub
 import numpy as np
 
-from keras_nc.layers import positive_integers
-from keras_nc.models.token_bounds import pack_bounds
-from keras_nc.models.window_mask import pack_choices
-from keras_nc.tokenizers.text import to_documents
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_documents
+from keras_nc.models.presets import SavesPreprocessor
+from keras_nc.models.prompt_mask import pack_bounds
+from keras_nc.models.prompt_mask import pack_next_codes
 
 
-class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
+class DecoderCausalLMPreprocessor(
+    SavesPreprocessor, keras_hub.models.CausalLMPreprocessor
+):
     """Text to packed ids for training, and prompts for exact generation.
 
     Args:
@@ -41,7 +42,7 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         add_end_token=True,
         **kwargs,
     ):
-        (sequence_length,) = positive_integers(sequence_length=sequence_length)
+        sequence_length = as_integer("sequence_length", sequence_length)
         super().__init__(
             tokenizer,
             sequence_length,
@@ -122,22 +123,17 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
 
         Returns:
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
-            and bool `(B, sequence_length)`, and `"code_low"`, `"code_high"`
-            and `"other_codes"`: the codes that may come next, as in
-            `WindowMask`; where prompts have bounds, `"bounds"`.
+            and bool `(B, sequence_length)`, and `"next_low"`, `"next_high"`
+            and `"next_others"`: the codes that may come next, as in
+            `PromptMask`; where prompts have bounds, `"bounds"`.
 
         Raises:
             ValueError: If a prompt does not fit.
         """
         length = self.sequence_length
         if sequence_length is not None:
-            length = operator.index(sequence_length)
-        if length < 1:
-            raise ValueError(
-                "`sequence_length` and `max_length` must be positive. "
-                f"Received: {length}"
-            )
-        documents, _ = to_documents(x)
+            length = as_integer("max_length", sequence_length)
+        documents = as_documents(x)
         prompts = [self.tokenizer.split_prompt(text) for text in documents]
         per_window = self.tokenizer.layout.tokens_per_window
         token_ids = np.zeros((len(prompts), length), dtype="int32")
@@ -163,18 +159,18 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         packed = {
             "token_ids": token_ids,
             "padding_mask": padding_mask,
-            **pack_choices(prompts, self.tokenizer.layout.num_codes),
+            **pack_next_codes(prompts, self.tokenizer.layout.num_codes),
         }
         bounds = pack_bounds(prompts)
         return packed if bounds is None else {**packed, "bounds": bounds}
 
     def _most_windows(self, prompt):
         """Windows that the remainder of a prompt may be written in."""
-        most = [0] * (len(prompt.choices) + 1)
-        for at in range(len(prompt.choices) - 1, -1, -1):
-            low, high, codes = prompt.choices[at]
+        most = [0] * (len(prompt.next_codes) + 1)
+        for at in range(len(prompt.next_codes) - 1, -1, -1):
+            low, high, codes = prompt.next_codes[at]
             ends = [at + self.tokenizer.layout.code_lengths[c] for c in codes]
-            last = [len(prompt.choices)] if low < high else []
+            last = [len(prompt.next_codes)] if low < high else []
             most[at] = 1 + max((most[end] for end in ends + last), default=0)
         return most[0]
 

@@ -1,13 +1,20 @@
-"""Presets: built-in names, a model card with each, and what is refused."""
+"""Presets: built-in names, what is saved and loaded, and what is refused."""
 
 import contextlib
 import json
 import os
 import pathlib
 
+import keras
+
+# keras-hub has no public way to register the names of presets.
 from keras_hub.src.utils import preset_utils
 
 from keras_nc.models.model_card import model_card
+from keras_nc.models.preset_files import BACKBONE_FILES
+from keras_nc.models.preset_files import CONFIG_FILE
+from keras_nc.models.preset_files import PREPROCESSOR_FILES
+from keras_nc.models.preset_files import new_preset
 
 #: Built-in presets of M1 and of M2, by name. None has been published yet. An
 #: entry is `{"metadata": {"description": ...}, "kaggle_handle": handle}`, as
@@ -61,6 +68,8 @@ class LoadsPresets:
             )
         with damage_told(preset):
             check_class(cls, preset)
+            if hasattr(cls, "preprocessor_cls") and is_backbone_alone(preset):
+                kwargs.setdefault("preprocessor", None)
             return super().from_preset(preset, load_weights, **kwargs)
 
 
@@ -68,27 +77,144 @@ class SavesPresets(LoadsPresets):
     """Mixin of whole models: presets have a model card."""
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, and its card as `README.md`."""
-        super().save_to_preset(preset_dir, max_shard_size=max_shard_size)
-        path = pathlib.Path(preset_dir, "README.md")
-        path.write_text(model_card(self), encoding="utf-8")
+        """Save the model, its tokenizer and a model card as a preset.
+
+        An older preset in the directory is replaced when all is written.
+
+        Args:
+            preset_dir: str. The directory.
+            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
+        """
+        files = ("README.md", *BACKBONE_FILES, *PREPROCESSOR_FILES)
+        with new_preset(preset_dir, files) as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)
+            path = pathlib.Path(new, "README.md")
+            path.write_text(model_card(self), encoding="utf-8")
+
+
+class SavesBackbone(LoadsPresets):
+    """Mixin of backbones: a preset may hold one alone."""
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Save the backbone as a preset, or into one.
+
+        Args:
+            preset_dir: str. The directory.
+            max_shard_size: See `keras_hub.models.Backbone.save_to_preset`.
+        """
+        with new_preset(preset_dir, BACKBONE_FILES) as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)
+
+    @classmethod
+    def from_config(cls, config):
+        """Create a backbone from its configuration."""
+        if "num_layers" not in config:  # see `config_without_backbone`
+            raise ValueError(
+                "A model must be loaded from a preset that has one. Received: "
+                "the preset of a tokenizer or preprocessor alone. Load it with "
+                "their class."
+            )
+        return super().from_config(config)
+
+
+class SavesPreprocessor:
+    """Mixin of preprocessors: a preset may hold one alone."""
+
+    @classmethod
+    def from_preset(cls, preset, config_file="preprocessor.json", **kwargs):
+        """Load the preprocessor of a preset, and its tokenizer.
+
+        Args:
+            preset: str. A directory, a handle or a built-in name.
+            config_file: str. The file that describes the preprocessor.
+            **kwargs: Constructor arguments that are to differ, such as
+                `sequence_length`.
+
+        Returns:
+            An instance of this class.
+
+        Raises:
+            ValueError: If the preset has no preprocessor of this class.
+        """
+        preset = os.fspath(preset)
+        with damage_told(preset):
+            return super().from_preset(preset, config_file, **kwargs)
+
+    def save_to_preset(self, preset_dir):
+        """Save the preprocessor and its tokenizer as a preset, or into one.
+
+        Args:
+            preset_dir: str. The directory.
+        """
+        with new_preset(preset_dir, PREPROCESSOR_FILES) as new:
+            path = pathlib.Path(new, CONFIG_FILE)
+            beside_a_model = path.exists()
+            super().save_to_preset(new)
+            if beside_a_model:
+                return
+            # The tokenizer does not know what else the preset holds.
+            path.unlink(missing_ok=True)
+            older = pathlib.Path(preset_dir, CONFIG_FILE)
+            if not older.exists() or not names_a_model(older):
+                config = config_without_backbone(self.backbone_cls)
+                path.write_text(json.dumps(config, indent=4))
+
+
+def config_without_backbone(backbone_cls):
+    """What makes keras-hub find the preprocessor of a backbone's class."""
+    return {
+        "module": backbone_cls.__module__,
+        "class_name": backbone_cls.__name__,
+        "config": {},
+        "registered_name": keras.saving.get_registered_name(backbone_cls),
+    }
+
+
+def read_config(path):
+    """Read a configuration file: a dict with the name of its class."""
+    config = json.loads(pathlib.Path(path).read_bytes())
+    if not isinstance(config, dict) or "registered_name" not in config:
+        raise KeyError("configuration of an object in " + str(path))
+    return config
+
+
+def names_a_model(path):
+    """Whether a configuration file is a model's; not if it has a tokenizer."""
+    name = read_config(path)["registered_name"]
+    cls = keras.saving.get_registered_object(name)
+    return cls is None or issubclass(cls, keras.Model)
 
 
 def check_class(cls, preset):
-    """Raise a ValueError if a directory holds a backbone of another class."""
-    path = pathlib.Path(preset, preset_utils.CONFIG_FILE)
-    config = json.loads(path.read_bytes())
-    if not isinstance(config, dict):
-        raise KeyError("configuration of an object in " + str(path))
-    found = preset_utils.check_config_class(config)
+    """Raise a ValueError if a directory has no backbone of the class."""
+    config = read_config(pathlib.Path(preset, CONFIG_FILE))
     # Tasks of no backbone of their own load those of all their subclasses.
-    wanted = getattr(cls, "backbone_cls", cls)
-    if wanted is not None and not issubclass(found, wanted):
+    wanted = getattr(cls, "backbone_cls", cls) or keras.Model
+    name = config["registered_name"]
+    found = keras.saving.get_registered_object(name)
+    rule = f"{cls.__name__} loads presets of a {wanted.__name__}. "
+    if found is None:
         raise ValueError(
-            f"{cls.__name__} loads presets of a {wanted.__name__}. Received: "
-            f"{preset!r}, which has a {found.__name__}. Load it with "
-            "`keras_hub.models.CausalLM.from_preset`, which finds the class."
+            f"{rule}Received: {preset!r}, which has a {name}, and no such "
+            "class is known. Import the module that defines it."
         )
+    if not issubclass(found, keras.Model) or not config.get("config"):
+        raise ValueError(
+            f"{rule}Received: {preset!r}, which has no model. Load it with "
+            "the class of its tokenizer or preprocessor."
+        )
+    if not issubclass(found, wanted):
+        raise ValueError(
+            f"{rule}Received: {preset!r}, which has a {found.__name__}. Load "
+            "it with `keras_hub.models.CausalLM.from_preset`, which finds the "
+            "class."
+        )
+
+
+def is_backbone_alone(preset):
+    """Whether a directory has no tokenizer, and no model that needs none."""
+    files = ("task.json", "preprocessor.json", "tokenizer.json")
+    return not any(os.path.exists(os.path.join(preset, f)) for f in files)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.tokenizers.text import to_documents
+from keras_nc.coding.inputs import as_documents
 
 
 class ScoresText:
@@ -49,7 +49,7 @@ class ScoresText:
                 "`sequence_length` and `batch_size` must be positive. Received:"
                 f" sequence_length={length}, batch_size={batch_size}"
             )
-        documents, _ = to_documents(texts)
+        documents = as_documents(texts)
         num_bytes = sum(map(len, documents))
         if not num_bytes:
             raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_nc.coding import PAD_ID
+from keras_nc.coding.origin import check_origins
 from keras_nc.losses import token_weights
 from keras_nc.models.ids import asserted_batch
 from keras_nc.models.ids import check_batch
@@ -43,6 +44,8 @@ class TrainsOnText:
         scored = ops.cast(y != PAD_ID, "float32")
         if sample_weight is not None:
             scored = scored * token_weights(sample_weight, y)
+        # What a torch `DataLoader` collates may be arrays still.
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
         key = "ranked_ids" if self.wants_ranks else "target_ids"
         return keras.utils.pack_x_y_sample_weight({**x, key: y}, y, scored)
 
@@ -91,6 +94,7 @@ class TrainsOnText:
         """Tokenize and pack text; check the ids of what is packed already."""
         if not isinstance(x, dict) or "token_ids" not in x:
             return super().preprocess_samples(x, y, sample_weight)
+        self.check_origins((x, y))
         size = self.backbone.vocabulary_size
         if is_in_graph(x["token_ids"]):
             x, y = asserted_batch(x, y, size)
@@ -122,6 +126,19 @@ class TrainsOnText:
     def _checked_batch(self, x, y, sample_weight):
         data = self.preprocess_samples(x, y, sample_weight)
         return keras.utils.unpack_x_y_sample_weight(data)
+
+    def check_origins(self, data):
+        """Raise a ValueError if data holds ids of another tokenizer.
+
+        Checked are token shards, what reads them, the batches of
+        `PackedSequences`, and tokenizers inside data sets. Arrays of ids that
+        were made in another way do not say who made them.
+
+        Args:
+            data: Arrays, or a data set of any kind.
+        """
+        tokenizer = getattr(self.preprocessor, "tokenizer", None)
+        check_origins(data, tokenizer, self.backbone.vocabulary_size)
 
     def fit(
         self,
@@ -160,6 +177,7 @@ class TrainsOnText:
                 "Tokens have no class weights. Received: class_weight="
                 f"{kwargs['class_weight']}. Pass `sample_weight`."
             )
+        self.check_origins((x, validation_data))
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             with keeps_variables(self):
@@ -189,6 +207,7 @@ class TrainsOnText:
     ):
         """Evaluate; arguments as in `fit`, see `keras.Model.evaluate`."""
         self.complete_compile()
+        self.check_origins(x)
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
             with keeps_variables(self):
@@ -206,6 +225,7 @@ class TrainsOnText:
 
     def predict(self, x, batch_size=None, **kwargs):
         """Logits; inputs as in `fit`, see `keras.Model.predict`."""
+        self.check_origins(x)
         if is_grain_dataset(x):
             with keeps_variables(self):
                 return super().predict(x, **kwargs)
@@ -230,17 +250,8 @@ class TrainsOnText:
         if x is None:
             return x, y, sample_weight
         if isinstance(x, keras.utils.PyDataset):
-            shards = getattr(x, "shards", None)
-            if shards is None:
-                return CheckedBatches(x, size), y, sample_weight
-            if self.preprocessor is not None:
-                shards.check_tokenizer(self.preprocessor.tokenizer)
-            elif shards.vocabulary_size > size:
-                raise ValueError(
-                    "The model's vocabulary must hold every id of the shards. "
-                    f"Received: shards of {shards.vocabulary_size} ids for a "
-                    f"model of {size}. Write them with the model's tokenizer."
-                )
+            if getattr(x, "shards", None) is None:
+                x = CheckedBatches(x, size)
             return x, y, sample_weight
         if is_tf_dataset(x):
             check_inside(y, sample_weight)

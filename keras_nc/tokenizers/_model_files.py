@@ -143,12 +143,28 @@ def _load_byte_lm(directory):
     _check_head(config, "byte_lm")
     # By name: this room lies beneath the models.
     cls = keras.saving.get_registered_object("keras_nc>ByteBackbone")
-    backbone = cls.from_config({**config["backbone"], "dtype": "float32"})
     path = os.path.join(directory, WEIGHTS)
-    if not os.path.exists(path):
-        raise FileNotFoundError(path)
+    _check_size(config["backbone"], os.path.getsize(path))
+    backbone = cls.from_config({**config["backbone"], "dtype": "float32"})
     backbone.load_weights(path)
     return ByteLMModel(backbone, config["batch_size"])
+
+
+def _check_size(config, size):
+    """Refuse sizes that the file of weights cannot hold.
+
+    A damaged number must not fill the memory before it is found out.
+    """
+    heads = config["num_heads"]
+    per_layer = config["hidden_dim"] * (
+        4 * heads * config["head_dim"] + 3 * config["intermediate_dim"]
+    )
+    per_layer += config["num_buckets"] * heads  # none of them with RoPE
+    if config["position"] == "rope":
+        per_layer -= config["num_buckets"] * heads
+    least = 4 * config["num_layers"] * per_layer  # bytes of float32
+    if least > size or config["max_distance"] > 1 << 24:
+        raise ValueError(f"sizes of more than {size} bytes of weights")
 
 
 def _load_counts(path, kind):
@@ -180,13 +196,24 @@ def _checked_trie(arrays, name):
     records = fields["bytes"].size
     if (
         fields["counts"].size != records
+        or fields["counts"].min(initial=1) < 1
         or children.size != records
         or starts.size < 2
         or starts[0] != 0
         or starts[-1] != records
         or (np.diff(starts) < 0).any()
-        or children.min(initial=0) < -1
-        or children.max(initial=0) >= starts.size - 1
+    ):
+        raise ValueError("records that are no trie")
+    # Nodes are numbered level by level, in the order of their records, and
+    # the records of a node ascend.
+    nodes = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    leads = children >= 0
+    steps = np.diff(fields["bytes"].astype(np.int64))
+    if (
+        (children[~leads] != -1).any()
+        or not np.array_equal(children[leads], np.arange(1, starts.size - 1))
+        or (children[leads] <= nodes[leads]).any()
+        or (steps[np.diff(nodes) == 0] <= 0).any()
     ):
         raise ValueError("records that are no trie")
     return CountTrie(*fields.values())

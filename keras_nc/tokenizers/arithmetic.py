@@ -11,10 +11,10 @@ from keras_nc.entropy_models import decode_streams
 from keras_nc.entropy_models import encode_streams
 from keras_nc.entropy_models.streams import check_context
 from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.stream_scheme import StreamScheme
 from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 _CHECKSUM_BYTES = 4
 _MAX_HEAD_BYTES = 8
@@ -210,19 +210,3 @@ class ArithmeticTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = ArithmeticScheme
-
-    def __init__(
-        self,
-        model=None,
-        token_bits=8,
-        precision=16,
-        context_bytes=1024,
-        checksum=True,
-        sequence_length=None,
-        scheme=None,
-        **kwargs,
-    ):
-        scheme = scheme or ArithmeticScheme(
-            model, token_bits, precision, context_bytes, checksum
-        )
-        super().__init__(scheme, sequence_length=sequence_length, **kwargs)

@@ -1,19 +1,33 @@
 """Byte-level BPE of the `tokenizers` library as a baseline."""
 
+import collections
 import itertools
 import json
-import re
+import operator
+from types import NoneType
 
 import keras
-import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
-from keras_nc.tokenizers.piece_scheme import PieceScheme
+from keras_nc.coding.inputs import iterate_documents
+from keras_nc.tokenizers.pieces import PieceScheme
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
-#: What invalid UTF-8 becomes in a `str`; the library takes valid text only.
-INVALID = re.compile("([\ud800-\udfff]+)")
+#: GPT-2's pattern: a word with the space before it, digits, or the rest.
+SPLITS = ("gpt2", None)
+#: Without splitting, the time of a merge grows with the text around it, and
+#: what is cut off at the ends of pieces shrinks with them.
+PIECE_CHARACTERS = 1024
+
+#: What else in a file may change text or ids, and how.
+CHANGES = {
+    "normalizer": "changes text before it is cut",
+    "post_processor": "adds ids to those of a text",
+    "added_tokens": "takes parts of a text for special tokens",
+    "truncation": "cuts long texts off",
+    "padding": "adds ids to short texts",
+}
 
 
 def _byte_characters():
@@ -38,8 +52,7 @@ class BPEScheme(PieceScheme):
     An id is 3 + the library's.
 
     Args:
-        model: str. A byte-level BPE in the library's JSON, see `train_bpe`.
-            `None` until assets are loaded.
+        model: See `BPETokenizer`; `None` until assets are loaded.
         vocabulary_size: int. Only without a model: what it will have.
         model_fingerprint: str. Only without a model: what it will have.
 
@@ -53,31 +66,54 @@ class BPEScheme(PieceScheme):
     fingerprint_key = "model_fingerprint"
 
     def __init__(
-        self, model=None, vocabulary_size=None, model_fingerprint=None
+        self, model=None, *, vocabulary_size=None, model_fingerprint=None
     ):
-        content = None if model is None else model.encode()
-        super().__init__(content, vocabulary_size, model_fingerprint)
+        if not isinstance(model, (str, bytes, NoneType)):
+            raise TypeError(
+                "`model` must be the JSON text of a tokenizer, a `str`. "
+                f"Received: {type(model).__name__}. Pass what its file holds, "
+                "or `json.dumps(model)`."
+            )
+        if isinstance(model, str):
+            # What has no UTF-8 is refused with the rest that is no JSON.
+            model = model.encode(errors="surrogatepass")
+        super().__init__(model, vocabulary_size, model_fingerprint)
 
     def read(self, content):
-        """The library's vocabulary, behind the special ids."""
+        """Load the library's vocabulary, and put it behind the special ids."""
         import tokenizers
 
-        model = content.decode()
         try:
-            config = json.loads(model)
-            self._tokenizer = tokenizers.Tokenizer.from_str(model)
-        except Exception as error:  # the library raises no narrower class
+            model = content.decode()
+            config = json.loads(model, object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            self._refuse_file(content, error)
+        change = what_changes_text(config)
+        if change:
             raise ValueError(
-                "`model` must be a tokenizer in the JSON of the `tokenizers` "
-                f"library. Received: {len(model)} characters that it refuses "
-                f"({error}). Make it with `train_bpe`."
-            ) from error
-        pieces = _table(config)
-        self._byte_ids = [0] * 256
-        for i, piece in enumerate(pieces):
-            if len(piece) == 1:
-                self._byte_ids[piece[0]] = i
-        return pieces
+                "The model must be a byte-level BPE that keeps text as it is. "
+                f"Received: {change}. Make it with `train_bpe`."
+            )
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(model)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of Rust is no Exception
+            self._refuse_file(content, error)
+        if not isinstance(tokenizer.model, tokenizers.models.BPE):
+            self._refuse_file(content, type(tokenizer.model).__name__)
+        vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+        pieces = _pieces(vocabulary)
+        self._tokenizer = tokenizer
+        return pieces, [NUM_SPECIAL + vocabulary[c] for c in BYTE_OF_CHARACTER]
+
+    @staticmethod
+    def _refuse_file(content, error):
+        raise ValueError(
+            "`model` must be a BPE in the JSON of the `tokenizers` "
+            f"library. Received: {len(content)} bytes that are none "
+            f"({error}). Make it with `train_bpe`."
+        )
 
     @property
     def model(self):
@@ -86,61 +122,106 @@ class BPEScheme(PieceScheme):
 
     @property
     def tokenizer(self):
-        """The library's own object; an error if it is not loaded yet."""
-        self.require(self._content, self.content_name)
-        return self._tokenizer
+        """An object of the library's own with this model.
 
-    def encode_batch(self, documents):
-        """The library on valid text, single bytes for the rest."""
-        encode = self.tokenizer.encode_batch_fast
-        # Invalid bytes become lone surrogates, which no valid text holds.
-        parts = [
-            re.split(INVALID, bytes(document).decode(errors="surrogateescape"))
-            for document in documents
-        ]
-        # Splitting by one group alternates: even places are valid text.
-        valid = [text for row in parts for text in row[::2]]
-        encodings = iter(encode(valid))
-        rows = []
-        for row in parts:
-            ids = []
-            for i, text in enumerate(row):
-                if i % 2:
-                    raw = text.encode(errors="surrogateescape")
-                    ids += [self._byte_ids[byte] for byte in raw]
-                else:
-                    ids += [NUM_SPECIAL + k for k in next(encodings).ids]
-            rows.append(ids)
-        ids = np.array(list(itertools.chain(*rows)), dtype="int32")
-        return ids, np.cumsum([0, *map(len, rows)], dtype="int64")
+        It is a new one each time: who changes it does not change the scheme.
+        """
+        import tokenizers
 
+        return tokenizers.Tokenizer.from_str(self.model)
 
-def _table(config):
-    """Bytes of every id, special ids included; refuses what loses text."""
-    split = config.get("pre_tokenizer") or {}
-    model = config["model"]
-    exact = (
-        model["type"] == "BPE"
-        and split.get("type") == "ByteLevel"
-        and not split["add_prefix_space"]
-        and not config.get("normalizer")
-        and not config.get("post_processor")
-        and not config.get("added_tokens")
-        and not config.get("truncation")
-        and not config.get("padding")
-    )
-    vocabulary = model["vocab"] if exact else {}
-    if not BYTE_OF_CHARACTER.keys() <= vocabulary.keys():
-        raise ValueError(
-            "The model must be a BPE over all 256 bytes, without special "
-            "tokens, with a byte-level pre-tokenizer that adds no space and "
-            "nothing else that changes text. Received: another model of type "
-            f"{model['type']!r}. Make it with `train_bpe`."
+    def encode_texts(self, texts):
+        """Encode with the library, many texts at once."""
+        encodings = self._tokenizer.encode_batch_fast(
+            texts, add_special_tokens=False
         )
-    pieces = [b""] * (NUM_SPECIAL + len(vocabulary))
-    for piece, i in vocabulary.items():
-        pieces[NUM_SPECIAL + i] = bytes(BYTE_OF_CHARACTER[c] for c in piece)
-    return pieces
+        return [[NUM_SPECIAL + k for k in found.ids] for found in encodings]
+
+
+def _unique(pairs):
+    """A JSON object whose names are all different."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counts = collections.Counter(name for name, _ in pairs)
+        name, _ = counts.most_common(1)[0]
+        raise ValueError(f"the name {name!r} twice in one object")
+    return found
+
+
+def what_changes_text(config):
+    """Say why a model might not give text back, or not always the same ids.
+
+    Args:
+        config: What a file of the `tokenizers` library holds.
+
+    Returns:
+        str, or `None` if nothing in it changes text.
+    """
+    if not isinstance(config, dict) or not isinstance(
+        config.get("model"), dict
+    ):
+        return "JSON that describes no tokenizer"
+    model = config["model"]
+    if model.get("type", "BPE") != "BPE":
+        return f"a model of the type {model['type']!r}"
+    if model.get("dropout"):
+        return (
+            f"`dropout` of {model['dropout']!r}, which cuts a text differently "
+            "each time"
+        )
+    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(key):
+            return f"a `{key}` of {model[key]!r}, which is no part of the text"
+    for key, why in CHANGES.items():
+        # The last step of GPT-2's files changes no ids, only offsets.
+        if config.get(key) and not (
+            key == "post_processor" and _type(config[key]) == "ByteLevel"
+        ):
+            return f"a model with {key!r}, which {why}"
+    split = config.get("pre_tokenizer")
+    if _type(split) != "ByteLevel":
+        return f"a pre-tokenizer {_type(split)!r}, which is not 'ByteLevel'"
+    if split.get("add_prefix_space", True):
+        return "`add_prefix_space`, which adds a space to every text"
+    return None
+
+
+def _type(part):
+    return part.get("type") if isinstance(part, dict) else None
+
+
+def _pieces(vocabulary):
+    """Bytes of every id, special ids included.
+
+    Args:
+        vocabulary: A dict from pieces, `str`, to ids, as the library has it.
+    """
+    pieces = [None] * len(vocabulary)
+    by_id = sorted((i, piece) for piece, i in vocabulary.items())
+    for i, piece in by_id:
+        try:
+            found = bytes(BYTE_OF_CHARACTER[c] for c in piece)
+        except KeyError as error:
+            raise ValueError(
+                "Pieces must be written in the characters that stand for "
+                f"bytes. Received: the piece {piece!r}, with {error}. Make the "
+                "model with `train_bpe`."
+            ) from None
+        if i >= len(pieces) or pieces[i] is not None:
+            raise ValueError(
+                f"The {len(pieces):,} pieces must have the ids from 0 to "
+                f"{len(pieces) - 1:,}, each once. Received: id {i} for "
+                f"{found!r}. Make the model with `train_bpe`."
+            )
+        pieces[i] = found
+    missing = {bytes([byte]) for byte in range(256)} - set(pieces)
+    if missing:
+        raise ValueError(
+            "A byte-level BPE must have a piece for each of the 256 bytes. "
+            f"Received: none for {min(missing)!r}, and {len(missing)} missing. "
+            "Make the model with `train_bpe`."
+        )
+    return [b""] * NUM_SPECIAL + pieces
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -155,9 +236,72 @@ class BPETokenizer(SchemeTokenizer):
 
     scheme_cls = BPEScheme
 
-    def __init__(self, model=None, sequence_length=None, scheme=None, **kwargs):
-        super().__init__(
-            scheme or BPEScheme(model),
-            sequence_length=sequence_length,
-            **kwargs,
+
+def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
+    """Train byte-level BPE on documents.
+
+    Args:
+        documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
+            is left out.
+        vocabulary_size: int. Pieces, 256 bytes and special ids included.
+        split: `"gpt2"` lets no piece cross the words of GPT-2's pattern;
+            `None` lets pieces hold several words, which makes the most of a
+            vocabulary and takes minutes for 16 MB of text.
+        max_token_bytes: int. Bytes that a piece has at most.
+
+    Returns:
+        A `BPETokenizer`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the text has too few
+            pairs for a vocabulary of this size.
+
+    Example:
+    >>> text = b"She sells sea shells by the sea shore. " * 20
+    >>> tokenizer = train_bpe([text], 280, split=None)
+    >>> assert tokenizer.detokenize(tokenizer("sea shore")) == b"sea shore"
+    """
+    import tokenizers
+
+    vocabulary_size = operator.index(vocabulary_size)
+    max_token_bytes = operator.index(max_token_bytes)
+    if split not in SPLITS:
+        raise ValueError(
+            f"`split` must be one of {SPLITS}. Received: split={split!r}"
         )
+    if vocabulary_size < NUM_SPECIAL + 256 or max_token_bytes < 1:
+        raise ValueError(
+            "`vocabulary_size` must be at least 259, for single bytes and "
+            "special ids, and `max_token_bytes` at least 1. Received: "
+            f"vocabulary_size={vocabulary_size}, "
+            f"max_token_bytes={max_token_bytes}"
+        )
+    byte_level = tokenizers.pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=split == "gpt2"
+    )
+    model = tokenizers.Tokenizer(tokenizers.models.BPE())
+    model.pre_tokenizer = byte_level
+    model.train_from_iterator(
+        _training_texts(documents),
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=vocabulary_size - NUM_SPECIAL,
+            initial_alphabet=byte_level.alphabet(),
+            max_token_length=max_token_bytes + 1,  # the library's is too much
+            show_progress=False,
+        ),
+    )
+    found = NUM_SPECIAL + model.get_vocab_size()
+    if found != vocabulary_size:
+        raise ValueError(
+            f"The text must have pairs enough for {vocabulary_size:,} ids. "
+            f"Received: text that gives {found:,}. Ask for fewer, or give more "
+            "text."
+        )
+    return BPETokenizer(model.to_str())
+
+
+def _training_texts(documents):
+    for document in iterate_documents(documents):
+        text = document.decode("utf-8", errors="ignore")
+        for start in range(0, len(text), PIECE_CHARACTERS):
+            yield text[start : start + PIECE_CHARACTERS]

@@ -10,9 +10,10 @@ from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import check_rule
 from keras_nc.tokenizers.scheme import ids_of_bytes
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 
 @register_scheme
@@ -67,12 +68,7 @@ class ByteScheme(Scheme):
     def load_assets(self, directory):
         """Check that the rule is this one."""
         path = os.path.join(directory, self.file_assets[0])
-        with open(path, encoding="utf-8") as file:
-            if file.read() != self._asset:
-                raise ValueError(
-                    f"{path} must hold the rule {self._asset!r}. Load the "
-                    "preset with the version of keras_nc that saved it."
-                )
+        check_rule(path, self._asset.encode())
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -92,8 +88,3 @@ class ByteTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = ByteScheme
-
-    def __init__(self, sequence_length=None, scheme=None, **kwargs):
-        super().__init__(
-            scheme or ByteScheme(), sequence_length=sequence_length, **kwargs
-        )

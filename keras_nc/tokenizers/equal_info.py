@@ -1,20 +1,20 @@
 """Equal-info windows as tokens."""
 
+import dataclasses
 import operator
 import os
 
 import keras
-import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Codebook
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
-from keras_nc.tokenizers.scheme import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import refuse_token
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 
 @register_scheme
@@ -22,15 +22,10 @@ class EqualInfoScheme(Scheme):
     """Windows of a codebook, each written in one or more tokens.
 
     Args:
-        codebook: A `keras_nc.coding.Codebook`; `None` until assets are loaded.
-        token_bits: int. Bits of a token, `N`, which divides `window_bits`.
-            Defaults to `window_bits`: one token per window, whose id is the
-            window's code.
+        codebook: See `EqualInfoTokenizer`; `None` until assets are loaded.
+        token_bits: See `EqualInfoTokenizer`.
         window_bits: int. Only without a codebook: what it will have.
         codebook_fingerprint: str. Only without a codebook: what it will have.
-
-    Raises:
-        ValueError: If the token bits do not divide the window bits.
     """
 
     name = "equal_info"
@@ -40,6 +35,7 @@ class EqualInfoScheme(Scheme):
         self,
         codebook=None,
         token_bits=None,
+        *,
         window_bits=None,
         codebook_fingerprint=None,
     ):
@@ -54,7 +50,9 @@ class EqualInfoScheme(Scheme):
                 "Pass a `codebook`. Received: codebook=None, window_bits=None"
             )
         self._codebook = codebook
-        self.window_bits = codebook.window_bits if codebook else window_bits
+        self.window_bits = operator.index(
+            window_bits if codebook is None else codebook.window_bits
+        )
         self.token_bits = self.window_bits
         if token_bits is not None:
             self.token_bits = operator.index(token_bits)
@@ -80,7 +78,7 @@ class EqualInfoScheme(Scheme):
 
     @property
     def fingerprint(self):
-        """The codebook's fingerprint and the token bits."""
+        """Return the codebook's fingerprint and the token bits."""
         return f"{self.codebook.fingerprint}-{self.token_bits}"
 
     @property
@@ -99,21 +97,21 @@ class EqualInfoScheme(Scheme):
         return self.codebook.token_lengths
 
     def encode_batch(self, documents):
-        """A trie walk, then a cut into tokens."""
+        """Walk the codebook's trie, then cut codes into tokens."""
         codes, offsets = self.codebook.encode_batch(documents)
         per_window = self.window_bits // self.token_bits
         ids = split_codes(codes, self.window_bits, self.token_bits)
         return ids, offsets * per_window
 
     def decode(self, ids, skip_special=False):
-        """A look-up per window."""
+        """Look up every window."""
         codes = join_codes(
             ids, self.window_bits, self.token_bits, skip_special=skip_special
         )
         return self.codebook.decode(codes)
 
     def token_bytes(self, token_id):
-        """Bytes of a window's id; an error for split windows."""
+        """Return the bytes of a window; an error for split windows."""
         if self.token_bits != self.window_bits:
             raise ValueError(
                 "A token of a split window stands for no bytes of its own. "
@@ -122,18 +120,21 @@ class EqualInfoScheme(Scheme):
             )
         return self.codebook.token_bytes(token_id)
 
+    def token_id(self, token):
+        """Return the id of a window, by a look-up."""
+        if self.token_lengths is None:
+            return super().token_id(token)  # which says why there is none
+        found = self.codebook.find(token)
+        return refuse_token(token) if found is None else int(found)
+
     def split_prompt(self, prompt):
-        """Commit all windows but those that more text could still change."""
-        choices = self.codebook.continuations(prompt)
-        committed = len(prompt) - len(choices)
-        codes = self.codebook.encode(prompt)
-        ends = np.cumsum(self.codebook.token_lengths[codes])
-        codes = codes[: np.searchsorted(ends, committed, side="right")]
-        ids = split_codes(codes, self.window_bits, self.token_bits)
-        return Prompt(ids, prompt[committed:], choices)
+        """Commit the windows that no continuation changes."""
+        prompt = self.codebook.split_prompt(prompt)
+        ids = split_codes(prompt.ids, self.window_bits, self.token_bits)
+        return dataclasses.replace(prompt, ids=ids)
 
     def get_config(self):
-        """Bits and the codebook's fingerprint; the codebook is an asset."""
+        """Return the bits and the codebook's fingerprint."""
         fingerprint = self._expected
         if self._codebook is not None:
             fingerprint = self._codebook.fingerprint
@@ -177,35 +178,24 @@ class EqualInfoTokenizer(SchemeTokenizer):
 
     Args:
         codebook: A `keras_nc.coding.Codebook`.
-        token_bits: int. Bits of a token, which divide the codebook's window
-            bits. Defaults to one token per window.
+        token_bits: int. Bits of a token, `N`, which divide the codebook's
+            window bits. Defaults to one token per window, whose id is the
+            window's code.
         sequence_length: int, or `None` for ragged output.
         **kwargs: See `SchemeTokenizer`.
 
     Example:
     >>> from keras_nc.coding import Codebook
     >>> from keras_nc.entropy_models import UnigramModel
-    >>> model = UnigramModel.from_text(b"to be or not to be")
-    >>> tokenizer = EqualInfoTokenizer(Codebook.build(model, window_bits=12))
+    >>> text = b"to be or not to be"
+    >>> model = UnigramModel.from_text(text)
+    >>> codebook = Codebook.build(model, text, window_bits=12)
+    >>> tokenizer = EqualInfoTokenizer(codebook)
     >>> tokenizer.detokenize(tokenizer("to be"))
     b'to be'
     """
 
     scheme_cls = EqualInfoScheme
-
-    def __init__(
-        self,
-        codebook=None,
-        token_bits=None,
-        sequence_length=None,
-        scheme=None,
-        **kwargs,
-    ):
-        super().__init__(
-            scheme or EqualInfoScheme(codebook, token_bits),
-            sequence_length=sequence_length,
-            **kwargs,
-        )
 
     @property
     def codebook(self):

@@ -7,10 +7,11 @@ import zlib
 import keras
 
 from keras_nc.coding.atomic import atomic_file
+from keras_nc.tokenizers.scheme import check_rule
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.stream_scheme import StreamScheme
 from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 #: A window of 32 KiB, and the header and footer of gzip.
 _GZIP = 31
@@ -83,12 +84,7 @@ class GZipScheme(StreamScheme):
         """Check that the rule is this one."""
         path = os.path.join(directory, self.file_assets[0])
         rule = self._asset.format(self.token_bits)
-        with open(path, encoding="utf-8") as file:
-            if file.read() != rule:
-                raise ValueError(
-                    f"{path} must hold the rule {rule!r}. Load the preset "
-                    "with the version of keras_nc that saved it."
-                )
+        check_rule(path, rule.encode())
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -113,12 +109,3 @@ class GZipTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = GZipScheme
-
-    def __init__(
-        self, token_bits=8, sequence_length=None, scheme=None, **kwargs
-    ):
-        super().__init__(
-            scheme or GZipScheme(token_bits),
-            sequence_length=sequence_length,
-            **kwargs,
-        )

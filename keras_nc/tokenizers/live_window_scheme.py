@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PrefixCache
+from keras_nc.coding import Prompt
 from keras_nc.coding import WindowCoder
 from keras_nc.coding.windows import MAX_WINDOW_BYTES
 from keras_nc.entropy_models import stepper_for
@@ -22,10 +23,9 @@ from keras_nc.tokenizers._window_pieces import join_pieces
 from keras_nc.tokenizers._window_pieces import pieces_to_bytes
 from keras_nc.tokenizers._window_pieces import split_pieces
 from keras_nc.tokenizers.model_assets import ModelAsset
-from keras_nc.tokenizers.scheme import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
-from keras_nc.tokenizers.tokenizer import register_scheme
+from keras_nc.tokenizers.scheme import register_scheme
 
 _CACHE_FILE = "prefix_cache.npz"
 _CHECKSUM_BYTES = 4

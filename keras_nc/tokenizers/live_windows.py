@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_nc.coding.windows import MAX_WINDOW_BYTES
 from keras_nc.tokenizers.live_window_scheme import LiveWindowScheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
@@ -47,36 +46,6 @@ class LiveWindowTokenizer(SchemeTokenizer):
     """
 
     scheme_cls = LiveWindowScheme
-
-    def __init__(
-        self,
-        model=None,
-        window_bits=32,
-        token_bits=16,
-        cache=None,
-        checksum=True,
-        verify=False,
-        max_window_bytes=MAX_WINDOW_BYTES,
-        batch_size=64,
-        sequence_length=None,
-        scheme=None,
-        **kwargs,
-    ):
-        super().__init__(
-            scheme
-            or LiveWindowScheme(
-                model,
-                window_bits,
-                token_bits,
-                cache,
-                checksum,
-                verify,
-                max_window_bytes,
-                batch_size,
-            ),
-            sequence_length=sequence_length,
-            **kwargs,
-        )
 
     def whole_length(self):
         """Ids of the whole windows that fit `sequence_length`."""

@@ -1,4 +1,4 @@
-"""What a tokenization scheme must tell, whatever layer carries it."""
+"""What turns bytes into ids and back, whatever layer carries it."""
 
 import abc
 import dataclasses
@@ -6,6 +6,10 @@ import dataclasses
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding import Prompt
+
+#: Classes of schemes by the name that configurations have.
+_SCHEMES = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,30 +47,6 @@ class TokenLayout:
     def one_token(cls, is_code):
         """The layout of a vocabulary in which every id stands alone."""
         return cls(np.asarray(is_code, dtype=bool), 1, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prompt:
-    """A prompt cut where continuations may still change its tokens.
-
-    Attributes:
-        ids: An int32 array: the ids that every continuation keeps.
-        remainder: bytes. The bytes that are not committed yet. Either `choices`
-            or `bounds` say which ids may stand for them.
-        choices: A list, for each byte of the remainder, of `(low, high,
-            codes)`: the window that begins there has a code in `[low, high)`,
-            and then begins with all bytes left, or one of `codes`, a list,
-            and then ends before. See `Codebook.continuations`.
-        bounds: An int32 array of shape `(2, D)`, or `None`: the next `D`
-            tokens, read as the digits of a number, the first one leading, are
-            from `bounds[0]` to `bounds[1]`, both included. A digit is the id
-            less 3.
-    """
-
-    ids: np.ndarray
-    remainder: bytes = b""
-    choices: list = dataclasses.field(default_factory=list)
-    bounds: np.ndarray | None = None
 
 
 class Scheme(abc.ABC):
@@ -156,8 +136,56 @@ class Scheme(abc.ABC):
         )
 
     def token_bytes(self, token_id):
-        """Bytes of one id."""
+        """Return the bytes of one id.
+
+        Args:
+            token_id: int.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: If the id stands for no bytes of its own.
+        """
         return self.decode(np.array([token_id]))
+
+    def token_id(self, token):
+        """Return the id of one token.
+
+        Args:
+            token: bytes.
+
+        Returns:
+            int. If several ids stand for these bytes, the last of them.
+
+        Raises:
+            ValueError: If no id stands for these bytes.
+        """
+        vocabulary = self.vocabulary()
+        if token not in vocabulary or not token:
+            refuse_token(token)
+        return len(vocabulary) - 1 - vocabulary[::-1].index(token)
+
+    def vocabulary(self):
+        """Return the bytes of every id.
+
+        Returns:
+            A list of `V` bytes, empty for ids that stand for none.
+
+        Raises:
+            ValueError: If ids stand for no bytes of their own.
+        """
+        _ = self.layout  # an error if assets are not loaded yet
+        lengths = self.token_lengths
+        if lengths is None:
+            raise ValueError(
+                "Only tokens with bytes of their own are a vocabulary. "
+                f"Received: the scheme {self.name!r}, in which several tokens "
+                "stand for bytes together. Decode whole documents."
+            )
+        return [
+            self.token_bytes(i) if n else b"" for i, n in enumerate(lengths)
+        ]
 
     def split_prompt(self, prompt):
         """Cut a prompt where continuations may still change its tokens.
@@ -194,6 +222,23 @@ class Scheme(abc.ABC):
         return asset
 
 
+def register_scheme(cls):
+    """Make a scheme known by its name in configurations."""
+    _SCHEMES[cls.name] = cls
+    return cls
+
+
+def scheme_from_config(config):
+    """Create the scheme that a configuration describes, without its assets."""
+    config = dict(config)
+    name = config.pop("name", None)
+    if name not in _SCHEMES:
+        raise ValueError(
+            f"`scheme` must name one of {sorted(_SCHEMES)}. Received: {name!r}"
+        )
+    return _SCHEMES[name](**config)
+
+
 def ids_of_bytes(ids, token_lengths, skip_special):
     """Ids that all stand for bytes, or a ValueError.
 
@@ -218,3 +263,22 @@ def ids_of_bytes(ids, token_lengths, skip_special):
             "`skip_special=True` to drop pad, start and end ids."
         )
     return ids
+
+
+def check_rule(path, rule):
+    """Raise a ValueError unless a file holds a rule, bytes."""
+    with open(path, "rb") as file:
+        found = file.read(len(rule) + 1)
+    if found != rule:
+        raise ValueError(
+            f"{path} must hold the rule {rule!r}. Received: {found!r}. Load "
+            "the preset with the version of keras_nc that saved it."
+        )
+
+
+def refuse_token(token):
+    """Raise the ValueError for bytes that no id stands for."""
+    raise ValueError(
+        "A token must be in the vocabulary. Received: "
+        f"{token!r}. Tokenize it: it may be several tokens."
+    )

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
-from keras_nc.tokenizers.scheme import Prompt
+from keras_nc.coding import Prompt
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 

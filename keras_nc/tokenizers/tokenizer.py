@@ -1,6 +1,8 @@
 """The Keras layer that carries a tokenization scheme."""
 
+import inspect
 import operator
+import os
 
 import keras
 import keras_hub
@@ -9,28 +11,14 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.inputs import as_batch
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.origin import TokenOrigin
+from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers import graph
 from keras_nc.tokenizers.scheme import Scheme
-from keras_nc.tokenizers.text import to_documents
-
-_SCHEMES = {}
-
-
-def register_scheme(cls):
-    """Make a scheme known by its name in configurations."""
-    _SCHEMES[cls.name] = cls
-    return cls
-
-
-def scheme_from_config(config):
-    """Create the scheme that a configuration describes, without its assets."""
-    config = dict(config)
-    name = config.pop("name", None)
-    if name not in _SCHEMES:
-        raise ValueError(
-            f"`scheme` must name one of {sorted(_SCHEMES)}. Received: {name!r}"
-        )
-    return _SCHEMES[name](**config)
+from keras_nc.tokenizers.scheme import scheme_from_config
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -42,11 +30,17 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     same ids. Ids 0, 1 and 2 are pad, start and end; they are never the result
     of encoding.
 
+    Subclasses set `scheme_cls` and need no constructor: what is passed to them
+    goes on to their scheme.
+
     Args:
-        scheme: A `Scheme`, or its configuration.
+        *args: What the scheme is made of, such as a codebook.
+        scheme: A `Scheme`, or its configuration, in place of what it is made
+            of.
         sequence_length: int. Pad with 0 or cut to this many ids (the last
             whole window before it); `None` for ragged output.
-        **kwargs: See `keras_hub.tokenizers.Tokenizer`.
+        **kwargs: Further arguments of the scheme, and those of
+            `keras_hub.tokenizers.Tokenizer`.
 
     Call arguments:
         inputs: `str` or `bytes`, a list or array of them, or a string tensor.
@@ -59,10 +53,13 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         tensors, ragged without `sequence_length`.
     """
 
+    # A tokenizer belongs to no model's backbone; see there.
+    backbone_cls = _presets.TokenizerPreset
     #: The schemes that this class carries.
     scheme_cls = Scheme
 
-    def __init__(self, scheme, sequence_length=None, **kwargs):
+    def __init__(self, *args, scheme=None, sequence_length=None, **kwargs):
+        scheme = self._make_scheme(args, scheme, kwargs)
         kwargs.setdefault("dtype", "int32")
         super().__init__(**kwargs)
         if self.compute_dtype != "int32":
@@ -70,25 +67,44 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 "Ids are int32. "
                 f"Received: dtype={self.compute_dtype!r}. Cast the ids."
             )
-        if isinstance(scheme, dict):
-            scheme = scheme_from_config(scheme)
         if not isinstance(scheme, self.scheme_cls):
             raise TypeError(
                 f"`scheme` must be a {self.scheme_cls.__name__}. Received: "
                 f"{type(scheme).__name__}. Put a codebook into an "
                 "`EqualInfoTokenizer`."
             )
-        if sequence_length is not None and operator.index(sequence_length) < 1:
-            raise ValueError(
-                "`sequence_length` must be positive or `None`. "
-                f"Received: sequence_length={sequence_length}"
-            )
+        if sequence_length is not None:
+            sequence_length = operator.index(sequence_length)
+            if sequence_length < 1:
+                raise ValueError(
+                    "`sequence_length` must be positive or `None`. "
+                    f"Received: sequence_length={sequence_length}"
+                )
         self.scheme = scheme
         self.sequence_length = sequence_length
         self.file_assets = list(scheme.file_assets)
         self.pad_token_id = PAD_ID
         self.start_token_id = START_ID
         self.end_token_id = END_ID
+
+    @classmethod
+    def _make_scheme(cls, args, scheme, kwargs):
+        """Return the scheme, and take its arguments out of `kwargs`."""
+        one = args[0] if len(args) == 1 else None
+        if isinstance(one, Scheme) or (args and cls.scheme_cls is Scheme):
+            args, scheme = args[1:], one
+        if isinstance(scheme, dict):
+            scheme = scheme_from_config(scheme)
+        names = inspect.signature(cls.scheme_cls).parameters
+        settings = {n: kwargs.pop(n) for n in names if n in kwargs}
+        if scheme is None and cls.scheme_cls is not Scheme:
+            return cls.scheme_cls(*args, **settings)
+        if args or settings:
+            raise TypeError(
+                "Pass a `scheme`, or what one is made of, not both. Received: "
+                f"scheme={scheme}, {[*args, *settings]}"
+            )
+        return scheme
 
     # === What the scheme tells ===
 
@@ -101,6 +117,16 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def fingerprint(self):
         """Hex digest: equal for tokenizers that give the same ids."""
         return self.scheme.fingerprint
+
+    @property
+    def origin(self):
+        """What is remembered of ids that this tokenizer makes."""
+        return TokenOrigin(
+            self.fingerprint,
+            self.scheme_name,
+            self.vocabulary_size(),
+            "ids of another tokenizer",
+        )
 
     @property
     def layout(self):
@@ -121,9 +147,57 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Number of ids, `V`, special ids included."""
         return self.scheme.vocabulary_size
 
+    # === Vocabulary ===
+
+    # Tokens are bytes: many are parts of characters, which no `str` can hold.
+
+    def get_vocabulary(self):
+        """Return the tokens of all ids.
+
+        Returns:
+            A list of `V` bytes; empty for ids that stand for none, such as the
+            special ones.
+
+        Raises:
+            ValueError: If ids stand for no bytes of their own, as those of
+                split windows and streams.
+        """
+        return self.scheme.vocabulary()
+
     def id_to_token(self, id):
-        """Bytes of an id; an error for special ids."""
+        """Return the token of an id.
+
+        Args:
+            id: int.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ValueError: If the id stands for no bytes of its own.
+        """
+        id = operator.index(id)
+        if not 0 <= id < self.vocabulary_size():
+            raise ValueError(
+                f"An id must be from 0 to {self.vocabulary_size() - 1}. "
+                f"Received: id {id}"
+            )
         return self.scheme.token_bytes(id)
+
+    def token_to_id(self, token):
+        """Return the id of a token.
+
+        Args:
+            token: bytes, or a `str`, which stands for its UTF-8.
+
+        Returns:
+            int. If several ids stand for these bytes, the one that encoding
+            prefers.
+
+        Raises:
+            ValueError: If no id stands for these bytes alone.
+        """
+        return self.scheme.token_id(as_bytes(token))
 
     # === Encoding ===
 
@@ -131,20 +205,17 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Encode documents one by one.
 
         Args:
-            documents: A sequence of `bytes` or `str`.
+            documents: `str` or `bytes`, or a list of them.
 
         Returns:
             A pair: the ids of all documents, an integer array, and their
             offsets, an int64 array of `len(documents) + 1`.
         """
-        documents, batched = to_documents(documents)
-        if not batched:
-            raise TypeError("`documents` must be a list. Received: one text.")
-        return self.scheme.encode_batch(documents)
+        return self.scheme.encode_batch(as_documents(documents))
 
     def split_prompt(self, prompt):
         """Cut a prompt where continuations may still change its tokens."""
-        return self.scheme.split_prompt(prompt)
+        return self.scheme.split_prompt(as_bytes(prompt))
 
     def decode_generated(self, rows):
         """Decode ids that a model generated; see `Scheme.decode_generated`."""
@@ -158,7 +229,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Encode text; see the class."""
         if self._use_tf_workflow():
             return graph.tokenize(self, inputs)
-        documents, batched = to_documents(inputs)
+        documents, batched = as_batch(inputs)
         ids, offsets = self.scheme.encode_batch(documents)
         ids = ids.astype("int32")
         if self.sequence_length is not None:
@@ -209,24 +280,39 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     # === Saving ===
 
-    @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """Load the tokenizer of a model's preset.
+    def save_to_preset(self, preset_dir):
+        """Save the tokenizer, alone or beside a model.
+
+        `from_preset` of this class, of `SchemeTokenizer` and of
+        `keras_hub.tokenizers.Tokenizer` load it again. To share a tokenizer
+        without a model, upload the directory as it is:
+        `keras_hub.upload_preset` wants weights.
 
         Args:
-            preset: str. A preset directory or handle of M1 or M2.
-            **kwargs: See `keras_hub.tokenizers.Tokenizer.from_preset`.
+            preset_dir: str. The directory, which may hold a model's preset.
+        """
+        preset_dir = os.fspath(preset_dir)
+        super().save_to_preset(preset_dir)
+        _presets.mark(preset_dir)
+
+    @classmethod
+    def from_preset(cls, preset, config_file="tokenizer.json", **kwargs):
+        """Load the tokenizer of a preset, a model's or one of its own.
+
+        Args:
+            preset: str. A directory, or a handle such as `hf://user/model`.
+            config_file: str. The file that describes the tokenizer.
+            **kwargs: Constructor arguments that are to differ, such as
+                `sequence_length`.
 
         Returns:
             A tokenizer of this class.
 
         Raises:
+            ValueError: If the preset does not hold a whole tokenizer.
             TypeError: If the preset's scheme is not one of this class.
         """
-        if cls.backbone_cls is not None:
-            return super().from_preset(preset, **kwargs)
-        found = keras_hub.tokenizers.Tokenizer.from_preset(preset, **kwargs)
-        return cls(scheme=found.scheme)
+        return _presets.load(cls, os.fspath(preset), config_file, kwargs)
 
     def get_config(self):
         """Constructor arguments; assets hold codebooks and models."""

@@ -4,14 +4,14 @@ import hashlib
 
 import keras
 
+from keras_nc.coding.inputs import as_bytes
 from keras_nc.entropy_models import ZeroPaddedWindows
 from keras_nc.entropy_models.streams import check_context
 from keras_nc.entropy_models.zero_padded import check_windows
 from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.stream_scheme import StreamScheme
-from keras_nc.tokenizers.text import to_bytes
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.tokenizer import register_scheme
 
 
 @register_scheme
@@ -179,32 +179,6 @@ class ZeroPaddedTokenizer(SchemeTokenizer):
 
     scheme_cls = ZeroPaddedScheme
 
-    def __init__(
-        self,
-        model=None,
-        window_bits=16,
-        token_bits=16,
-        delay=False,
-        reset_every=1,
-        precision=14,
-        context_bytes=1024,
-        encode_only=False,
-        sequence_length=None,
-        scheme=None,
-        **kwargs,
-    ):
-        scheme = scheme or ZeroPaddedScheme(
-            model,
-            window_bits,
-            token_bits,
-            delay,
-            reset_every,
-            precision,
-            context_bytes,
-            encode_only,
-        )
-        super().__init__(scheme, sequence_length=sequence_length, **kwargs)
-
     def count_collisions(self, text):
         """Count the windows of a text that collide with other ones.
 
@@ -215,4 +189,4 @@ class ZeroPaddedTokenizer(SchemeTokenizer):
             A pair of ints: windows whose code decodes to other bytes, even if
             everything before is known, and all windows.
         """
-        return self.scheme.windows.count_collisions(to_bytes(text))
+        return self.scheme.windows.count_collisions(as_bytes(text))

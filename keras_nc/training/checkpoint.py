@@ -1,55 +1,60 @@
-"""Where an interrupted run goes on: weights, optimizer, step, history."""
+"""The states from which an interrupted run continues."""
 
 import contextlib
 import json
 import pathlib
 import warnings
 
+import h5py
+import keras
+
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.atomic import atomic_path
+from keras_nc.coding.checks import as_integer
+from keras_nc.training.run import check_same_run
+from keras_nc.training.run import to_json
 
 _STATE = "state.json"
 _WEIGHTS = "step-{:09d}.weights.h5"
-#: Weights, and what a process left behind that was killed while it wrote.
+#: Weights, and temporary files of a process that was killed as it wrote.
 _OURS = ("step-*.weights.h5", f"{_STATE}.*.tmp")
-#: What a model costs, and not what it computes: a run may change it.
-_COSTS = ("gradient_checkpointing",)
+#: Group of a weights file that Keras does not write.
+_ADAPTED = "adapted"
 
 
 class Checkpoint:
     """The last complete states of one training run.
 
-    Weights (the optimizer's too) are written under the name of their step
-    first; then the state, which names them, takes its place; then weights that
-    it does not name are deleted. So the state always names weights that are
-    there, whenever the process is killed.
+    `save` first writes the weights, with those of the optimizer, under the name
+    of their step. Then it replaces the state, which names them, and then it
+    deletes the weights that the state does not name. So the state always names
+    weights that exist, whenever the process is killed.
 
     The state is a dict: `run`; `step`, the last one; `kept`, the steps whose
-    weights are there, oldest first; `history`, rows with a `step` each; and
-    `restarts`, what `go_back` was told.
+    weights exist, oldest first; `history`, rows with a `step` each; and
+    `restarts`, one dict for each call of `go_back`.
 
     Args:
-        directory: Folder of the checkpoint, made if need be.
-        run: dict of JSON values that define the run; a checkpoint of another
-            run is refused. Arguments that change only the memory that a model
-            takes, `gradient_checkpointing`, may differ or be missing.
-        keep: int. States to keep, at least 1.
+        directory: Folder of the checkpoint, created if it does not exist.
+        run: dict of JSON values that describes the run. A checkpoint of
+            another run is refused (`run.check_same_run`).
+        keep: int. Number of states to keep, at least 1.
     """
 
     def __init__(self, directory, run, keep=1):
-        if keep < 1:
+        self.keep = as_integer("keep", keep, 0)
+        if self.keep < 1:
             raise ValueError(
                 f"`keep` must be at least 1. Received: keep={keep}"
             )
         self.directory = pathlib.Path(directory)
-        self.run = json.loads(json.dumps(run))
-        self.keep = keep
+        self.run = to_json(run)
 
     def read(self):
-        """The last state, a dict; of a run that has not begun, step 0.
+        """Return the last state, a dict; step 0 if the run has not begun.
 
         Raises:
-            ValueError: If it is damaged or belongs to another run.
+            ValueError: If the state is damaged or belongs to another run.
         """
         path = self.directory / _STATE
         if not path.exists():
@@ -71,35 +76,27 @@ class Checkpoint:
                 f"{path} is damaged: {error}. Delete {self.directory} and "
                 "train again."
             ) from error
-        differing = [
-            key
-            for key, value in self.run.items()
-            if _without_costs(run.get(key)) != _without_costs(value)
-        ]
-        if differing:
-            key = differing[0]
-            raise ValueError(
-                f"{self.directory} holds another run. Received: {key}="
-                f"{self.run[key]!r}; there it is {run.get(key)!r}. Go on with "
-                "the same settings, or train in another folder."
-            )
+        check_same_run(self.run, run, self.directory)
+        # A run keeps its held-out text, also if it is left out for a while.
+        said = {k: v for k, v in self.run.items() if v is not None}
+        self.run = {**run, **said}
         return state
 
     def restore(self, model):
-        """Put the last state that can be read into a compiled model.
+        """Load the last state that can be read into a compiled model.
 
-        Weights that are damaged or missing are passed over with a warning, for
-        the steps after an older state can be repeated.
+        If weights are damaged or missing, warn and load an older state: its
+        later steps can be repeated.
 
         Args:
-            model: A compiled model, which gets weights and optimizer state;
-                left alone if the run has not begun.
+            model: A compiled model, which gets weights and optimizer state. It
+                stays as it is if the run has not begun.
 
         Returns:
-            The state, as `read` returns it, of the step that was loaded.
+            The state of the step that was loaded, as `read` returns it.
 
         Raises:
-            ValueError: If the run is another one, or nothing can be read.
+            ValueError: If the run is another one, or no state can be read.
         """
         state = self.read()
         if not state["kept"]:
@@ -109,6 +106,7 @@ class Checkpoint:
             path = self.directory / _WEIGHTS.format(step)
             try:
                 model.load_weights(path)
+                _load_adapted(path, model)
             except (OSError, KeyError) as error:
                 problem = f"{path} is damaged or missing: {error}."
             else:
@@ -125,8 +123,8 @@ class Checkpoint:
 
         Args:
             model: A compiled model.
-            state: dict with `step`, `history`, `kept`, the steps before, and
-                `restarts`.
+            state: dict with `step`, `history`, `restarts`, and in `kept` the
+                steps before.
 
         Returns:
             The state as it is on disk.
@@ -136,25 +134,27 @@ class Checkpoint:
         weights = self.directory / _WEIGHTS.format(step)
         with atomic_path(weights, suffix=".weights.h5") as temporary:
             model.save_weights(temporary)
+            _save_adapted(temporary, model)
         return self._write(self.after(state))
 
     def after(self, state):
-        """The state as `save` returns it, for processes that do not write."""
+        """Return what `save` returns, without writing anything."""
         kept = [*state["kept"], state["step"]]
         return {**state, "run": self.run, "kept": kept[-self.keep :]}
 
     def go_back(self, state, restart):
-        """Make an older state the last one, because training failed.
+        """Go back to an older state, because training failed.
 
-        The last state is the good one, unless the restart before this one
-        went back to it in vain: then it is the one before, if that is kept.
+        The first restart goes back to the last state. If training fails again
+        before a newer state is saved, the next restart goes back one state
+        further, if there is one.
 
         Args:
             state: The last state, as `read` returns it.
-            restart: dict of JSON values to remember.
+            restart: dict of JSON values to remember with the restart.
 
         Returns:
-            The state to go on with, whose `restarts` are one more.
+            The state to continue from, with one more entry in `restarts`.
         """
         kept = state["kept"]
         before = state["restarts"][-1:]
@@ -178,15 +178,60 @@ class Checkpoint:
         return state
 
 
-def _without_costs(value):
-    """A value of a run without the arguments that may change."""
-    if not isinstance(value, dict):
-        return value
-    return {key: value[key] for key in value if key not in _COSTS}
+def _adapted(model):
+    """Return the weights of layers with LoRA, a dict from path to weight.
+
+    Keras does not save them as they are: it adds the product of the factors to
+    the kernel when it saves, and sets the factors to zero when it loads.
+    """
+    layers = {
+        _layer_of(weight)
+        for weight in model.weights
+        if weight.name.startswith("lora_")
+    }
+    return {
+        weight.path: weight
+        for weight in model.weights
+        if _layer_of(weight) in layers
+    }
+
+
+def _layer_of(weight):
+    return weight.path.rpartition("/")[0]
+
+
+def _save_adapted(path, model):
+    """Add the weights of layers with LoRA to a weights file."""
+    adapted = _adapted(model)
+    if not adapted:
+        return
+    with h5py.File(path, "a") as file:
+        group = file.create_group(_ADAPTED)
+        for name, weight in adapted.items():
+            value = keras.ops.convert_to_numpy(weight)
+            if weight.dtype == "bfloat16":  # HDF5 has no bfloat16
+                value = value.astype("float32")
+            group[name] = value
+
+
+def _load_adapted(path, model):
+    """Load what `_save_adapted` added."""
+    adapted = _adapted(model)
+    if not adapted:
+        return
+    with h5py.File(path, "r") as file:
+        if _ADAPTED not in file:
+            raise ValueError(
+                "A checkpoint of a model with LoRA must hold its factors. "
+                f"Received: {path}, which was written without. Train again in "
+                "another folder."
+            )
+        for name, weight in adapted.items():
+            weight.assign(file[_ADAPTED][name][()])
 
 
 def _as_of(state, step):
-    """The state as it was after an earlier step; restarts are not undone."""
+    """Return the state as it was after an earlier step, with all restarts."""
     return {
         **state,
         "step": step,

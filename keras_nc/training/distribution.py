@@ -1,11 +1,12 @@
-"""Training on several devices, by the name of a strategy."""
+"""Training on several devices, and in several processes."""
 
 import contextlib
 
 import keras
+import numpy as np
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.models.decoder_backbone import DecoderBackbone
-from keras_nc.training.processes import num_processes
 
 #: The backends that have each strategy; `None` for all.
 STRATEGIES = {
@@ -19,30 +20,30 @@ STRATEGIES = {
 
 
 class SingleDevice:
-    """The strategy of one device: `scope()` changes nothing."""
+    """The strategy of one device."""
 
     def scope(self):
-        """A context that does nothing."""
+        """Return a context that does nothing."""
         return contextlib.nullcontext()
 
 
 def get_distribution(strategy="single", model_shards=None, devices=None):
-    """Make the distribution that a strategy names.
+    """Create the distribution that a strategy names.
 
     Create, compile and train models inside its `scope()`.
 
     Args:
-        strategy: str. `"single"`: one device, on any backend. On JAX
-            `"data_parallel"`: every device has the whole model and a part of
-            each batch; `"model_parallel"`: all devices share one model, see
-            `DecoderBackbone.get_layout_map`; `"data_and_model_parallel"`:
-            groups of devices share a model each, and batches are divided among
-            the groups. On TensorFlow `"mirrored"`: data-parallel on the
-            devices of one process. PyTorch has `"single"` only.
-        model_shards: int. How many devices share a model, for
-            `"data_and_model_parallel"`.
-        devices: A list of the backend's device names; by default all. On JAX
-            those of all processes, see `initialize_processes`.
+        strategy: str. `"single"` is one device, on any backend. On JAX:
+            `"data_parallel"` gives every device the whole model and a part of
+            each batch; `"model_parallel"` divides one model among all devices
+            (`DecoderBackbone.get_layout_map`); `"data_and_model_parallel"`
+            divides a model among each group of devices, and batches among the
+            groups. On TensorFlow: `"mirrored"` is data-parallel on the devices
+            of one process. PyTorch has `"single"` only.
+        model_shards: int. Devices per group, for `"data_and_model_parallel"`.
+        devices: A list of the backend's device names; by default all devices.
+            On JAX these are the devices of all processes
+            (`initialize_processes`).
 
     Returns:
         A `keras.distribution.Distribution`, a `tf.distribute.Strategy` or, for
@@ -65,6 +66,8 @@ def get_distribution(strategy="single", model_shards=None, devices=None):
             f"other strategies need none. Received: strategy={strategy!r}, "
             f"model_shards={model_shards}. Leave it out."
         )
+    if model_shards is not None:
+        model_shards = as_integer("model_shards", model_shards, 1)
     if strategy == "single":
         if num_processes() > 1:
             raise ValueError(
@@ -123,7 +126,7 @@ def check_strategy(strategy):
 
 
 def num_replicas():
-    """How many copies of a model the strategy in use has, one per batch part.
+    """Return into how many parts the strategy in use divides each batch.
 
     Returns:
         int. 1 outside of any `scope()`.
@@ -139,22 +142,22 @@ def num_replicas():
 
 
 def check_batch_size(batch_size):
-    """Raise a ValueError unless the batch can be divided among replicas."""
+    """Raise a ValueError unless a batch can be divided evenly."""
     replicas = num_replicas()
     if batch_size % replicas:
         raise ValueError(
             "`batch_size` must be a multiple of the parts that the strategy "
             f"divides batches into. Received: batch_size={batch_size} for "
-            f"{replicas} parts. Choose another batch size, or share the model "
+            f"{replicas} parts. Choose another batch size, or divide the model "
             "among more devices."
         )
 
 
 class _DividesBatches:
-    """Keras' distribution of data, with an error of ours."""
+    """Check the batch size before Keras divides a batch."""
 
     def get_data_layout(self, data_shape):
-        # With several processes, this is the part of one of them.
+        # With several processes, the shape is that of one process's part.
         if self.num_processes == 1:
             check_batch_size(data_shape[0])
         return super().get_data_layout(data_shape)
@@ -176,7 +179,139 @@ class _ModelParallel(_DividesBatches, keras.distribution.ModelParallel):
                     "must be multiples of the devices that they are divided "
                     f"among. Received: {variable.path} of shape "
                     f"{tuple(variable.shape)}, where {size} is to be divided "
-                    f"among {sizes[axis]}. Share the model among fewer "
+                    f"among {sizes[axis]}. Divide the model among fewer "
                     "devices, or choose another size."
                 )
         return layout
+
+
+# === Several processes, on JAX ===
+
+
+def initialize_processes(
+    coordinator=None, num_processes=None, process_id=None, seed=0
+):
+    """Make this process one of several that train one model, on JAX.
+
+    Call it in every process, before anything is computed. Each process then
+    sees the devices of all.
+
+    Args:
+        coordinator: str. Address of process 0, such as `"10.0.0.1:1234"`.
+            `None` on TPU pod slices, SLURM and other environments that JAX
+            knows: they also tell the two numbers.
+        num_processes: int. Number of processes.
+        process_id: int. Number of this process, from 0.
+        seed: int. Seed of the initial weights, the same in every process.
+
+    Raises:
+        ValueError: If the backend is not JAX, or a number is missing.
+    """
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "Only JAX trains one model in several processes. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()}. Set KERAS_BACKEND=jax."
+        )
+    given = (coordinator, num_processes, process_id)
+    if any(x is None for x in given) and any(x is not None for x in given):
+        raise ValueError(
+            "Pass `coordinator`, `num_processes` and `process_id`, or none of "
+            "them where the environment tells them. "
+            f"Received: coordinator={coordinator}, "
+            f"num_processes={num_processes}, process_id={process_id}"
+        )
+    if coordinator is not None:
+        num_processes = as_integer("num_processes", num_processes, 1)
+        process_id = as_integer("process_id", process_id, 0, num_processes - 1)
+    seed = as_integer("seed", seed, 0)
+    given = (coordinator, num_processes, process_id)
+    import jax
+
+    # On CPUs, collectives of several steps at once, as in `evaluate`, may wait
+    # for each other for ever. Accelerators do not use this setting.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    # First, because Keras would draw a seed by a collective of all CPUs.
+    keras.utils.set_random_seed(seed)
+    keras.distribution.initialize(*given)
+
+
+def num_processes():
+    """Return how many processes train together: 1 except on JAX."""
+    if keras.backend.backend() != "jax":
+        return 1
+    import jax
+
+    return jax.process_count()
+
+
+def is_first_process():
+    """Return whether this is process 0, which writes the files."""
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return jax.process_index() == 0
+
+
+def check_same_step(step):
+    """Raise a ValueError unless all processes continue from one step."""
+    if num_processes() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    steps = multihost_utils.process_allgather(np.array(step)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(
+            "All processes must read the same checkpoint. Received: "
+            f"checkpoints of the steps {steps}. Use a folder that all "
+            "processes share."
+        )
+
+
+@contextlib.contextmanager
+def one_writer(model):
+    """Let one of several processes write a model's files.
+
+    All processes must enter the context. Inside it every process has the
+    complete weights and optimizer state, so that process 0 can write them.
+
+    Args:
+        model: A `keras.Model`.
+
+    Yields:
+        bool, whether this process writes.
+
+    Example:
+    >>> model = keras.Sequential()
+    >>> with one_writer(model) as writes:
+    ...     print(writes)
+    True
+    """
+    if num_processes() == 1:
+        yield True
+        return
+    from jax.experimental import multihost_utils
+
+    variables = list(model.variables)
+    if getattr(model, "optimizer", None) is not None:
+        variables += model.optimizer.variables
+    spread = [
+        (variable, variable.value)
+        for variable in variables
+        if not variable.value.is_fully_replicated
+    ]
+    distribution = keras.distribution.distribution()
+    try:
+        for variable, value in spread:
+            # `assign` would divide the value again.
+            variable._value = multihost_utils.process_allgather(
+                value, tiled=True
+            )
+        # Saving creates variables of its own. Under the distribution, their
+        # values would wait for the processes that do not save.
+        keras.distribution.set_distribution(None)
+        yield is_first_process()
+    finally:
+        keras.distribution.set_distribution(distribution)
+        for variable, value in spread:
+            variable._value = value

@@ -1,36 +1,91 @@
-"""What happens after every short epoch: state kept, metrics written."""
+"""After every short epoch: judge the loss, keep the state, log the metrics."""
 
 import math
 
 import keras
+import numpy as np
 
-from keras_nc.training.collapse import has_collapsed
-from keras_nc.training.metrics_log import write_csv
-from keras_nc.training.processes import one_writer
+from keras_nc.training.callbacks import write_csv
+from keras_nc.training.distribution import one_writer
+
+#: Tokens to count ids in. More do not change the unigram loss.
+_SAMPLE = 2**22
+#: Share of the unigram loss that a model must have learned before it can
+#: collapse. A smaller gain may be the noise of a plateau.
+_LEARNED = 0.1
+#: Share of what was learned that may be lost.
+_LOST = 0.5
+
+
+def unigram_nats(shards):
+    """Return the loss of a model that knows only how frequent each id is.
+
+    Args:
+        shards: `TokenShards`, whose first tokens are counted.
+
+    Returns:
+        float, nats per token; at most the loss of the uniform distribution.
+    """
+    ids = shards.tokens(0, min(shards.num_tokens, _SAMPLE))
+    counts = np.bincount(ids)
+    shares = counts[counts > 0] / len(ids)
+    return float(-(shares @ np.log(shares)))
+
+
+def has_collapsed(loss, best, unigram):
+    """Return whether a model has unlearned what it knew.
+
+    A model over compressed text may fall back to the unigram or the uniform
+    distribution and stay there. It has learned as much as its loss is below
+    the unigram loss. It has collapsed if it had learned at least a tenth of
+    the unigram loss and lost more than half of that, or if its loss is not
+    finite.
+
+    Args:
+        loss: float. Mean loss of the last epoch, in nats per token.
+        best: float. The lowest mean loss of the epochs before; infinity if
+            there were none.
+        unigram: float. The unigram loss.
+
+    Returns:
+        bool.
+
+    Example:
+    >>> has_collapsed(loss=3.2, best=2.0, unigram=3.0)
+    True
+    >>> has_collapsed(loss=3.1, best=2.9, unigram=3.0)  # nothing learned yet
+    False
+    """
+    if not math.isfinite(loss):
+        return True
+    learned = unigram - best
+    if learned < _LEARNED * unigram:
+        return False
+    return unigram - loss < (1 - _LOST) * learned
 
 
 class Keeper(keras.callbacks.Callback):
-    """Keeps the state, and the metrics, after every epoch that is good.
+    """Keep the state and the metrics of every epoch whose loss is good.
 
-    After one that is not, `fit` stops, nothing is written, and `failure` says
-    what was seen.
+    After an epoch whose loss is not, `fit` stops, nothing is written, and
+    `failure` says what was seen.
 
     Args:
         checkpoint: A `Checkpoint`.
         state: Its state when `fit` begins.
         clock: A `TrainingClock`.
-        csv_path: Where the table of all rows goes.
+        csv_path: The CSV file of all rows.
         steps_per_epoch: int. Steps between states.
         tokens_per_step: int. Tokens in a batch.
-        bytes_per_token: float. Of the training text.
-        unigram: float. Unigram loss in nats per token; `None` if no loss that
-            is finite counts as collapsed.
-        seconds_per_token: float. Seconds that a token would take at the peak
-            of the devices, for `mfu`; `None` if the peak is not known.
+        bytes_per_token: float. Bytes per token of the training text.
+        unigram: float. Unigram loss in nats per token; `None` if only a loss
+            that is not finite counts as a failure.
+        seconds_per_token: float. Seconds per token at the peak of the devices,
+            for the model FLOPs utilization; `None` if the peak is unknown.
         tensorboard: A `TensorBoardLog` or `None`.
     """
 
-    #: `fit` need not wait for every step's loss.
+    #: `fit` need not wait for the loss of every step.
     async_safe = True
 
     def __init__(
@@ -61,12 +116,13 @@ class Keeper(keras.callbacks.Callback):
         self._lost = []
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start watching."""
+        """Note the time."""
         self._seconds = self.clock.seconds
         self._lost = []
 
     def on_train_batch_end(self, batch, logs=None):
-        """Note where the loss was lost: a mean stays so to the end."""
+        """Note the first batch whose loss is not finite."""
+        # The mean stays infinite or NaN from there to the end of the epoch.
         if not math.isfinite(logs["loss"]):
             self._lost.append(batch)
 
@@ -93,7 +149,7 @@ class Keeper(keras.callbacks.Callback):
             self.tensorboard.write(row)
 
     def _failure(self, step, logs):
-        """What is wrong with an epoch, or `None`."""
+        """Return what is wrong with an epoch, a sentence, or `None`."""
         loss = float(logs["loss"])
         first = step - self.steps_per_epoch + 1
         if not math.isfinite(loss):
@@ -108,18 +164,20 @@ class Keeper(keras.callbacks.Callback):
                 f"{float(logs['val_loss'])} after step {step}."
             )
         best = min((row["loss"] for row in self.state["history"]), default=None)
-        if None in (best, self.unigram):
+        if best is None or self.unigram is None:
             return None
         if has_collapsed(loss, best, self.unigram):
             return (
                 "The loss must not collapse. Received: "
                 f"loss={loss:.4f} nats per token in steps {first} to {step}, "
-                f"after {best:.4f} in an earlier epoch, where ids alone by "
-                f"their frequency score {self.unigram:.4f}."
+                f"after {best:.4f} in an earlier epoch. A model that knows "
+                "only how frequent each id is scores "
+                f"{self.unigram:.4f}."
             )
         return None
 
     def _row(self, step, logs):
+        """Return the metrics of an epoch, a row of `metrics.csv`."""
         tokens = step * self.tokens_per_step
         seconds = max(self.clock.seconds - self._seconds, 1e-9)
         rate = self.steps_per_epoch * self.tokens_per_step / seconds

@@ -1,11 +1,59 @@
-"""Optimizers and their schedules, by name."""
+"""Optimizers and learning rate schedules, by name."""
+
+import math
 
 import keras
+from keras import ops
 
-from keras_nc.training.schedules import InverseSquareRoot
+from keras_nc.coding.checks import as_integer
 
 OPTIMIZERS = ("adafactor", "adamw", "muon")
 SCHEDULES = ("rsqrt", "cosine", "constant")
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that falls with the square root of the step.
+
+    The rate is `learning_rate / sqrt(max(step, warmup_steps))`, so it is flat
+    at first. `learning_rate=1.0` with 10,000 warm-up steps is the paper's
+    schedule: 0.01, then 1/sqrt(step). The rate does not depend on when training
+    ends, so a model in the middle of a run can be compared with a model at the
+    end of a shorter run.
+
+    Args:
+        learning_rate: float. The rate times `sqrt(step)`.
+        warmup_steps: int. Steps at the flat rate, at least 1.
+        ramp: bool. Whether to rise linearly from 0 to the flat rate during the
+            warm-up. Optimizers without Adafactor's clipping need that.
+
+    Example:
+    >>> schedule = InverseSquareRoot(1.0, warmup_steps=10_000)
+    >>> [round(float(schedule(step)), 4) for step in (0, 10_000, 40_000)]
+    [0.01, 0.01, 0.005]
+    """
+
+    def __init__(self, learning_rate=1.0, warmup_steps=10_000, ramp=False):
+        self.learning_rate = float(learning_rate)
+        self.warmup_steps = as_integer("warmup_steps", warmup_steps, 1)
+        self.ramp = bool(ramp)
+
+    def __call__(self, step):
+        """Return the rate at a step, counted from 0."""
+        step = ops.cast(step, "float32")
+        warmup = float(self.warmup_steps)
+        rate = self.learning_rate / ops.sqrt(ops.maximum(step, warmup))
+        if self.ramp:
+            rate = rate * ops.minimum((step + 1) / warmup, 1.0)
+        return rate
+
+    def get_config(self):
+        """Return the constructor arguments."""
+        return {
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "ramp": self.ramp,
+        }
 
 
 def get_optimizer(
@@ -16,24 +64,27 @@ def get_optimizer(
     warmup_steps=1,
     steps=None,
 ):
-    """Make an optimizer as a configuration names it.
+    """Create an optimizer by its name.
 
     Args:
-        name: str. `"adafactor"`, the paper's; `"adamw"`, with weight decay 0.1
-            and gradients clipped to norm 1; or `"muon"`, for matrices, with
-            AdamW for the rest, which learns most per token.
+        name: str. `"adafactor"` is the paper's; `"adamw"` has weight decay 0.1
+            and clips gradients to norm 1; `"muon"` is Muon for matrices and
+            AdamW for the rest, and learns most per token.
         learning_rate: float. The peak of the schedule.
         schedule: str. `"rsqrt"` falls with the square root of the step after
-            the warm-up, `"cosine"` falls to 0 at the last step.
-        warmup_steps: int. Steps until the peak: a linear rise, or Adafactor's
-            flat rate.
-        steps: int. Steps in all; for `"cosine"` only.
+            the warm-up, `"cosine"` falls to 0 at the last step, `"constant"`
+            stays.
+        warmup_steps: int. Steps until the peak. The rate rises linearly
+            meanwhile; with Adafactor it is flat.
+        steps: int. Steps in all, for `"cosine"`.
 
     Returns:
         A `keras.optimizers.Optimizer`.
 
     Raises:
-        ValueError: If a name is unknown, or `steps` is missing.
+        TypeError: If a number of steps is no integer.
+        ValueError: If a name is unknown, `steps` is missing, or a number is
+            out of range.
 
     Example:
     >>> paper = get_optimizer(
@@ -44,6 +95,16 @@ def get_optimizer(
         raise ValueError(
             f"`name` must be one of {OPTIMIZERS} and `schedule` one of "
             f"{SCHEDULES}. Received: name={name!r}, schedule={schedule!r}"
+        )
+    # Optimizers are saved as JSON, which holds Python's numbers only.
+    learning_rate = float(learning_rate)
+    warmup_steps = as_integer("warmup_steps", warmup_steps, 1)
+    if steps is not None:
+        steps = as_integer("steps", steps, 1)
+    if not 0 <= learning_rate < math.inf:
+        raise ValueError(
+            "`learning_rate` must be finite and not negative. Received: "
+            f"learning_rate={learning_rate}"
         )
     if schedule == "rsqrt":
         learning_rate = InverseSquareRoot(

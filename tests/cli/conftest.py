@@ -22,13 +22,13 @@ sys.exit(main())
 @pytest.fixture(scope="session")
 def codebook(text):
     model = NGramModel.from_text(text[:20000])
-    return Codebook.build(model, window_bits=11)
+    return Codebook.paper(model, window_bits=11)
 
 
 @pytest.fixture(scope="session")
 def uniform():
     """Windows are known by heart: single bytes, and a few pairs after them."""
-    return Codebook.build(UnigramModel([1] * 256), window_bits=10)
+    return Codebook.paper(UnigramModel([1] * 256), window_bits=10)
 
 
 @pytest.fixture
@@ -80,9 +80,11 @@ def start():
     """A function that starts a command in a process of its own."""
     processes = []
 
-    def start_process(*arguments, **kwargs):
+    def start_process(*arguments, redirect="", **kwargs):
+        # The shell redirects, as in `keras-nc inspect book.npz >&-`.
+        shell = ["sh", "-c", f'exec "$0" "$@" {redirect}']
         process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, *map(str, arguments)],
+            [*shell, sys.executable, "-c", LAUNCH, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,7 +5,10 @@ import io
 import pytest
 import sentencepiece
 
+from keras_nc.tokenizers import ByteScheme
+from keras_nc.tokenizers import SchemeTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
+from keras_nc.tokenizers import register_scheme
 
 FILES = {
     "empty": b"",
@@ -32,11 +35,16 @@ def test_what_is_reported(run, folder, codebook):
     size = folder.joinpath("text").stat().st_size
     windows = len(codebook.encode(folder.joinpath("text").read_bytes()))
     _, out, _ = run("encode", "text", "--with", "book.npz", "-o", "out")
-    assert out == (
-        f"out: {size:,} bytes in {windows:,} windows of 11 bits: "
-        f"{size / windows:.3f} bytes/window, "
-        f"{11 * windows / size:.3f} bits/byte\n"
+    written = folder.joinpath("out").stat().st_size
+    report = (
+        f"{size:,} bytes in {windows:,} windows of 11 bits: "
+        f"{size / windows:.3f} bytes/window; "
+        f"the encoded file has {written:,} bytes, "
+        f"{8 * written / size:.3f} bits/byte\n"
     )
+    assert out == f"out: {report}"
+    _, out, _ = run("decode", "out", "--with", "book.npz", "-o", "back")
+    assert out == f"back: {report}"
 
 
 @pytest.mark.parametrize("preset", ["m2", "tokenizer"])
@@ -90,6 +98,31 @@ def test_presets_of_other_tokens(
     assert folder.joinpath("out").read_bytes() == content
     code, _, err = run("decode", "in.knc", "--with", "book.npz", "-o", "no")
     assert code == 2 and "with the codebook that encoded it" in err
+
+
+@register_scheme
+class LossyScheme(ByteScheme):
+    """Bytes that forget capital letters, as some tokenizers do."""
+
+    name = "lossy"
+
+    def encode_batch(self, documents):
+        return super().encode_batch([d.lower() for d in documents])
+
+
+def test_nothing_is_written_that_would_not_come_back(run, folder):
+    """Tokenizers refuse such models; this holds if one slips through."""
+    preset = folder / "preset"
+    SchemeTokenizer(LossyScheme()).save_to_preset(str(preset))
+    folder.joinpath("text").write_bytes(b"she Sells")
+    before = sorted(folder.iterdir())
+    code, out, err = run("encode", "text", "--with", "preset")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "give back every byte" in err and "'preset'" in err
+    assert sorted(folder.iterdir()) == before
+    folder.joinpath("text").write_bytes(b"she sells")
+    code, _, _ = run("encode", "text", "--with", "preset")
+    assert code == 0
 
 
 def test_force_replaces(run, folder):

@@ -8,6 +8,10 @@ import time
 import pytest
 
 from keras_nc.cli.errors import one_line_errors
+from keras_nc.data import write_shards
+from keras_nc.entropy_models import UnigramModel
+from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import LiveWindowTokenizer
 
 BAD = {
     "unknown command": ("frobnicate", "No such command"),
@@ -28,6 +32,14 @@ BAD = {
         "is none",
     ),
     "standard output": ("encode text --with book.npz -o -", "must be a file"),
+    "codebook as output": (
+        "encode text --with book.npz -o book.npz --force",
+        "must not replace the codebook",
+    ),
+    "encoded file as codebook": ("encode text --with a.knc", "an encoded file"),
+    "empty codebook": ("encode text --with void", "which is empty"),
+    "shards as codebook": ("encode text --with shards", "preset must have"),
+    "ids without bytes": ("encode text --with {presets}/live", "do not"),
     "no name for input": ("encode - --with book.npz", "no name"),
     "a name too long": (
         f"encode text --with book.npz -o {'n' * 300}",
@@ -36,6 +48,8 @@ BAD = {
     "output exists": ("encode text --with book.npz -o old", "--force"),
     "not encoded": ("decode text --with book.npz -o o", "begin as"),
     "decoded without name": ("decode text --with book.npz", "end with .knc"),
+    "nothing encoded": ("decode void --with book.npz -o o", "which is empty"),
+    "a folder to decode": ("decode shards --with book.npz -o o", "directory"),
     "another codebook": ("decode a.knc --with {presets}/other.npz", "needs"),
     "truncated": ("decode cut.knc --with book.npz", "its end cut off"),
     "damaged": ("decode bad.knc --with book.npz", "match its checksum"),
@@ -52,6 +66,9 @@ BAD = {
         "inspect book.npz --with book.npz",
         "Leave it out",
     ),
+    "an array": ("inspect shards/tokens-00000.npy", "begins with"),
+    "a folder as text": ("inspect {presets}/m2 --text .", "Is a directory"),
+    "an unfinished folder": ("inspect half", "was interrupted"),
     "no rows": ("inspect book.npz --top 0", "Invalid value for '--top'"),
     "foreign codebook": (
         "inspect a.knc --with {presets}/other.npz",
@@ -59,6 +76,10 @@ BAD = {
     ),
     "no text": ("explain --with book.npz", "one of the two"),
     "two texts": ("explain a --file text --with book.npz", "one of the two"),
+    "a model in a file": ("generate book.npz a", "which is a file"),
+    "a model in shards": ("score shards text", "holds token shards"),
+    "a model in nothing": ("generate empty a", "holds neither"),
+    "standard input twice": ("score {presets}/m2 - -", "can be read once"),
     "a long text": ("explain --file long --with book.npz", "1,000,000"),
 }
 
@@ -85,6 +106,15 @@ def inputs(run, folder, presets, uniform):
         '{"config": {"scheme": {"name": "strange"}}}'
     )
     folder.joinpath("empty").mkdir()
+    folder.joinpath("void").touch()
+    tokenizer = EqualInfoTokenizer(uniform)
+    write_shards([b"text"], tokenizer, folder / "shards")
+    write_shards([b"text"], tokenizer, folder / "half")
+    folder.joinpath("half", "manifest.json").rename(
+        folder / "half" / "progress.json"
+    )
+    live = LiveWindowTokenizer(UnigramModel([1] * 256), window_bits=32)
+    live.save_to_preset(str(presets / "live"))
     uniform.save(presets / "other.npz")
     return folder
 
@@ -156,6 +186,7 @@ def test_a_reader_that_leaves(start, folder):
         (ValueError("two\nlines"), 2, "recipe: error: two lines\n"),
         (OSError(28, "Full"), 2, "recipe: error: Full. Free some space, "),
         (OSError("odd"), 2, "recipe: error: odd. Try again.\n"),
+        (MemoryError(), 2, "recipe: error: Out of memory. Use smaller "),
         (ImportError("No jax"), 2, "recipe: error: No jax. Install it, "),
         (KeyboardInterrupt(), 130, "recipe: interrupted\n"),
     ],

@@ -28,6 +28,7 @@ def test_codebook(shown, codebook):
     assert ["format", "version", "2"] in rows
     assert ["window", "bits", "(W)", "11"] in rows
     assert ["windows", "2,045"] in rows
+    assert ["codes", "without", "a", "window", "0"] in rows
     assert ["longest", "allowed,", "bytes", "64"] in rows
     longest = int(codebook.token_lengths.max())
     assert ["longest", "window,", "bytes", str(longest)] in rows
@@ -61,11 +62,15 @@ def test_an_empty_text(shown, folder):
     assert ["bytes/window", "-"] in rows
 
 
-def test_encoded_file(run, shown, codebook):
+def test_encoded_file(run, shown, folder, codebook):
     run("encode", "text", "--with", "book.npz")
     rows = shown("text.knc")
     assert ["codebook's", "fingerprint", codebook.fingerprint] in rows
     assert ["bytes", "of", "the", "text", "50,000"] in rows
+    size = folder.joinpath("text.knc").stat().st_size
+    assert ["bytes", "of", "the", "file", f"{size:,}"] in rows
+    rate = ["bits/byte", "of", "the", "file", f"{8 * size / 50_000:.3f}"]
+    assert rate in rows
     named = shown("text.knc", "--with", "book.npz", "--top", "1")
     code = int(named[-1][0].replace(",", ""))
     window = codebook.token_bytes(code).decode()
@@ -105,6 +110,7 @@ def test_shards(shown, folder, codebook, documents):
     rows = shown("shards", "--with", "book.npz", "--top", "1000")
     assert ["fingerprint", tokenizer.fingerprint] in rows
     assert ["documents", f"{len(documents):,}"] in rows
+    assert ["of", "them", "end", "ids", f"{len(documents):,}"] in rows
     assert ["tokens", f"{shards.num_tokens:,}"] in rows
     assert ["bytes/token", f"{shards.bytes_per_token:.3f}"] in rows
     ends = [row for row in rows if row[-1:] == ["(end)"]]

@@ -11,6 +11,9 @@ from keras_nc.entropy_models import UnigramModel
 SIZES = [(9, "arithmetic"), (12, "arithmetic"), (16, "arithmetic")]
 SIZES += [(W, "tunstall") for W, _ in SIZES]
 
+#: Windows of the model alone, cut as the paper cuts them.
+UNREFINED = dict(parse="greedy", prune=False, rounds=0)
+
 
 @pytest.fixture(scope="session")
 def text():
@@ -26,7 +29,7 @@ def ngram(text):
 def codebooks(ngram):
     return {
         (W, allocation): Codebook.build(
-            ngram, window_bits=W, allocation=allocation
+            ngram, window_bits=W, allocation=allocation, **UNREFINED
         )
         for W, allocation in SIZES
     }

@@ -173,11 +173,14 @@ def test_parts_are_within_one_of_the_exact_shares(p, precision):
 
 def test_odd_precisions_are_refused():
     uniform = np.full((1, 256), 1 / 256)
-    for odd in (13, 25, 16.0, None):
+    for odd in (13, 25, 16.0, None, True):
         with pytest.raises(ValueError, match="Received: precision="):
             cumulative_frequencies(uniform, odd)
         with pytest.raises(ValueError, match="Received: precision="):
             ArithmeticEncoder([1], odd)
+        with pytest.raises(ValueError, match="Received: precision="):
+            ArithmeticDecoder([], [0, 0], [0], odd)
+    assert ArithmeticEncoder([1], np.uint8(16)) is not None
     with pytest.raises(ValueError, match="Received"):
         cumulative_frequencies(uniform * 2, 16)
 
@@ -260,5 +263,5 @@ def test_odd_arguments_are_refused(table):
         decode_static(b"abc", [0, 2], [2], table)
     with pytest.raises(ValueError, match="document 0"):
         ArithmeticDecoder(*encode_static([b"ab"], table), [2]).close()
-    with pytest.raises(TypeError, match="str"):
-        encode_static(["a"], table)
+    with pytest.raises(TypeError, match="Received: int"):
+        encode_static([5], table)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from keras_nc.coding import Codebook
-from keras_nc.coding._build_arithmetic import build_arithmetic
-from keras_nc.coding._build_tunstall import build_tunstall
+from keras_nc.coding.build import build_arithmetic
+from keras_nc.coding.build import build_tunstall
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference
+from tests.coding.conftest import UNREFINED
 
 
 class Hashed:
@@ -47,7 +48,7 @@ MODELS = {
 def test_arithmetic_is_the_definition(name, longest):
     model = MODELS[name]
     coder = reference.ArithmeticCoder(model, 9, longest)
-    codebook = Codebook.build(model, window_bits=9, max_window_bytes=longest)
+    codebook = Codebook.paper(model, window_bits=9, max_window_bytes=longest)
     for i in range(3, 512):
         window = coder.decode_one(i)
         assert codebook.token_lengths[i] == len(window or b"")
@@ -74,6 +75,7 @@ def test_tunstall_takes_the_most_probable(name, longest):
         window_bits=9,
         allocation="tunstall",
         max_window_bytes=longest,
+        **UNREFINED,
     )
     expected = reference.tunstall_windows(model, 9, longest)
     ids = np.flatnonzero(codebook.token_lengths)
@@ -83,7 +85,12 @@ def test_tunstall_takes_the_most_probable(name, longest):
 
 def test_tunstall_of_counts(ngram):
     expected = reference.tunstall_windows(ngram, 10, 64)
-    codebook = Codebook.build(ngram, window_bits=10, allocation="tunstall")
+    codebook = Codebook.build(
+        ngram,
+        window_bits=10,
+        allocation="tunstall",
+        **UNREFINED,
+    )
     assert [codebook.token_bytes(i) for i in range(3, 1024)] == expected
 
 

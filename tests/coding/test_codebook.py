@@ -1,3 +1,4 @@
+import functools
 import os
 import pickle
 import random
@@ -15,6 +16,7 @@ from keras_nc.coding import Codebook
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding.conftest import SIZES
+from tests.coding.conftest import UNREFINED
 
 AWKWARD = {
     "empty": b"",
@@ -131,10 +133,12 @@ def test_only_the_remainder_depends_on_what_follows(codebook, text):
         at = rng.randrange(len(text))
         data = text[at : at + rng.randrange(40)]
         ids = codebook.encode(data)
-        r = codebook.remainder_length(data)
+        prompt = codebook.split_prompt(data)
+        r = len(prompt.remainder)
         last = codebook.token_bytes(ids[-1]) if len(ids) else b""
         assert r == (len(last) if last in grow else 0)
         fixed = ids if r == 0 else ids[:-1]
+        assert prompt.ids.tolist() == fixed.tolist()
         for _ in range(5):
             more = codebook.encode(data + rng.randbytes(5))
             assert more[: len(fixed)].tolist() == fixed.tolist()
@@ -154,8 +158,8 @@ def test_all_kinds_of_bytes_are_the_same(codebook, kind):
 @pytest.mark.parametrize(
     "data, match",
     [
-        ("text", "Encode it first"),
-        (5, "bytes-like"),
+        (5, "Text must be `str` or bytes"),
+        ([b"a"], "Received: list"),
         (np.zeros(3, np.int64), "uint8"),
         (np.zeros((3, 3), np.uint8), "one axis"),
     ],
@@ -183,8 +187,6 @@ def test_a_batch_is_its_documents(codebook, text):
         assert ours.tolist() == codebook.encode(document).tolist()
     ids, offsets = codebook.encode_batch([])
     assert len(ids) == 0 and offsets.tolist() == [0]
-    with pytest.raises(TypeError, match="sequence of bytes-like"):
-        codebook.encode_batch(b"text")
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "i8", "u8"])
@@ -228,7 +230,11 @@ def test_only_windows_have_bytes(arithmetic9, i):
 def test_windows_end_at_max_window_bytes(allocation):
     zeros = UnigramModel([10_000] + [1] * 255)
     codebook = Codebook.build(
-        zeros, window_bits=12, allocation=allocation, max_window_bytes=4
+        zeros,
+        window_bits=12,
+        allocation=allocation,
+        max_window_bytes=4,
+        **UNREFINED,
     )
     assert codebook.encode(bytes(9)).size == 3
     low, high = codebook.prefix_range(bytes(4))
@@ -239,8 +245,8 @@ def test_windows_end_at_max_window_bytes(allocation):
             codebook.decode([2, low, low + 1], skip_special=True)
         with pytest.raises(ValueError, match="stand for a window"):
             codebook.token_bytes(low + 1)
-    assert codebook.remainder_length(bytes(4)) == 0
-    assert codebook.remainder_length(bytes(7)) == 3
+    assert codebook.split_prompt(bytes(4)).remainder == b""
+    assert codebook.split_prompt(bytes(7)).remainder == bytes(3)
 
 
 @pytest.mark.parametrize("allocation", ["arithmetic", "tunstall"])
@@ -252,6 +258,7 @@ def test_shortest_and_longest_windows(allocation, longest):
         window_bits=9,
         allocation=allocation,
         max_window_bytes=longest,
+        **UNREFINED,
     )
     data = bytes(1000) + b"any" + bytes(3)
     assert codebook.decode(codebook.encode(data)) == data
@@ -259,8 +266,8 @@ def test_shortest_and_longest_windows(allocation, longest):
 
 
 def test_eight_threads_encode_alike(ngram, text):
-    codebook = Codebook.build(ngram, window_bits=12)
-    expected = Codebook.build(ngram, window_bits=12).encode(text * 20)
+    codebook = Codebook.paper(ngram, window_bits=12)
+    expected = Codebook.paper(ngram, window_bits=12).encode(text * 20)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(codebook.encode, [text * 20] * 8))
     assert all(np.array_equal(ids, expected) for ids in results)
@@ -286,7 +293,13 @@ text = b"a fresh process counts the same and shares the same " * 30
 model = NGramModel.from_text(text)
 for allocation in ("arithmetic", "tunstall"):
     codebook = Codebook.build(
-        model, text, window_bits=10, allocation=allocation, rounds=2
+        model,
+        text,
+        window_bits=10,
+        allocation=allocation,
+        parse="greedy",
+        prune=False,
+        rounds=2,
     )
     print(codebook.fingerprint)
 """
@@ -308,7 +321,7 @@ def test_a_fresh_process_builds_the_same(capsys):
 def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
     import numba
 
-    from keras_nc.coding._jit import jit
+    from keras_nc.coding.kernels import jit
 
     njit = numba.njit
 
@@ -324,8 +337,8 @@ def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ({"window_bits": 8}, "9 to 16.*Received: 8"),
-        ({"window_bits": 17}, "9 to 16.*Received: 17"),
+        ({"window_bits": 8}, "9 to 16.*window_bits=8"),
+        ({"window_bits": 17}, "9 to 16.*window_bits=17"),
         ({"allocation": "huffman"}, "huffman"),
         ({"max_window_bytes": 0}, "1 to 255.*0"),
         ({"max_window_bytes": 256}, "1 to 255.*256"),
@@ -341,13 +354,21 @@ def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
 )
 def test_build_refuses(ngram, arguments, match):
     with pytest.raises(ValueError, match=match):
-        Codebook.build(**{"model": ngram, "window_bits": 9, **arguments})
+        arguments = {"model": ngram, "window_bits": 9, **arguments}
+        Codebook.build(**{**UNREFINED, **arguments})
 
 
 @pytest.mark.parametrize(
     "row, match",
     [
         (np.full(256, np.nan), "finite"),
+        (np.full(256, np.inf), "finite"),
+        (np.r_[np.inf, -np.inf, np.zeros(254)], "finite"),
+        (np.zeros(256), "sum to 1"),
+        (np.full((256, 1), 1 / 256), "256 probabilities"),
+        (np.r_[1, np.zeros(255)].astype(int), "floating dtype"),
+        (np.full(256, 1 / 256 + 0j), "floating dtype"),
+        (np.full(256, "a"), "floating dtype"),
         (np.full(256, 0.5), "sum to 1"),
         (np.full(255, 1 / 255), "255"),
         (np.r_[-0.5, 1.5, np.zeros(254)], "non-negative"),
@@ -360,14 +381,68 @@ def test_build_refuses_models_that_are_none(row, match, allocation):
             return np.tile(row, (len(prefixes), 1))
 
     with pytest.raises(ValueError, match=match):
-        Codebook.build(Broken(), window_bits=9, allocation=allocation)
+        Codebook.build(
+            Broken(),
+            window_bits=9,
+            allocation=allocation,
+            **UNREFINED,
+        )
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8, np.int8])
+def test_settings_may_be_integers_of_numpy(ngram, text, integer):
+    plain = dict(window_bits=10, rounds=1, max_window_bytes=100)
+    other = {name: integer(value) for name, value in plain.items()}
+    build = functools.partial(Codebook.build, ngram, text[:5000])
+    expected = build(**plain, parse="greedy", prune=False)
+    codebook = build(**other, parse="greedy", prune=np.False_)
+    assert codebook == expected
+    for value in (codebook.window_bits, codebook.max_window_bytes):
+        assert type(value) is int
+    by_hand = Codebook(
+        {np.int64(i): window for i, window in windows_of(expected).items()},
+        window_bits=integer(10),
+        max_window_bytes=integer(100),
+        allocation="tunstall",
+    )
+    assert by_hand == expected
+
+
+@pytest.mark.parametrize("name", ["window_bits", "max_window_bytes", "rounds"])
+@pytest.mark.parametrize("value", [True, np.True_, 9.0, "9", None, [9]])
+def test_settings_that_are_no_integers_are_refused(ngram, name, value):
+    arguments = {"window_bits": 9, name: value}
+    if (name, value) == ("rounds", None):
+        return  # the default
+    with pytest.raises(TypeError, match=f"`{name}` must be an integer.*Rec"):
+        Codebook.build(ngram, b"text", **arguments)
+    if name != "rounds":
+        settings = {"window_bits": 9, "max_window_bytes": 4, name: value}
+        with pytest.raises(TypeError, match=f"`{name}` must be an integer"):
+            Codebook({}, allocation="tunstall", **settings)
+
+
+def test_prune_is_true_or_false(ngram):
+    with pytest.raises(TypeError, match=r"True or False.*'yes'"):
+        Codebook.build(
+            ngram,
+            b"text",
+            window_bits=9,
+            prune="yes",
+        )
 
 
 def test_rounds_learn_what_follows_window_starts(text):
     model = NGramModel.from_text(text)
     sizes = [
         Codebook.build(
-            model, [text], window_bits=12, allocation="tunstall", rounds=rounds
+            model,
+            [text],
+            window_bits=12,
+            allocation="tunstall",
+            rounds=rounds,
+            parse="greedy",
+            prune=False,
         )
         .encode(text)
         .size
@@ -378,8 +453,39 @@ def test_rounds_learn_what_follows_window_starts(text):
 
 def test_rounds_take_bytes_or_documents(text):
     model = NGramModel.from_text(text)
-    one = Codebook.build(model, text, window_bits=9, rounds=1)
-    assert one == Codebook.build(model, [text], window_bits=9, rounds=1)
+    one = Codebook.build(model, text, window_bits=9)
+    assert one == Codebook.build(model, [text], window_bits=9)
     halves = [text[:1000], text[1000:]]
-    two = Codebook.build(model, halves, window_bits=9, rounds=1)
+    two = Codebook.build(model, halves, window_bits=9)
     assert two.decode(two.encode(text)) == text
+
+
+def test_the_plain_call_is_what_we_recommend(ngram, text):
+    plain = Codebook.build(ngram, text, window_bits=9)
+    assert (plain.allocation, plain.parse) == ("tunstall", "aligned")
+    options = dict(allocation="tunstall", parse="aligned", prune=True)
+    for rounds in (0, 1):
+        other = Codebook.build(
+            ngram, text, window_bits=9, rounds=rounds, **options
+        )
+        assert (plain == other) == (rounds == 1)
+    # A model without `refit` is taken as it is.
+    unigram = UnigramModel.from_text(text)
+    assert Codebook.build(unigram, text, window_bits=9) == Codebook.build(
+        unigram, text, window_bits=9, rounds=0, **options
+    )
+
+
+def test_the_paper_needs_no_text(ngram, codebooks):
+    codebook = Codebook.paper(ngram, window_bits=9)
+    assert (codebook.allocation, codebook.parse) == ("arithmetic", "greedy")
+    assert codebook == codebooks[9, "arithmetic"]
+    short = Codebook.paper(ngram, window_bits=9, max_window_bytes=2)
+    assert short.token_lengths.max() == 2
+
+
+@pytest.mark.parametrize("model", [b"some text", UnigramModel, None])
+def test_what_is_no_model_is_told_first(model):
+    for build in (Codebook.build, Codebook.paper):
+        with pytest.raises(TypeError, match="must be an entropy model"):
+            build(model, window_bits=9)

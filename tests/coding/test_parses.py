@@ -11,12 +11,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keras_nc.coding import Codebook
-from keras_nc.coding._build_pruned import window_costs
+from keras_nc.coding import parses
+from keras_nc.coding.prune import window_costs
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference_parses
+from tests.coding.conftest import UNREFINED
 
-PARSES = ["greedy", "aligned", "flexible", "likely", "likely_aligned"]
+PARSES = list(parses.PARSES)
 ALPHABET = b"ab _,\xc3\xa9"
 texts = st.lists(st.sampled_from(list(ALPHABET)), max_size=40).map(bytes)
 quick = settings(deadline=None, max_examples=60)
@@ -68,22 +70,23 @@ def test_parses_are_their_definitions(parse, text, seed):
 @quick
 @given(text=texts, more=texts, seed=st.integers(0, 2))
 @pytest.mark.parametrize("parse", PARSES)
-def test_continuations_hold_what_may_come(parse, text, more, seed):
+def test_prompts_hold_what_may_come_next(parse, text, more, seed):
     codebook = by_hand(parse, seed)
-    settled = len(text) - codebook.remainder_length(text)
-    choices = codebook.continuations(text)
-    assert len(choices) == len(text) - settled
+    prompt = codebook.split_prompt(text)
+    committed = len(text) - len(prompt.remainder)
+    assert text[committed:] == prompt.remainder
+    assert codebook.decode(prompt.ids) == text[:committed]
+    assert len(prompt.next_codes) == len(prompt.remainder)
+    ids = codebook.encode(text + more).tolist()
+    assert ids[: len(prompt.ids)] == prompt.ids.tolist()
     at = 0
-    for i in codebook.encode(text + more).tolist():
-        window = codebook.token_bytes(i)
-        if settled <= at < len(text):
-            low, high, others = choices[at - settled]
+    for i in ids:
+        if committed <= at < len(text):
+            low, high, others = prompt.next_codes[at - committed]
             assert low <= i < high or i in others
-        elif at < settled:
-            assert at + len(window) <= settled
-        at += len(window)
-    for k, (low, high, others) in enumerate(choices):
-        left = text[settled + k :]
+        at += len(codebook.token_bytes(i))
+    for k, (low, high, others) in enumerate(prompt.next_codes):
+        left = prompt.remainder[k:]
         assert all(
             codebook.token_bytes(i).startswith(left)
             for i in range(low, high)
@@ -102,9 +105,9 @@ def test_parts_of_a_text_are_cut_as_the_whole(parse, parts, seed):
     ids, rest = [], b""
     for part in parts:
         part = rest + part
-        some, settled = codebook.encode_part(part)
-        ids += some.tolist()
-        rest = part[settled:]
+        committed, size = codebook.encode_part(part)
+        ids += committed.tolist()
+        rest = part[size:]
     ids += codebook.encode(rest).tolist()
     assert ids == codebook.encode(b"".join(parts)).tolist()
 
@@ -142,14 +145,63 @@ def test_blocks_do_not_matter(parse):
     ],
 )
 def test_where_word_boundaries_lie(text, marked):
-    from keras_nc.coding import _word_boundaries as words
-
     offsets = np.array([0, len(text)])
     array = np.frombuffer(text, np.uint8)
-    marks = words.mark_boundaries(array, offsets)
+    marks = parses.PARSES["aligned"].mark(array, offsets)
     cuts = [0, *np.flatnonzero(marks[1:]) + 1, len(text)]
     parts = [text[i:j] for i, j in itertools.pairwise(cuts)]
     assert b"|".join(parts).decode() == marked
+
+
+@quick
+@given(text=texts, seed=st.integers(0, 2))
+@pytest.mark.parametrize("parse", PARSES)
+def test_text_may_be_divided_where_the_record_says(parse, text, seed):
+    codebook = by_hand(parse, seed)
+    record = parses.PARSES[parse]
+    array = np.frombuffer(text, np.uint8)
+    windows = windows_of(codebook, text)
+    at = 0
+    for i, window in enumerate(windows):
+        if at and record.may_divide(array, at):
+            assert windows_of(codebook, text[at:]) == windows[i:]
+        at += len(window)
+
+
+def test_parses_stay_as_they_are():
+    # Codebook files name them.
+    names = ["greedy", "aligned", "flexible", "likely", "likely_aligned"]
+    assert list(parses.PARSES) == names
+    for name, parse in parses.PARSES.items():
+        assert parse.name == name
+        assert parse.weighs_windows == (parse.first is not None)
+        assert not parse.first or not parses.PARSES[parse.first].weighs_windows
+
+
+def run_bytes(trie, costs, marks, text, offsets, ids, id_offsets):
+    """A kernel, in Python: every byte is a window."""
+    single = np.flatnonzero(trie.lengths == 1)  # in the order of the bytes
+    ids[:] = single[text]
+    id_offsets[:] = offsets
+    return text.size, -1
+
+
+def test_a_new_parse_is_one_record(ngram, text, tmp_path, monkeypatch):
+    record = parses.Parse("bytes", run_bytes, lambda ends, *_: ends[:1])
+    monkeypatch.setitem(parses.PARSES, "bytes", record)
+    for prune in (False, True):
+        codebook = Codebook.build(
+            ngram, text, window_bits=9, parse="bytes", prune=prune
+        )
+        assert codebook.parse == "bytes"
+        codebook.save(tmp_path / "codebook.npz")
+        codebook = Codebook.load(tmp_path / "codebook.npz")
+        ids, offsets = codebook.encode_batch([b"ab", b"", b"c"])
+        assert [codebook.token_bytes(i) for i in ids] == [b"a", b"b", b"c"]
+        assert offsets.tolist() == [0, 2, 2, 3]
+        assert codebook.decode(codebook.encode(text)) == text
+        prompt = codebook.split_prompt(b"ab")
+        assert (len(prompt.ids), prompt.remainder) == (2, b"")
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +235,7 @@ def test_pruned_windows_hold_more_text(pruned, text, parse):
         allocation="tunstall",
         parse=parse,
         rounds=1,
+        prune=False,
     )
     assert len(codebook.encode(text)) < 0.95 * len(closed.encode(text))
     assert codebook != closed
@@ -190,8 +243,16 @@ def test_pruned_windows_hold_more_text(pruned, text, parse):
 
 def test_arithmetic_codebooks_can_be_pruned(text):
     model = NGramModel.from_text(text, order=4)
-    codebook = Codebook.build(model, text, window_bits=9, prune=True)
-    closed = Codebook.build(model, window_bits=9)
+    codebook = Codebook.build(
+        model,
+        text,
+        window_bits=9,
+        prune=True,
+        allocation="arithmetic",
+        parse="greedy",
+        rounds=0,
+    )
+    closed = Codebook.paper(model, window_bits=9)
     assert len(codebook.encode(text)) < len(closed.encode(text))
     assert codebook.decode(codebook.encode(text)) == text
 
@@ -258,18 +319,22 @@ def test_costs_belong_to_the_parse(parse, costs):
 
 
 @pytest.mark.parametrize(
-    "arguments", [dict(prune=True), dict(parse="likely"), dict(rounds=1)]
+    "options", [{}, dict(prune=True), dict(parse="likely"), dict(rounds=1)]
 )
-def test_text_is_needed(ngram, arguments):
-    with pytest.raises(ValueError, match="need text"):
-        Codebook.build(ngram, window_bits=9, **arguments)
+@pytest.mark.parametrize("nothing", [None, b"", [], [b"", b""]])
+def test_text_is_needed(ngram, options, nothing):
+    if options:
+        options = {**UNREFINED, **options}
+    with pytest.raises(ValueError, match="no bytes of text") as error:
+        Codebook.build(ngram, nothing, window_bits=9, **options)
+    for way_out in ("Pass the text", "Codebook.paper(model, window_bits="):
+        assert way_out in str(error.value)
+    assert Codebook.build(ngram, nothing, window_bits=9, **UNREFINED)
 
 
 def test_a_model_without_refit_can_be_pruned(text):
     model = UnigramModel.from_text(text)
-    codebook = Codebook.build(
-        model, text, window_bits=9, parse="aligned", prune=True
-    )
+    codebook = Codebook.build(model, text, window_bits=9)
     assert codebook.decode(codebook.encode(text)) == text
     with pytest.raises(ValueError, match="refit"):
-        Codebook.build(model, text, window_bits=9, prune=True, rounds=1)
+        Codebook.build(model, text, window_bits=9, rounds=1)

@@ -32,6 +32,8 @@ def test_frequencies_take_float32():
         lambda p: p * 1.01,
         lambda p: np.where(np.arange(256) == 7, np.nan, p),
         lambda p: np.where(np.arange(256) == 7, np.inf, p),
+        lambda p: np.where(np.arange(256) == 7, np.inf, -np.inf) * p,
+        lambda p: np.full_like(p, 1e308),
         lambda p: p + np.where(np.arange(256) < 128, 0.01, -0.01),
         lambda p: np.zeros((2, 256), np.int64),
         lambda p: np.zeros((2, 256)),

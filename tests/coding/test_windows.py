@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
 from keras_nc.coding import WindowCoder
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.shares import allocate
-from keras_nc.coding.special import NUM_SPECIAL
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.entropy_models import stepper_for
@@ -83,7 +83,7 @@ def test_round_trip_of_any_bytes(coders, W, documents):
 
 @pytest.mark.parametrize("W", [9, 12, 16])
 def test_codes_are_those_of_the_codebook(ngram, text, W):
-    codebook = Codebook.build(ngram, window_bits=W)
+    codebook = Codebook.paper(ngram, window_bits=W)
     coder = WindowCoder(
         stepper_for(ngram, 8, codebook.max_window_bytes), window_bits=W
     )
@@ -237,6 +237,14 @@ def test_odd_settings_are_refused(ngram):
             WindowCoder(stepper_for(ngram, 1, 64), window_bits=W)
     with pytest.raises(TypeError, match=r"24\.0"):
         WindowCoder(stepper_for(ngram, 1, 64), window_bits=24.0)
+    for odd in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match=f"max_prefixes={odd!r}"):
+            PrefixCache.build(
+                stepper_for(ngram, 1, 64),
+                b"text",
+                window_bits=24,
+                max_prefixes=odd,
+            )
     with pytest.raises(ValueError, match="Received: 1025"):
         WindowCoder(stepper_for(ngram, 1, 1025), window_bits=24)
 
@@ -294,3 +302,41 @@ def test_caches_larger_than_memory_are_refused(ngram, tmp_path):
         archive.writestr("frequencies.npy", header.getvalue())
     with pytest.raises(ValueError, match="memory"):
         PrefixCache.load(path)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8])
+@pytest.mark.parametrize("W", [9, 64, 128])
+def test_widths_may_be_integers_of_numpy(ngram, W, integer):
+    stepper = stepper_for(ngram, 4, 64)
+    cache = PrefixCache.build(
+        stepper, b"a rose", window_bits=integer(W), max_prefixes=integer(5)
+    )
+    coder = WindowCoder(stepper, window_bits=integer(W), cache=cache)
+    expected = WindowCoder(stepper, window_bits=W, cache=cache)
+    codes, offsets = coder.encode_batch(DOCUMENTS)
+    assert listed(codes) == listed(expected.encode_batch(DOCUMENTS)[0])
+    assert coder.decode_batch(codes, offsets) == DOCUMENTS
+
+
+@pytest.mark.parametrize("value", [True, 24.0, "24", None])
+def test_widths_that_are_no_integers_are_refused(ngram, value):
+    stepper = stepper_for(ngram, 4, 64)
+    with pytest.raises(TypeError, match="`window_bits` must be an integer"):
+        WindowCoder(stepper, window_bits=value)
+    with pytest.raises(TypeError, match="`max_prefixes` must be an integer"):
+        PrefixCache.build(stepper, b"a", window_bits=24, max_prefixes=value)
+
+
+@pytest.mark.parametrize("W", [16, 24, 64, 128])
+def test_settings_may_be_integers_of_numpy(ngram, text, W):
+    sizes = np.int16(4), np.uint16(64)
+    stepper = stepper_for(ngram, *sizes)
+    cache = PrefixCache.build(
+        stepper, text[:500], window_bits=np.uint8(W), max_prefixes=np.uint8(9)
+    )
+    coder = WindowCoder(stepper, window_bits=np.uint8(W), cache=cache)
+    plain = WindowCoder(stepper_for(ngram, 4, 64), window_bits=W, cache=cache)
+    codes, offsets = coder.encode_batch([text[:500]])
+    expected, _ = plain.encode_batch([text[:500]])
+    assert codes.tolist() == expected.tolist() and codes.dtype == expected.dtype
+    assert coder.decode_batch(codes, offsets) == [text[:500]]

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import keras_nc
@@ -95,6 +96,9 @@ def test_max_bytes(splits):
         assert 0.9 * limit <= part.num_bytes <= limit
         assert set(part.names) <= set(train.names)
     assert default_corpus("train", max_bytes=10**9) == train
+    for same in (np.uint16(60_000), np.int64(60_000), 6e4):
+        part = default_corpus("train", max_bytes=same)
+        assert part == default_corpus("train", max_bytes=60_000)
 
 
 def test_same_in_a_fresh_process_that_imports_nothing(small_documents):

@@ -259,6 +259,24 @@ def test_what_does_not_fit(shards, kwargs, message):
         PackedSequences(shards, **kwargs)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.uint64])
+def test_integers_of_numpy(shards, kind):
+    settings = dict(
+        sequence_length=20, batch_size=20, seed=3, steps=20, start_step=100
+    )
+    expected = PackedSequences(shards, **settings)
+    data = PackedSequences(
+        shards, **{name: kind(value) for name, value in settings.items()}
+    )
+    assert len(data) == len(expected)
+    for index in (0, 19):
+        assert_equal(data[kind(index)], expected[index])
+    assert_equal(data.batch(kind(100)), expected.batch(100))
+    for name in settings:
+        with pytest.raises(ValueError, match=name):
+            PackedSequences(shards, **{**settings, name: 2.0})
+
+
 def test_one_short_sequence(shards):
     data = PackedSequences(shards, 10_000, 2, shuffle=False)
     assert len(data) == 1

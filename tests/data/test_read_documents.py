@@ -1,13 +1,25 @@
+import bz2
 import gzip
+import io
 import json
+import lzma
+import tarfile
 import types
+import warnings
+import zipfile
 
 import pytest
 import zstandard
 
 from keras_nc.data import read_documents
 
-COMPRESS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
+COMPRESS = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
 compressions = pytest.mark.parametrize("suffix", COMPRESS)
 
 
@@ -21,11 +33,12 @@ def json_lines(*texts, key="text"):
 def test_plain_bytes_pass_exactly(tmp_path, suffix):
     text = bytes(range(256)) * 5000 + b"\r\n\x00"
     (tmp_path / f"a.txt{suffix}").write_bytes(COMPRESS[suffix](text))
-    assert list(read_documents(tmp_path / f"a.txt{suffix}")) == [text]
+    with pytest.warns(UserWarning, match="zero bytes"):
+        assert list(read_documents(tmp_path / f"a.txt{suffix}")) == [text]
 
 
 @compressions
-@pytest.mark.parametrize("kind", [".jsonl", ".json", ".JSONL"])
+@pytest.mark.parametrize("kind", [".jsonl", ".json", ".JSONL", ".ndjson"])
 def test_json_lines(tmp_path, suffix, kind):
     texts = ["one", "zwei äöü", "\x00 line\nline", "x" * 3_000_000]
     file = tmp_path / f"a{kind}{suffix}"
@@ -125,23 +138,160 @@ def test_bad_lines_are_named(tmp_path, suffix, line, message):
 
 
 @pytest.mark.parametrize("kind", ["a.txt", "a.jsonl"])
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
 def test_damaged_archives_are_named(tmp_path, kind, suffix):
     texts = [f"text {number}" * 50 for number in range(2000)]
     packed = COMPRESS[suffix](json_lines(*texts))
     file = tmp_path / (kind + suffix)
-    damaged = [packed[:-3], packed[: len(packed) // 2], b"no archive at all"]
+    damaged = [
+        packed[:-3],
+        packed[: len(packed) // 2],
+        packed + b"rubbish",
+        packed[:1] + b"????" + packed[5:],
+        b"no archive at all",
+        b"",
+    ]
     for content in damaged:
         file.write_bytes(content)
         with pytest.raises(ValueError, match=rf"{kind}{suffix} is damaged"):
             list(read_documents(file))
 
 
-def test_zst_of_several_frames(tmp_path):
-    file = tmp_path / "a.txt.zst"
-    frames = [zstandard.compress(text) for text in (b"one", b"", b" two")]
-    file.write_bytes(b"".join(frames))
+@pytest.mark.parametrize(
+    ("suffix", "part"),
+    [
+        (".gz", "gzip member"),
+        (".zst", "zstd frame"),
+        (".bz2", "bzip2 stream"),
+        (".xz", "xz stream"),
+    ],
+)
+def test_compressed_files_of_several_parts(tmp_path, suffix, part):
+    file = tmp_path / f"a.txt{suffix}"
+    parts = [COMPRESS[suffix](text) for text in (b"one", b"", b" two")]
+    file.write_bytes(b"".join(parts))
     assert list(read_documents(file)) == [b"one two"]
-    file.write_bytes(b"".join(frames)[:-2])
-    with pytest.raises(ValueError, match="ends within a zstd frame"):
+    file.write_bytes(b"".join(parts)[:-2])
+    with pytest.raises(ValueError, match=f"ends within a {part}"):
+        list(read_documents(file))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_zeros_may_pad_compressed_files(tmp_path, suffix):
+    file = tmp_path / f"a.txt{suffix}"
+    part = COMPRESS[suffix](b"one")
+    file.write_bytes(part + bytes(100_000) + part + bytes(4))
+    assert list(read_documents(file)) == [b"oneone"]
+
+
+def test_zst_with_a_skippable_frame(tmp_path):
+    file = tmp_path / "a.txt"
+    skippable = b"\x50\x2a\x4d\x18\x04\0\0\0note"
+    file.write_bytes(skippable + zstandard.compress(b"one"))
+    assert list(read_documents(file)) == [b"one"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_misnamed_files_are_decompressed(tmp_path, suffix):
+    packed = COMPRESS[suffix]
+    text, lines = tmp_path / "a.txt", tmp_path / "b.jsonl.gz"
+    text.write_bytes(packed(b"text"))
+    lines.write_bytes(packed(json_lines("one", "two")))
+    assert list(read_documents([text, lines])) == [b"text", b"one", b"two"]
+    text.write_bytes(packed(gzip.compress(b"text")))
+    with pytest.raises(ValueError, match=r"a\.txt, compressed twice"):
+        list(read_documents(text))
+
+
+def make_zip():
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("one.txt", "one")
+    return packed.getvalue()
+
+
+def make_tar():
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("one.txt"))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.zip", make_zip(), "a ZIP archive"),
+        ("a.txt", make_zip(), "a ZIP archive"),
+        ("a.jsonl", make_zip(), "a ZIP archive"),
+        ("a.gz", make_zip(), "a ZIP archive"),
+        ("a.docx", make_zip(), "a Word document"),
+        ("a.tar", make_tar(), "a tar archive"),
+        ("a.tar.gz", gzip.compress(make_tar()), "a tar archive"),
+        ("a.tgz", gzip.compress(make_tar()), "a tar archive"),
+        ("a.TXT", lzma.compress(make_tar()), "a tar archive"),
+        ("a.PARQUET", b"PAR1\x15\x04PAR1", "a Parquet table"),
+        ("a.dat", b"PAR1\x15\x04PAR1", "a Parquet table"),
+        ("a.pdf", b"%PDF-1.7\n", "a PDF document"),
+        ("a", b"%PDF-1.7\n", "a PDF document"),
+        ("a.txt.br", b"\x0b\x02\x80text\x03", "a Brotli file"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
+    ],
+)
+def test_packed_files_are_refused_by_name(tmp_path, name, content, what):
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        list(read_documents(file))
+    assert f"Received: {file}, {what}. Unpack it" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
+        (b"\xff\xd8\xff\xe0JFIF", "a JPEG image"),
+        (b"\x7fELF\x02", "a program"),
+        ("Wörter".encode("utf-16"), "UTF-16 text"),
+        ("words".encode("utf-16-le"), "a binary file"),
+        (b"text" * 100_000 + b"\0", "a binary file"),
+        (b'{"text": "one"}\n', "JSON lines"),
+    ],
+)
+@compressions
+def test_what_does_not_look_like_text_warns(tmp_path, suffix, content, what):
+    file = tmp_path / f"a.txt{suffix}"
+    file.write_bytes(COMPRESS[suffix](content))
+    with pytest.warns(UserWarning, match=f"looks like {what}") as caught:
+        assert list(read_documents(file)) == [content]
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zwei Wörter, кириллица, 漢字 and \x1b[1mcolours\x1b[0m.\r\n\f",
+        "PK is a name, Rar! is not; ORC, PAR1, BZh and 7z are words.",
+        "BZh",
+        "ustar " * 100,
+        '{"text": 3}',
+        "{",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_text_does_not_warn(tmp_path, text, encoding):
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(read_documents(tmp_path / "a.txt")) == [
+            text.encode(encoding)
+        ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_json_lines_are_utf_8(tmp_path, encoding):
+    file = tmp_path / "a.jsonl"
+    file.write_bytes('{"text": "one"}\n'.encode(encoding))
+    with pytest.raises(
+        ValueError, match=r"line 1: .* in UTF-8\. .*UTF-(16|32)"
+    ):
         list(read_documents(file))

@@ -94,6 +94,38 @@ def test_damaged_arrays(tmp_path, documents, make_shards, name):
     file.write_bytes(damaged)
     with pytest.raises(ValueError, match=f"{name}-00001.npy, damaged"):
         TokenShards(tmp_path).verify()
+    # The advice, followed: the same call mends this shard and no other.
+    file.unlink()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    make_shards(documents, tmp_path, shard_tokens=SHARD_TOKENS).verify()
+    assert file.read_bytes() == good
+    for path, time in before.items():
+        if "00001" not in path.name:
+            assert path.stat().st_mtime_ns == time
+
+
+def test_all_damaged_files_are_named(tmp_path, documents, make_shards):
+    shards = make_shards(documents, tmp_path, shard_tokens=SHARD_TOKENS)
+    for number in (0, 2):
+        file = tmp_path / f"tokens-{number:05d}.npy"
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    (tmp_path / "bytes-00003.npy").unlink()
+    with pytest.raises(ValueError) as error:
+        shards.verify()
+    for name in ("tokens-00000.npy", "tokens-00002.npy", "bytes-00003.npy"):
+        assert name in str(error.value)
+    assert "tokens-00001.npy" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8, np.uint64])
+def test_integers_of_numpy(tmp_path, documents, make_shards, kind):
+    shards = make_shards(documents, tmp_path, shard_tokens=kind(100))
+    expected = shards.tokens(3, 250).tolist()
+    assert shards.tokens(kind(3), kind(250)).tolist() == expected
+    assert shards.document(kind(5)).tolist() == expected_ids(documents[5])
+    assert shards.document_bytes(kind(5)) == len(documents[5])
 
 
 def test_damaged_manifests(tmp_path, documents, make_shards):

@@ -205,6 +205,33 @@ def test_resume_after_a_kill(tmp_path, documents, reference, make_shards):
     assert contents(folder) == reference
 
 
+def test_damage_is_mended_when_a_run_goes_on(
+    tmp_path, documents, reference, make_shards
+):
+    folder = tmp_path / "damaged"
+
+    def interrupted():
+        yield from documents[:-2]
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        make_shards(interrupted(), folder, shard_tokens=SHARD_TOKENS)
+    (folder / "tokens-00000.npy").unlink()
+    (folder / "offsets-00002.npy").write_bytes(b"damaged")
+    make_shards(documents, folder, shard_tokens=SHARD_TOKENS)
+    assert contents(folder) == reference
+
+
+def test_damage_is_not_mended_with_other_ids(tmp_path, make_tokenizer):
+    write_shards([b"text"], make_tokenizer(), tmp_path)
+    (tmp_path / "tokens-00000.npy").unlink()
+    other = make_tokenizer()
+    encode = other.encode_batch
+    other.encode_batch = lambda batch: (encode(batch)[0] ^ 1, encode(batch)[1])
+    with pytest.raises(ValueError, match="gives other ids now"):
+        write_shards([b"text"], other, tmp_path)
+
+
 def test_same_call_again(tmp_path, documents, tokenizer, make_tokenizer):
     write_shards(documents, tokenizer, tmp_path)
     before = contents(tmp_path)
@@ -273,12 +300,11 @@ def test_wrong_input(tmp_path, make_shards):
     folder = tmp_path / "shards"
     with pytest.raises(ValueError, match="at least one document"):
         make_shards([], folder)
-    with pytest.raises(TypeError, match=r"Received: str\. Encode"):
-        make_shards(["text"], folder)
-    with pytest.raises(TypeError, match="Put it in a list"):
-        make_shards(b"text", folder)
-    with pytest.raises(ValueError, match="shard_tokens"):
-        make_shards([b"text"], folder, shard_tokens=0)
+    with pytest.raises(TypeError, match="Received: int"):
+        make_shards([5], folder)
+    for wrong in (0, 2.5, "many", None):
+        with pytest.raises(ValueError, match="shard_tokens"):
+            make_shards([b"text"], folder, shard_tokens=wrong)
     assert not folder.exists()
 
 

@@ -98,9 +98,11 @@ def test_a_full_row_takes_no_more(model):
 
 
 def test_odd_sizes_are_refused(model):
-    for sizes in ((0, 8), (2, 0), (1.5, 8)):
-        with pytest.raises(ValueError, match=f"batch_size={sizes[0]}"):
-            stepper_for(model, *sizes)
+    for odd in (0, -1, 1.5, True, "1"):
+        with pytest.raises(ValueError, match=f"batch_size={odd!r}"):
+            stepper_for(model, odd, 8)
+        with pytest.raises(ValueError, match=f"context_bytes={odd!r}"):
+            stepper_for(model, 2, odd)
 
 
 def test_count_models_keep_their_prefixes(models):

@@ -51,3 +51,9 @@ def test_windows_fall_into_step_and_chains_do_not(codebooks):
 def test_one_word_is_too_few():
     with pytest.raises(ValueError, match="Two first words"):
         instability(ByteTokenizer(), SENTENCE, [b"This"])
+
+
+def test_no_bytes_have_no_stability():
+    with pytest.raises(ValueError, match="an empty sentence"):
+        instability(ByteTokenizer(), b"", [b"", b""])
+    assert instability(ByteTokenizer(), b"", [b"a", b""]) == 2

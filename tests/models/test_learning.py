@@ -40,6 +40,8 @@ def tokenizer(documents):
         window_bits=10,
         allocation="tunstall",
         rounds=1,
+        parse="greedy",
+        prune=False,
     )
     return EqualInfoTokenizer(codebook)
 

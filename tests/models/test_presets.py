@@ -20,6 +20,7 @@ from tests.tokenizers.test_sentencepiece import EXACT
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
+TINY = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=16)
 TEXTS = ["the statement", "na\u00efve \U0001f600"]
 BACKEND = keras.backend.backend()
 # Every backend reads what torch writes, and its own.
@@ -254,3 +255,79 @@ def test_presets_hold_m2_alone(make_m2, tokenizers, tmp_path):
         "tokenizer.json",
         os.path.join("assets", "tokenizer", "codebook.npz"),
     }
+
+
+@pytest.mark.parametrize("name", ["one_token", "m1"])
+def test_parts_can_be_saved_and_loaded_alone(
+    make_m1, make_m2, tokenizers, tmp_path, name
+):
+    causal_lm = make_m1() if name == "m1" else make_m2(tokenizers[name])
+    backbone, preprocessor = causal_lm.backbone, causal_lm.preprocessor
+    ids = np.array([[1, 70, 80, 2]])
+    x = {"token_ids": ids, "padding_mask": ids > 0}
+
+    def same_backbone(found):
+        assert type(found) is type(backbone)
+        np.testing.assert_allclose(
+            *(ops.convert_to_numpy(b(x)) for b in (found, backbone)), atol=1e-5
+        )
+
+    def same_preprocessor(found):
+        assert type(found) is type(preprocessor)
+        assert found.get_config() == preprocessor.get_config()
+        np.testing.assert_array_equal(
+            found(TEXTS)[0]["token_ids"], preprocessor(TEXTS)[0]["token_ids"]
+        )
+
+    path = tmp_path / "backbone"
+    backbone.save_to_preset(path)
+    same_backbone(type(backbone).from_preset(path))
+    for library in (keras_hub, keras_nlp):
+        same_backbone(library.models.Backbone.from_preset(str(path)))
+        loaded = library.models.CausalLM.from_preset(
+            str(path), preprocessor=None
+        )
+        same_backbone(loaded.backbone)
+    loaded = type(causal_lm).from_preset(path)
+    assert loaded.preprocessor is None
+    same_backbone(loaded.backbone)
+
+    path = tmp_path / "preprocessor"
+    preprocessor.save_to_preset(path)
+    same_preprocessor(type(preprocessor).from_preset(path))
+    for library in (keras_hub, keras_nlp):
+        found = library.models.CausalLMPreprocessor.from_preset(str(path))
+        same_preprocessor(found)
+        found = library.tokenizers.Tokenizer.from_preset(str(path))
+        assert found.fingerprint == preprocessor.tokenizer.fingerprint
+    for load in (
+        type(causal_lm).from_preset,
+        type(backbone).from_preset,
+        keras_hub.models.CausalLM.from_preset,
+        keras_hub.models.Backbone.from_preset,
+    ):
+        with pytest.raises(ValueError, match=r"no model|alone"):
+            load(str(path))
+
+    # One beside the other, in either order.
+    for folder, parts in (
+        ("a", (backbone, preprocessor)),
+        ("b", (preprocessor, backbone)),
+    ):
+        for part in parts:
+            part.save_to_preset(tmp_path / folder)
+        loaded = keras_hub.models.CausalLM.from_preset(str(tmp_path / folder))
+        assert type(loaded) is type(causal_lm)
+        same_backbone(loaded.backbone)
+        same_preprocessor(loaded.preprocessor)
+
+
+def test_a_part_saved_into_a_models_preset_takes_its_place(make_m1, tmp_path):
+    make_m1(sequence_length=32, **TINY).save_to_preset(tmp_path)
+    other = make_m1(sequence_length=16, **{**TINY, "hidden_dim": 32})
+    other.backbone.save_to_preset(tmp_path)
+    other.preprocessor.save_to_preset(tmp_path)
+    for library in (models.ByteCausalLM, keras_hub.models.CausalLM):
+        again = library.from_preset(str(tmp_path))
+        assert again.preprocessor.sequence_length == 16
+        assert again.backbone.hidden_dim == 32

@@ -312,7 +312,7 @@ def test_m2_has_none_of_m1s_weights(make_m1, make_m2):
     from keras_nc.entropy_models import ByteLMModel
 
     m1 = make_m1()
-    codebook = Codebook.build(ByteLMModel(m1), window_bits=9)
+    codebook = Codebook.paper(ByteLMModel(m1), window_bits=9)
     m2 = make_m2(EqualInfoTokenizer(codebook))
     alone = make_m2(EqualInfoTokenizer(codebook)).backbone
     assert m2.count_params() == alone.count_params()

@@ -20,7 +20,7 @@ TRAIN = """
         ByteBackbone(**small), ByteCausalLMPreprocessor(sequence_length=24)
     )
     m1.fit(texts, batch_size=4, verbose=0)
-    codebook = Codebook.build(ByteLMModel(m1), window_bits=9)
+    codebook = Codebook.paper(ByteLMModel(m1), window_bits=9)
     tokenizer = EqualInfoTokenizer(codebook)
     m2 = CompressedCausalLM(
         CompressedBackbone(tokenizer.vocabulary_size(), **small),

@@ -1,17 +1,23 @@
 """What bad input gets: one line that says what to do, exit code 2."""
 
 import dataclasses
+import importlib.util
 import os
+import re
 import resource
 import subprocess
 import sys
+import warnings
 
 import keras
 import pytest
-from absl import flags
 
+from recipes import build_codebook
 from recipes import configs
+from recipes import evaluate
+from recipes import generate
 from recipes import launch
+from recipes import quantize
 from recipes import tokenize_corpus
 from recipes import train_m1
 from recipes import train_m2
@@ -35,15 +41,12 @@ def command(monkeypatch, capsys):
     """A function that runs a recipe with flags; exit code and line."""
 
     def run(*arguments, recipe=lambda setting: None):
-        flags.FLAGS.unparse_flags()
         monkeypatch.setattr(sys, "argv", ["recipe.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
             launch.main(recipe)
         return exit_.value.code, capsys.readouterr().err
 
-    yield run
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS(["tests"])
+    return run
 
 
 def check(outcome, *words):
@@ -105,6 +108,7 @@ def test_empty_data(command, tmp_path):
         recipe=lambda setting: tokenize_corpus.run(setting, "bytes"),
     )
     check(outcome, "train", "--data")
+    assert not (tmp_path / "new").exists()
 
 
 def test_unreadable_data(command, tmp_path):
@@ -115,6 +119,132 @@ def test_unreadable_data(command, tmp_path):
         recipe=lambda setting: tokenize_corpus.run(setting, "bytes"),
     )
     check(outcome, "damaged.jsonl", "line 1")
+    assert not (tmp_path / "new").exists()
+
+
+def test_advice_can_be_followed_in_the_same_workdir(command, tmp_path):
+    """Each error's own advice, one after the other."""
+    workdir = "--workdir", tmp_path / "new"
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text('{"body": "Text enough."}\n' * 40)
+    empty, one = tmp_path / "empty.txt", tmp_path / "one.txt"
+    empty.touch()
+    one.write_text("One document, and no other one. " * 9)
+    check(command(*workdir, "--data", lines), "Set --text_key to the key")
+    check(command(*workdir, "--data", empty), "Give other files to --data")
+    held_out = "--data", lines, "--text_key", "body", "--held_out"
+    check(command(*workdir, *held_out, empty), "other files to --held_out")
+    check(command(*workdir, *held_out, lines), "leave it out")
+    check(command(*workdir, *held_out, tmp_path / "no"), "at least one file")
+    check(command(*workdir, "--data", ""), "--data: must name a file")
+    assert not (tmp_path / "new").exists()
+    code, said = command(*workdir, *held_out, one)
+    assert (code, said) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        (build_codebook.run, ["train_m1"]),
+        (lambda s: tokenize_corpus.run(s, "windows"), ["build_codebook"]),
+        (
+            lambda s: train_m2.run(s, "bytes"),
+            ["tokenize_corpus", "--tokens", "bytes"],
+        ),
+        (lambda s: quantize.run(s, "windows"), ["train_m2"]),
+        (evaluate.run, ["train_m1"]),
+        (generate.run, ["train_m2"]),
+    ],
+)
+def test_a_missing_stage_is_named(recipe, named, command, tmp_path, data):
+    outcome = command(
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", data / "*.txt"),
+        recipe=recipe,
+    )
+    assert outcome[0] == 2
+    line = outcome[1].splitlines()[-1]
+    said = re.search(r"Run `python -m recipes\.([^`]*)` with the same", line)
+    assert said[1].split() == named, line
+    assert importlib.util.find_spec(f"recipes.{named[0]}")
+
+
+def test_a_damaged_result_is_named(command, tmp_path, data):
+    flags = (
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", data / "*.txt"),
+    )
+    result = tmp_path / "new" / "tokens" / "bytes" / "result.json"
+
+    def tokenize(setting):
+        tokenize_corpus.main(setting, "bytes")
+
+    assert command(*flags, recipe=tokenize)[0] == 0
+    for damage in ("{", "", "[]"):
+        result.write_text(damage)
+        outcome = command(*flags, recipe=tokenize)
+        line = outcome[1].splitlines()[-1]
+        assert outcome[0] == 2 and "result.json" in line and "Delete it" in line
+        result.unlink()
+        assert command(*flags, recipe=tokenize)[0] == 0
+    (tmp_path / "new" / "config.json").write_text("{")
+    check(command(*flags, recipe=tokenize), "config.json", "Delete the folder")
+
+
+def test_damaged_tokens_are_mended(command, tmp_path, data):
+    flags = (
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", data / "*.txt"),
+    )
+
+    def tokenize(setting):
+        tokenize_corpus.main(setting, "bytes")
+
+    assert command(*flags, recipe=tokenize)[0] == 0
+    tokens = tmp_path / "new" / "tokens" / "bytes" / "train"
+    good = (tokens / "tokens-00000.npy").read_bytes()
+    (tokens / "tokens-00000.npy").write_bytes(good[:-1])
+    outcome = command(*flags, recipe=lambda s: train_m2.run(s, "bytes"))
+    assert outcome[0] == 2
+    said = outcome[1].splitlines()[-1]
+    assert "tokens-00000.npy" in said
+    assert "`python -m recipes.tokenize_corpus --tokens bytes`" in said
+    assert command(*flags, recipe=tokenize)[0] == 0
+    assert (tokens / "tokens-00000.npy").read_bytes() == good
+    # One bit, which sizes do not show.
+    (tokens / "tokens-00000.npy").write_bytes(good[:-1] + b"?")
+    assert command(*flags, recipe=tokenize)[0] == 0
+    assert (tokens / "tokens-00000.npy").read_bytes() == good
+
+
+def test_warnings_are_one_line(command, tmp_path, data):
+    (tmp_path / "data" / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n" * 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, said = command(
+            *("--config", "smoke", "--workdir", tmp_path / "new"),
+            *("--data", data / "*.txt"),
+        )
+    assert code == 0
+    assert said.startswith("recipe: warning: ") and said.count("\n") == 1
+    assert "picture.txt looks like a PNG image" in said
+
+
+def test_patterns_may_be_several(command, tmp_path, data):
+    """Commas, several words, and a comma that belongs to a name."""
+    (tmp_path / "a,b.txt").write_text("a comma")
+    found = []
+    for words in (
+        [f"{data}/1*.txt,{data}/2*.txt", f"{tmp_path}/a,b.txt"],
+        [f"{data}/1*.txt", f"{data}/2*.txt", f"{tmp_path}/a,b.txt"],
+    ):
+        outcome = command(
+            *("--config", "smoke", "--workdir", tmp_path / str(len(words))),
+            *("--data", *words),
+            recipe=lambda setting: found.append(setting.data),
+        )
+        assert outcome[0] == 0, outcome
+    assert found[0] == found[1] and len(found[0]) == 3
 
 
 def test_a_stage_that_lacks_another(command, tmp_path, data):

@@ -96,11 +96,42 @@ def test_models_and_presets_take_it(text, tokenizer, tmp_path):
     assert again.preprocessor.tokenizer.fingerprint == tokenizer.fingerprint
 
 
+@pytest.mark.parametrize(
+    "words, received",
+    [
+        ([*BYTES, b"sea", b"sea"], "b'sea' twice"),
+        ([*BYTES, "sea", b"sea"], "b'sea' twice"),
+        ([*BYTES, b"a"], "b'a' twice"),
+        (BYTES[1:], "255 single bytes"),
+        ([], "0 single bytes"),
+        ([*BYTES, b""], "words of 0 to 1 bytes"),
+        ([*BYTES, b"a" * 256], "words of 1 to 256 bytes"),
+        ([*BYTES, *(b"a" + a + b for a in BYTES for b in BYTES)], "65,792 wo"),
+    ],
+)
+def test_words_that_are_no_dictionary_are_refused(words, received):
+    with pytest.raises(ValueError, match=received):
+        DictionaryTokenizer.from_words(words, 512)
+
+
+def test_words_may_be_text():
+    words = [*BYTES, "caf\u00e9"]
+    tokenizer = DictionaryTokenizer.from_words(words, np.int64(512))
+    assert tokenizer.vocabulary_size() == 512
+    assert len(tokenizer("caf\u00e9")) == 1
+
+
+def test_sizes_that_are_no_power_of_two_are_refused():
+    for odd in (1000, 256, 131_072):
+        with pytest.raises(ValueError, match=f"vocabulary_size={odd}"):
+            DictionaryTokenizer.from_words(BYTES, odd)
+
+
 def test_odd_requests_are_refused(text):
     for odd in (256, 1000, 131_072):
         with pytest.raises(ValueError, match=f"vocabulary_size={odd}"):
             train_dictionary([text], odd)
     with pytest.raises(ValueError, match="max_token_bytes=256"):
         train_dictionary([text], 512, max_token_bytes=256)
-    with pytest.raises(TypeError, match="str"):
-        train_dictionary(["text"], 512)
+    with pytest.raises(TypeError, match="Received: int"):
+        train_dictionary([5], 512)

@@ -23,7 +23,12 @@ HALVING = UnigramModel(np.maximum(1, (1 << 20) >> np.arange(256).clip(max=30)))
 
 def split_windows():
     codebook = Codebook.build(
-        HALVING, window_bits=10, allocation="tunstall", parse="greedy"
+        HALVING,
+        window_bits=10,
+        allocation="tunstall",
+        parse="greedy",
+        prune=False,
+        rounds=0,
     )
     return EqualInfoTokenizer(codebook, token_bits=5)
 

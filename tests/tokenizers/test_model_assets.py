@@ -7,6 +7,9 @@ import pytest
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
+from keras_nc.tokenizers import ArithmeticTokenizer
+from keras_nc.tokenizers import LiveWindowTokenizer
+from keras_nc.tokenizers import ZeroPaddedTokenizer
 from keras_nc.tokenizers._model_files import fingerprint
 from keras_nc.tokenizers.model_assets import ModelAsset
 
@@ -92,14 +95,34 @@ def test_damage_is_refused(models, name, tmp_path):
             ModelAsset(**asset.get_config()).load(tmp_path)
 
 
+def with_value(place, value):
+    def change(array):
+        array = array.copy()
+        array[place] = value
+        return array
+
+    return change
+
+
 def test_tries_that_lead_astray_are_refused(models, tmp_path):
     asset = ModelAsset(models["ngram"])
-    for field, change in {
-        "anywhere_children": lambda x: x + 10**6,
-        "anywhere_counts": lambda x: x[:-1],
-        "anywhere_starts": lambda x: x[::-1].copy(),
-        "starts_bytes": lambda x: x.astype("int64"),
-    }.items():
+    for field, change in [
+        ("anywhere_children", lambda x: x + 10**6),
+        ("anywhere_children", with_value(0, 0)),
+        ("anywhere_children", with_value(0, -2)),
+        ("anywhere_children", np.negative),
+        ("anywhere_counts", lambda x: x[:-1]),
+        ("anywhere_counts", with_value(5, 0)),
+        ("anywhere_starts", lambda x: x[::-1].copy()),
+        ("anywhere_starts", lambda x: x + 1),
+        ("anywhere_bytes", lambda x: x[::-1].copy()),
+        ("starts_bytes", lambda x: x.astype("int64")),
+        ("starts_starts", lambda x: np.append(x, 0)),
+        ("head", lambda x: np.str_("[]")),
+        ("head", lambda x: np.str_(x.item().replace("2", "0"))),
+        ("head", lambda x: np.str_(x.item().replace("2", '"2"'))),
+        ("head", lambda x: np.str_(x.item().replace("2", "1e99"))),
+    ]:
         asset.save(tmp_path)
         path = tmp_path / asset.file_names[0]
         with np.load(path) as archive:
@@ -108,6 +131,120 @@ def test_tries_that_lead_astray_are_refused(models, tmp_path):
         np.savez(path, **arrays)
         with pytest.raises(ValueError, match="Received"):
             ModelAsset(kind="ngram").load(tmp_path)
+
+
+ABSURD = {
+    "num_layers": [0, 10**9, 2.0, "2", None],
+    "hidden_dim": [2**40, -32],
+    "num_heads": [3, 10**7],
+    "head_dim": [2**50],
+    "intermediate_dim": [10**8, []],
+    "num_buckets": [31, 10**8],
+    "max_distance": [1, 2**60],
+    "position": ["nowhere", None],
+    "vocabulary_size": [260],
+}
+
+
+def test_configurations_of_m1_that_are_absurd_are_refused(models, tmp_path):
+    asset = ModelAsset(models["byte_lm"])
+    asset.save(tmp_path)
+    path = tmp_path / asset.file_names[0]
+    config = json.loads(path.read_text())
+    cases = [
+        {**config, "backbone": {**config["backbone"], name: value}}
+        for name, values in ABSURD.items()
+        for value in values
+    ]
+    cases += [{**config, "batch_size": n} for n in (0, -1, 2.5, "16", None)]
+    cases += [{**config, "format_version": 2}, {**config, "kind": "ngram"}]
+    cases += [{**config, "backbone": None}, [], None, "byte_lm", 5]
+    for case in cases:
+        path.write_text(json.dumps(case))
+        with pytest.raises(ValueError, match=r"'byte_lm'.*Received"):
+            ModelAsset(kind="byte_lm").load(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(models, tmp_path):
+    asset = ModelAsset(models["byte_lm"])
+    asset.save(tmp_path)
+    path = tmp_path / asset.file_names[1]
+    data = path.read_bytes()
+    weight = models["byte_lm"].backbone.get_weights()[-1].tobytes()
+    nan = np.full(len(weight) // 4, np.nan, "float32").tobytes()
+    assert weight in data
+    path.write_bytes(data.replace(weight, nan))
+    with pytest.raises(ValueError, match=r"'byte_lm'.*finite"):
+        ModelAsset(kind="byte_lm").load(tmp_path)
+
+
+def test_counts_that_are_none_are_refused(models, tmp_path):
+    asset = ModelAsset(models["unigram"])
+    for counts in (
+        np.zeros(256, int),
+        np.full(256, -1),
+        np.full(256, 2**60),
+        np.ones(255, int),
+        np.ones(256),
+        np.array(None),
+    ):
+        asset.save(tmp_path)
+        path = tmp_path / asset.file_names[0]
+        with np.load(path) as archive:
+            head = archive["head"]
+        np.savez(path, head=head, counts=counts)
+        with pytest.raises(ValueError, match=r"'unigram'.*Received"):
+            ModelAsset(kind="unigram").load(tmp_path)
+
+
+def test_settings_may_be_integers_of_numpy(text, make_m1, tmp_path):
+    ngram = NGramModel.from_text(
+        text[:5000],
+        order=np.uint8(3),
+        min_count=np.int64(2),
+        start_min_count=np.int16(2),
+    )
+    plain = NGramModel.from_text(
+        text[:5000], order=3, min_count=2, start_min_count=2
+    )
+    assert fingerprint(ngram) == fingerprint(plain)
+    byte_lm = ByteLMModel(make_m1(), batch_size=np.int32(16))
+    for model in (ngram, byte_lm):
+        asset = ModelAsset(model)
+        asset.save(tmp_path)
+        again = ModelAsset(**asset.get_config())
+        again.load(tmp_path)
+        assert again.fingerprint == asset.fingerprint
+
+
+def test_tokenizers_take_integers_of_numpy(models):
+    model = models["ngram"]
+    n = np.uint8
+    for tokenizer, plain in [
+        (
+            ArithmeticTokenizer(model, n(16), n(16), n(100)),
+            ArithmeticTokenizer(model, 16, 16, 100),
+        ),
+        (
+            LiveWindowTokenizer(
+                model, n(64), n(8), max_window_bytes=n(32), batch_size=n(2)
+            ),
+            LiveWindowTokenizer(
+                model, 64, 8, max_window_bytes=32, batch_size=2
+            ),
+        ),
+        (
+            ZeroPaddedTokenizer(
+                model, n(32), n(16), False, n(2), n(14), n(99), True
+            ),
+            ZeroPaddedTokenizer(model, 32, 16, False, 2, 14, 99, True),
+        ),
+    ]:
+        config = json.dumps(tokenizer.scheme.get_config())
+        assert config == json.dumps(plain.scheme.get_config())
+        assert tokenizer.fingerprint == plain.fingerprint
+        text = b"the statement is executed"
+        assert tokenizer(text).tolist() == plain(text).tolist()
 
 
 def test_another_model_is_refused(models, tmp_path):

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import keras
 import numpy as np
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import ArithmeticTokenizer
+from keras_nc.tokenizers import BPETokenizer
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import GZipTokenizer
+from keras_nc.tokenizers import SchemeTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
+from keras_nc.tokenizers import train_sentencepiece
 
 TEXTS = [
     b"",
@@ -29,7 +33,7 @@ TEXTS = [
     b"the quick brown fox jumps over the lazy dog. " * 20,
 ]
 NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
-NAMES += ["bpe", "dictionary"]
+NAMES += ["bpe", "dictionary", "sentencepiece"]
 #: A document is one stream, which no prompt can be cut from.
 STREAMS = ["ac", "static_ac", "gzip", "gzip_pairs"]
 NAMES += STREAMS
@@ -52,6 +56,7 @@ def tokenizers(codebooks, text):
         "twelve_bits": EqualInfoTokenizer(codebooks[12]),
         "bpe": train_bpe([text], 600, split=None),
         "dictionary": train_dictionary([text], 1024),
+        "sentencepiece": train_sentencepiece([text[:50_000]], 400),
         "ac": ArithmeticTokenizer(counts, context_bytes=64),
         "static_ac": ArithmeticTokenizer(bytes_, token_bits=16, precision=14),
         "gzip": GZipTokenizer(),
@@ -159,6 +164,108 @@ def test_token_lengths_count_the_bytes(tokenizers):
     assert tokenizers["two_tokens"].token_lengths is None
 
 
+WITH_TOKENS = ["bytes", "one_token", "twelve_bits", "bpe", "sentencepiece"]
+WITH_TOKENS += ["dictionary"]
+
+
+@pytest.mark.parametrize("name", WITH_TOKENS)
+def test_tokens_have_ids_and_ids_have_tokens(tokenizers, name):
+    tokenizer = tokenizers[name]
+    vocabulary = tokenizer.get_vocabulary()
+    assert len(vocabulary) == tokenizer.vocabulary_size()
+    lengths = [len(token) for token in vocabulary]
+    assert lengths == tokenizer.token_lengths.tolist()
+    for i in [*range(259), *range(259, len(vocabulary), 97)]:
+        if vocabulary[i]:
+            token = tokenizer.id_to_token(i)
+            assert type(token) is bytes and token == vocabulary[i]
+            assert vocabulary[tokenizer.token_to_id(token)] == token
+            if name != "sentencepiece":  # which has two ids for some bytes
+                assert tokenizer.token_to_id(token) == i
+        else:
+            with pytest.raises(ValueError, match=f"id {i}"):
+                tokenizer.id_to_token(i)
+    for text in TEXTS:
+        ids = tokenizer(text)
+        tokens = [tokenizer.id_to_token(i) for i in ids]
+        assert b"".join(tokens) == text
+        for token, i in zip(tokens, ids.tolist(), strict=True):
+            assert vocabulary[i] == token
+            if len(token) > 1:
+                assert tokenizer.token_to_id(token) == i
+    assert tokenizer.token_to_id("e") == tokenizer.token_to_id(b"e")
+    assert tokenizer.id_to_token(tokenizer.token_to_id("e")) == b"e"
+    assert tokenizer.id_to_token(np.uint16(tokenizer.token_to_id("e"))) == b"e"
+
+
+@pytest.mark.parametrize("name", WITH_TOKENS)
+def test_odd_tokens_and_ids_are_refused(tokenizers, name):
+    tokenizer = tokenizers[name]
+    for odd in (b"", b"zzzqqq\xff", "zzzqqq"):
+        with pytest.raises(ValueError, match="must be in the vocabulary"):
+            tokenizer.token_to_id(odd)
+    for odd in (0, 1, 2, -1, tokenizer.vocabulary_size(), 2**70):
+        with pytest.raises(ValueError, match=f"id {odd}"):
+            tokenizer.id_to_token(odd)
+    with pytest.raises(TypeError, match="float"):
+        tokenizer.id_to_token(5.0)
+    with pytest.raises(TypeError, match="Text must be"):
+        tokenizer.token_to_id(5)
+
+
+def test_encoding_prefers_the_id_that_a_token_has(tokenizers):
+    tokenizer = tokenizers["sentencepiece"]
+    common = [t for t in tokenizer.get_vocabulary() if t.isalpha()]
+    for token in set(common):
+        if token.isascii():
+            ids = tokenizer(token).tolist()
+            assert ids == [tokenizer.token_to_id(token)] or len(ids) > 1
+
+
+@pytest.mark.parametrize("name", ["two_tokens", "four_tokens", *STREAMS])
+def test_ids_without_tokens_have_no_vocabulary(tokenizers, name):
+    tokenizer = tokenizers[name]
+    with pytest.raises(ValueError, match="Received: the scheme"):
+        tokenizer.get_vocabulary()
+    with pytest.raises(ValueError, match="Received: the scheme"):
+        tokenizer.token_to_id(b"e")
+    with pytest.raises(ValueError, match="no bytes of its own"):
+        tokenizer.id_to_token(5)
+
+
+def test_a_vocabulary_needs_assets(tokenizers):
+    for name in ("one_token", "two_tokens", "bpe", "sentencepiece"):
+        config = tokenizers[name].get_config()
+        empty = type(tokenizers[name]).from_config(config)
+        for ask in (
+            empty.get_vocabulary,
+            lambda: empty.token_to_id(b"e"),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match="yet"):
+                ask()
+
+
+def test_arguments_go_to_the_scheme(codebooks):
+    tokenizer = EqualInfoTokenizer(codebook=codebooks[16], token_bits=8)
+    again = EqualInfoTokenizer(tokenizer.scheme, sequence_length=8)
+    assert again.scheme is tokenizer.scheme and again.sequence_length == 8
+    again = SchemeTokenizer(tokenizer.scheme.get_config())
+    assert again.vocabulary_size() == tokenizer.vocabulary_size()
+    with pytest.raises(TypeError, match="not both"):
+        EqualInfoTokenizer(codebooks[16], scheme=tokenizer.scheme)
+    with pytest.raises(TypeError, match="not both"):
+        EqualInfoTokenizer(scheme=tokenizer.scheme, token_bits=8)
+    with pytest.raises(TypeError, match="positional"):
+        EqualInfoTokenizer(codebooks[16], 8, 32)
+    with pytest.raises(ValueError, match="token_bit"):
+        EqualInfoTokenizer(codebooks[16], token_bit=8)
+    for odd in (None, 5, codebooks[16]):
+        with pytest.raises(TypeError, match=type(odd).__name__):
+            SchemeTokenizer(odd)
+    with pytest.raises(TypeError, match="NoneType"):
+        SchemeTokenizer()
+
+
 def test_vocabulary_sizes(tokenizers):
     sizes = {n: t.vocabulary_size() for n, t in tokenizers.items()}
     assert sizes == {
@@ -169,6 +276,7 @@ def test_vocabulary_sizes(tokenizers):
         "twelve_bits": 4096,
         "bpe": 600,
         "dictionary": 1024,
+        "sentencepiece": 400,
         "ac": 259,
         "static_ac": 65539,
         "gzip": 259,
@@ -237,9 +345,6 @@ def test_odd_input_is_refused(tokenizer):
     for odd in (5, None, "abc", np.zeros((1, 1, 1), int)):
         with pytest.raises(ValueError, match="Ids must be"):
             tokenizer.detokenize(odd)
-    for one in (b"abc", "abc"):
-        with pytest.raises(TypeError, match="list"):
-            tokenizer.encode_batch(one)
     with pytest.raises(ValueError, match="surrogate"):
         tokenizer("\ud800")
     with pytest.raises(ValueError, match="rank"):
@@ -285,6 +390,40 @@ def test_config_and_assets_round_trip(tokenizer, tmp_path):
     assert again(TEXTS[-1]).tolist() == tokenizer(TEXTS[-1]).tolist()
 
 
+@pytest.mark.parametrize("name", ["bytes", "gzip"])
+def test_another_rule_is_refused(tokenizers, name, tmp_path):
+    tokenizer = tokenizers[name]
+    tokenizer.save_assets(tmp_path)
+    path = tmp_path / tokenizer.file_assets[0]
+    rule = path.read_bytes()
+    for odd in (b"", b"\xff", rule[:-1], rule + b"x", rule[:-1] + b"\r\n"):
+        path.write_bytes(odd)
+        with pytest.raises(ValueError, match="Received: b"):
+            tokenizer.load_assets(tmp_path)
+
+
+def test_integers_of_numpy_are_settings(codebooks, text):
+    for kind in (np.int64, np.uint8):
+        for tokenizer in (
+            ByteTokenizer(sequence_length=kind(8)),
+            GZipTokenizer(token_bits=kind(8), sequence_length=kind(8)),
+            EqualInfoTokenizer(codebooks[16], kind(8), sequence_length=kind(8)),
+            train_bpe([text[:1000]], np.int64(270), max_token_bytes=kind(9)),
+            train_sentencepiece([text[:1000]], np.int64(320), "bpe"),
+            train_dictionary([text[:1000]], np.int64(512), kind(8)),
+        ):
+            config = json.loads(json.dumps(tokenizer.get_config()))
+            assert config == tokenizer.get_config()
+            if tokenizer.sequence_length is not None:
+                assert tokenizer(["some text"] * 2).shape == (2, 8)
+    scheme = {"window_bits": np.int64(12), "name": "equal_info"}
+    empty = EqualInfoTokenizer(scheme=scheme)
+    assert json.dumps(empty.get_config()) and empty.vocabulary_size() == 4096
+    scheme = {"vocabulary_size": np.int64(300), "name": "bpe"}
+    with pytest.raises(ValueError, match="no BPE model"):
+        json.dumps(BPETokenizer(scheme=scheme)("text"))
+
+
 def test_use_before_assets_is_refused(tokenizers):
     config = tokenizers["one_token"].get_config()
     empty = EqualInfoTokenizer.from_config(config)
@@ -304,7 +443,9 @@ def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
     # Merges may reach back as far as they like: BPE commits all of a prompt.
     for name in NAMES:
         tokenizer = tokenizers[name]
-        for text in TEXTS if name not in [*STREAMS, "bpe"] else [b""]:
+        for text in (
+            TEXTS if name not in [*STREAMS, "bpe", "sentencepiece"] else [b""]
+        ):
             prompt = tokenizer.split_prompt(text)
             committed = tokenizer.detokenize(prompt.ids)
             assert committed + prompt.remainder == text

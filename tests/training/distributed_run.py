@@ -181,8 +181,8 @@ def train_together(shards, folder):
     import keras
 
     from keras_nc.training import get_distribution
-    from keras_nc.training.processes import check_same_step
-    from keras_nc.training.processes import is_first_process
+    from keras_nc.training.distribution import check_same_step
+    from keras_nc.training.distribution import is_first_process
 
     seen = {"devices": len(keras.distribution.list_devices())}
     with get_distribution("data_parallel").scope():

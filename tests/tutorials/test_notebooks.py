@@ -134,36 +134,69 @@ def test_your_own_text(run, tmp_path):
         parameters=dict(
             MAX_BYTES=150_000, WINDOW_BITS=10, LAYERS=1, WIDTH=32, STEPS=30
         ),
-        wanted={
-            "bytes": "sum(map(len, train)) + sum(map(len, held_out))",
-            "results": "results",
-            "exact": "tokenizer.detokenize(tokenizer(held_out)) == held_out",
-            "fingerprints": "[codebook.fingerprint, "
-            "loaded.preprocessor.tokenizer.fingerprint]",
-            "uniform": "uniform",
-            "m2": "m2_bits",
-            "loaded": "found['bits_per_byte']",
-            "kept": "[t.startswith(p) for p, t in zip(prompts, texts)]",
-            "new": "[len(t) - len(p) for p, t in zip(prompts, texts)]",
-        },
+        wanted=OWN_TEXT,
     )
     assert found["bytes"] == 150_000
+    check_own_text(found, pictures, 2**10)
+    # Enough steps to tell that each model learns.
+    for model in ("windows", "pieces"):
+        bits, uniform = found[model]
+        assert bits[-1] < uniform
+    assert (tmp_path / "own_text_files" / "codebook.npz").is_file()
+
+
+def test_your_own_text_of_files(run, tmp_path, text):
+    """As readers use it, with one small file, and as few steps as can be."""
+    folder = tmp_path / "mine" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "text.txt").write_bytes(text[:60_000])
+    found, pictures = run(
+        "your_own_text",
+        parameters=dict(
+            FILES="mine/**/*.txt", WINDOW_BITS=9, LAYERS=1, WIDTH=4, STEPS=1
+        ),
+        wanted=OWN_TEXT,
+    )
+    assert found["bytes"] == 60_000
+    check_own_text(found, pictures, 2**9)
+    assert (tmp_path / "own_text_files" / "codebook.npz").is_file()
+
+
+OWN_TEXT = {
+    "bytes": "sum(map(len, train)) + sum(map(len, held_out))",
+    "results": "results",
+    "exact": "tokenizer.detokenize(tokenizer(held_out)) == held_out",
+    "fingerprints": "[codebook.fingerprint, "
+    "loaded.preprocessor.tokenizer.fingerprint]",
+    "windows": "[m2_bits, uniform]",
+    "pieces": "[pieces_bits, pieces_uniform]",
+    "loaded": "found['bits_per_byte']",
+    "kept": "[t.startswith(p) for p, t in zip(prompts, texts)]",
+    "new": "[len(t) - len(p) for p, t in zip(prompts, texts)]",
+}
+
+
+def check_own_text(found, pictures, vocabulary_size):
+    """What holds whatever the text, and however short the training."""
     results = found["results"]
-    for row in results.values():
-        assert row["vocabulary"] == 2**10
-        assert row["bytes per token"] > 1.5
-    speeds = [results[name]["encodes MB/s"] for name in results]
     assert list(results) == ["windows", "SentencePiece"]
+    for row in results.values():
+        assert row["vocabulary"] == vocabulary_size
+        assert row["bytes per token"] > 1.4
+    speeds = [row["encodes MB/s"] for row in results.values()]
     assert speeds[0] > 2 * speeds[1]
     assert found["exact"]
     codebook, tokenizer = found["fingerprints"]
     assert tokenizer.startswith(codebook)
-    assert found["m2"][-1] < found["uniform"]
-    assert found["loaded"] == pytest.approx(found["m2"][-1], abs=1e-3)
+    for model in ("windows", "pieces"):
+        bits, uniform = found[model]
+        assert len(bits) == 5
+        assert all(0.5 < b < 2 * uniform for b in bits)
+    bits, _ = found["windows"]
+    assert found["loaded"] == pytest.approx(bits[-1], abs=1e-3)
     assert all(found["kept"]) and max(found["new"]) > 10
     assert len(pictures) == 2
     assert all(picture.startswith(PNG) for picture in pictures)
-    assert (tmp_path / "own_text_files" / "codebook.npz").is_file()
 
 
 def test_all_tutorials_are_tested():

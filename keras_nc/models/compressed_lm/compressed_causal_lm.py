@@ -22,7 +22,7 @@ class CompressedCausalLM(DecoderCausalLM):
     >>> from keras_nc.coding import Codebook
     >>> from keras_nc.entropy_models import UnigramModel
     >>> from keras_nc.tokenizers import EqualInfoTokenizer
-    >>> codebook = Codebook.build(
+    >>> codebook = Codebook.paper(
     ...     UnigramModel.from_text(b"to be or not to be"), window_bits=10
     ... )
     >>> preprocessor = CompressedCausalLMPreprocessor(

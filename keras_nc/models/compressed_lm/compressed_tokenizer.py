@@ -30,4 +30,6 @@ class CompressedTokenizer(SchemeTokenizer):
     def __init__(self, scheme, sequence_length=None, **kwargs):
         if isinstance(scheme, SchemeTokenizer):
             scheme = scheme.scheme
-        super().__init__(scheme, sequence_length, **kwargs)
+        super().__init__(
+            scheme=scheme, sequence_length=sequence_length, **kwargs
+        )

@@ -1,0 +1,40 @@
+"""Which backend Keras computes with, where nobody has said it."""
+
+import importlib.util
+import os
+import sys
+
+#: In the order of preference.
+BACKENDS = ("jax", "torch", "tensorflow")
+
+
+def choose_backend():
+    """Set `KERAS_BACKEND` before Keras is imported, which reads it once.
+
+    It stays as it is if it is set. Else it becomes the backend of Keras if
+    that is imported already, and the first of `BACKENDS` that is installed if
+    not.
+
+    Returns:
+        str, the backend.
+
+    Raises:
+        ValueError: if that backend is none of ours, or not installed.
+    """
+    installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    chosen = os.environ.get("KERAS_BACKEND")
+    if not chosen and "keras" in sys.modules:
+        chosen = sys.modules["keras"].config.backend()
+    if not chosen and installed:
+        chosen = installed[0]
+    if chosen not in installed:
+        remedy = "Set KERAS_BACKEND to one that is installed, or unset it."
+        if not installed:
+            remedy = 'Install one: pip install "keras-nc[jax]".'
+        raise ValueError(
+            f"The backend must be one of {', '.join(BACKENDS)}, and installed. "
+            f"Received: KERAS_BACKEND={chosen or ''}; installed: "
+            f"{', '.join(installed) or 'none'}. {remedy}"
+        )
+    os.environ["KERAS_BACKEND"] = chosen
+    return chosen

@@ -1,0 +1,45 @@
+"""The commands of `keras-nc`, and how they are run."""
+
+import sys
+
+import click
+
+from keras_nc import __version__
+from keras_nc.cli import PROGRAM
+from keras_nc.cli.decode import decode
+from keras_nc.cli.encode import encode
+from keras_nc.cli.errors import one_line_errors
+from keras_nc.cli.explain import explain
+from keras_nc.cli.generate import generate
+from keras_nc.cli.inspect import inspect
+from keras_nc.cli.score import score
+from keras_nc.cli.verify import verify
+
+
+class _Commands(click.Group):
+    def invoke(self, context):
+        # Here, because click prints a line of its own on Ctrl-C.
+        with one_line_errors(PROGRAM):
+            return super().invoke(context)
+
+
+@click.group(
+    cls=_Commands,
+    commands=[encode, decode, inspect, explain, generate, score, verify],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__)
+def commands():
+    """Neurally compressed text: encode, decode, inspect, verify, generate."""
+
+
+def run(arguments):
+    """Run the command with arguments, a list of str; return 0."""
+    with one_line_errors(PROGRAM):
+        if hasattr(sys.stdout, "reconfigure"):
+            # Text is shown even where the terminal cannot show all of it.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        commands.main(
+            arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False
+        )
+    return 0

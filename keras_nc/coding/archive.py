@@ -1,0 +1,223 @@
+"""The one way in which our `.npz` files are written, read and checked.
+
+An archive is a zip of `.npy` arrays without pickled objects. It is written
+whole or not at all. When it is read, every byte of it is checked, and whatever
+is wrong gives one error. Most archives hold a format version and a
+fingerprint; `ArchiveFormat` describes them.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_nc.coding.atomic import atomic_file
+
+#: The dtype kinds of scalars.
+_KINDS = {int: "i", str: "U"}
+
+
+class FaultError(ValueError):
+    """What is wrong with the content of a file, in a few words."""
+
+
+@contextlib.contextmanager
+def one_error(path, rule, remedy):
+    """Turn whatever a damaged file makes fail into one ValueError.
+
+    Errors of the system, such as that of a missing file, stay as they are.
+
+    Args:
+        path: the file or folder that is read.
+        rule: str, what it must hold, a sentence without a full stop.
+        remedy: str, what to do, a sentence.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        fault = str(error)
+        if not isinstance(error, FaultError):
+            fault = f"content that cannot be read ({type(error).__name__}"
+            fault += f": {error})" if str(error) else ")"
+        raise ValueError(
+            f"{rule}. Received: {os.fspath(path)!r} with {fault}. {remedy}"
+        ) from None
+
+
+def write_arrays(path, arrays, compress=False):
+    """Write arrays to an archive.
+
+    Args:
+        path: where the file goes; see `atomic_file`.
+        arrays: dict from names to arrays or scalars.
+        compress: bool, whether to deflate them.
+    """
+    write = np.savez_compressed if compress else np.savez
+    with atomic_file(path) as file:
+        write(file, **arrays)
+
+
+def read_arrays(path):
+    """Read all arrays of an archive.
+
+    Args:
+        path: a file.
+
+    Returns:
+        A dict from names to arrays.
+
+    Raises:
+        Exception: of any kind if the file is damaged; see `one_error`.
+    """
+    with open(path, "rb") as file:
+        data = io.BytesIO(file.read())
+    try:
+        return _parse(data)
+    except OSError as error:  # of the content, the file has been read
+        raise FaultError(str(error)) from error
+
+
+def _parse(data):
+    bound = memory_bytes() // 2
+    with zipfile.ZipFile(data) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                size = _array_bytes(member)
+            # A small file may claim to hold a very large array.
+            if size > bound:
+                raise FaultError(
+                    f"an array of {size >> 20:,} MiB, which is more than half "
+                    "of this machine's memory"
+                )
+        damaged = archive.testzip()
+    if damaged:
+        raise FaultError(f"damaged field {damaged!r}")
+    data.seek(0)
+    with np.load(data, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _array_bytes(member):
+    """Count the bytes of the array that an `.npy` file says it has."""
+    version = np.lib.format.read_magic(member)
+    if version != (1, 0):
+        raise FaultError(f"arrays of version {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    return int(np.prod([1, *shape], dtype=object) * dtype.itemsize)
+
+
+def memory_bytes():
+    """Count the bytes of this machine's memory; 8 GiB if it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchiveFormat:
+    """An archive with a format version and a fingerprint.
+
+    Besides its own fields, a file holds `format_version`, an int64, and
+    `fingerprint`, a str: the SHA-256 in hexadecimal over the ASCII line
+
+        keras_nc <kind> <version> <values>
+
+    (single spaces, ended by a newline) and then the arrays, one after another,
+    in little-endian order.
+
+    Attributes:
+        kind: str, the name in that line.
+        title: str, what errors call it.
+        version: int, the only version that is read.
+        scalars: dict from the names of scalars to `int` or `str`.
+        arrays: dict from the names of arrays to their dtypes, in the order of
+            the fingerprint.
+        values: function of the fields that returns the values in that line.
+        find_fault: function of the fields that says in a few words why they
+            are wrong, or returns `None`.
+        remedy: str, the last sentence of errors.
+        compress: bool, whether files are deflated.
+    """
+
+    kind: str
+    title: str
+    version: int
+    scalars: dict
+    arrays: dict
+    values: Callable
+    find_fault: Callable
+    remedy: str
+    compress: bool = False
+
+    def fingerprint(self, fields):
+        """Return the fingerprint of a dict of fields, in hexadecimal."""
+        values = [self.kind, self.version, *self.values(fields)]
+        line = " ".join(["keras_nc", *map(str, values)]) + "\n"
+        digest = hashlib.sha256(line.encode("ascii"))
+        for name, dtype in self.arrays.items():
+            digest.update(np.ascontiguousarray(fields[name], dtype).data)
+        return digest.hexdigest()
+
+    def write(self, path, fields):
+        """Write a dict of fields to a file, whole or not at all."""
+        arrays = dict(fields)
+        arrays["format_version"] = self.version
+        arrays["fingerprint"] = self.fingerprint(fields)
+        for name, kind in self._all_scalars.items():
+            if kind is int:
+                arrays[name] = np.int64(arrays[name])
+        write_arrays(path, arrays, self.compress)
+
+    def read(self, path):
+        """Read a file and check all of it.
+
+        Args:
+            path: a file that `write` wrote.
+
+        Returns:
+            A dict of the fields, scalars as Python values.
+
+        Raises:
+            ValueError: if the file is damaged, foreign or of another version.
+            OSError: if the file cannot be read.
+        """
+        rule = (
+            f"A {self.title} file must hold one whole {self.title} of format "
+            f"version {self.version}"
+        )
+        with one_error(path, rule, self.remedy):
+            return self._check(read_arrays(path))
+
+    @property
+    def _all_scalars(self):
+        return {"format_version": int, **self.scalars, "fingerprint": str}
+
+    def _check(self, fields):
+        version = fields.get("format_version", np.zeros(1))
+        if version.shape == () and version.item() != self.version:
+            raise FaultError(f"format_version={version.item()!r}")
+        if set(fields) != {*self._all_scalars, *self.arrays}:
+            raise FaultError(f"fields {sorted(fields)}")
+        for name, kind in self._all_scalars.items():
+            array = fields[name]
+            if array.shape != () or array.dtype.kind != _KINDS[kind]:
+                raise FaultError(
+                    f"{name} with dtype={array.dtype}, shape={array.shape}"
+                )
+            fields[name] = array.item()
+        del fields["format_version"]
+        fingerprint = fields.pop("fingerprint")
+        fault = self.find_fault(fields)
+        if fault is None and fingerprint != self.fingerprint(fields):
+            fault = "content that does not match its fingerprint"
+        if fault is not None:
+            raise FaultError(fault)
+        return fields

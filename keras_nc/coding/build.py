@@ -1,0 +1,276 @@
+"""From an entropy model to the windows of a codebook."""
+
+import numpy as np
+
+from keras_nc.coding.checks import as_choice
+from keras_nc.coding.checks import as_flag
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
+from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
+from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.parses import PARSES
+from keras_nc.coding.prune import CANDIDATES
+from keras_nc.coding.prune import cut_text
+from keras_nc.coding.prune import prune_windows
+from keras_nc.coding.shares import allocate
+from keras_nc.coding.shares import check_rows
+from keras_nc.coding.shares import frequencies
+
+ROOT_WEIGHT = 1 << 39  # times a frequency of 24 bits, it still fits 63 bits
+_BYTES = [bytes([b]) for b in range(256)]
+
+
+def build_content(
+    model,
+    text,
+    *,
+    window_bits,
+    allocation,
+    parse,
+    prune,
+    rounds,
+    max_window_bytes,
+):
+    """Return the arguments of a `Codebook`; see `Codebook.build`."""
+    _check_model(model)
+    window_bits = as_window_bits(window_bits)
+    max_window_bytes = as_max_window_bytes(max_window_bytes)
+    build_windows = ALLOCATIONS[
+        as_choice("allocation", allocation, ALLOCATIONS)
+    ]
+    parse = PARSES[as_choice("parse", parse, PARSES)]
+    prune = as_flag("prune", prune)
+    rounds = _as_rounds(model, rounds)
+    documents = None
+    if rounds or prune or parse.weighs_windows:
+        documents = _check_text(text, rounds, prune, parse.name)
+    for _ in range(rounds):
+        windows = build_windows(model, window_bits, max_window_bytes)
+        starts = _window_starts(list(windows.values()), parse, documents)
+        model = model.refit(documents, starts)
+    if prune:
+        wider = window_bits + CANDIDATES.bit_length() - 1
+        windows = build_windows(model, wider, max_window_bytes)
+        size = (1 << window_bits) - NUM_SPECIAL
+        kept = prune_windows(list(windows.values()), size, parse, documents)
+        windows = dict(enumerate(kept, NUM_SPECIAL))
+    else:
+        windows = build_windows(model, window_bits, max_window_bytes)
+    costs = None
+    if parse.weighs_windows:
+        costs = np.zeros(1 << window_bits, np.uint16)
+        text, offsets = join_documents(documents)
+        _, window_costs = cut_text(list(windows.values()), parse, text, offsets)
+        costs[list(windows)] = window_costs
+    return {
+        "windows": windows,
+        "window_bits": window_bits,
+        "max_window_bytes": max_window_bytes,
+        "allocation": str(allocation),
+        "parse": parse.name,
+        "costs": costs,
+    }
+
+
+def build_arithmetic(model, window_bits, max_window_bytes, batch=4096):
+    """Share codes at every state, as arithmetic coding does.
+
+    A state is a range of codes `[low, low + size)`. The start state holds
+    `[3, 2^W)`; it gives each byte one code and shares the rest. Every other
+    state keeps `low`, which means that the window ends here, and shares
+    `size - 1` codes among the next bytes in byte order. A state of one code
+    or of `max_window_bytes` is a leaf; what a leaf cannot use stands for no
+    window.
+
+    Args:
+        model: an entropy model.
+        window_bits: W, bits per code.
+        max_window_bytes: bytes that a window has at most.
+        batch: prefixes that the model is asked for at a time. The result
+            does not depend on it as long as the model's rows do not.
+
+    Returns:
+        A dict from ids, ascending, to windows (bytes).
+    """
+    windows = {}
+    prefixes = [b""]
+    lows = np.array([NUM_SPECIAL])
+    sizes = np.array([(1 << window_bits) - NUM_SPECIAL])
+    for depth in range(max_window_bytes):
+        # The start state gives every byte a code; others keep one instead.
+        given, kept = (1, 0) if depth == 0 else (0, 1)
+        children = []
+        child_lows = []
+        child_sizes = []
+        for i in range(0, len(prefixes), batch):
+            part = slice(i, i + batch)
+            f = _next_byte_frequencies(model, prefixes[part])
+            shares = allocate(f, sizes[part] - kept - 256 * given) + given
+            ends = lows[part, None] + kept + np.cumsum(shares, axis=1)
+            rows, next_bytes = np.nonzero(shares)
+            child_sizes.append(shares[rows, next_bytes])
+            child_lows.append((ends - shares)[rows, next_bytes])
+            children += _extend(prefixes[part], rows, next_bytes)
+        lows = np.concatenate(child_lows)
+        sizes = np.concatenate(child_sizes)
+        windows.update(zip(lows.tolist(), children, strict=True))
+        inner = np.flatnonzero(sizes > 1)
+        if not inner.size:
+            break
+        prefixes = [children[i] for i in inner.tolist()]
+        lows, sizes = lows[inner], sizes[inner]
+    return dict(sorted(windows.items()))
+
+
+def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
+    """Take the most probable windows (Tunstall's construction).
+
+    The order is one of integers, hence the same on every machine. The empty
+    prefix weighs 2^39, and a prefix followed by byte b weighs
+    `weight * f_b // F` with the integer frequencies of the entropy model and
+    their sum F. A prefix stands before another if it weighs more, or weighs
+    the same and is shorter, or that and its bytes are smaller. The codebook
+    has the 256 single bytes and the first longer prefixes of at most
+    `max_window_bytes`, until there are 2^W - 3. A prefix never stands before
+    its own prefixes, so the set is prefix-closed.
+
+    Args:
+        model: an entropy model.
+        window_bits: W, bits per code.
+        max_window_bytes: bytes that a window has at most.
+        batch: prefixes that the model is asked for at a time. The result
+            does not depend on it as long as the model's rows do not.
+
+    Returns:
+        A dict from ids, ascending, to windows (bytes) in lexicographic order.
+    """
+    room = (1 << window_bits) - NUM_SPECIAL - 256
+    # Every prefix seen so far; what follows holds places in this list.
+    seen = list(_BYTES)
+    weights = _child_weights(model, [b""], np.array([ROOT_WEIGHT]))[0]
+    lengths = np.ones(256, np.int64)
+    best = np.zeros(0, np.int64)  # longer than one byte, expanded or not
+    waiting = np.arange(256 if max_window_bytes > 1 else 0)
+    cutoff = -1  # what weighs less has no code, and neither have its children
+    while waiting.size:
+        waiting = waiting[np.argsort(-weights[waiting], kind="stable")]
+        chosen, waiting = waiting[:batch], waiting[batch:]
+        prefixes = [seen[i] for i in chosen.tolist()]
+        child_weights = _child_weights(model, prefixes, weights[chosen])
+        rows, next_bytes = np.nonzero(child_weights >= cutoff)
+        children = np.arange(len(seen), len(seen) + rows.size)
+        seen += _extend(prefixes, rows, next_bytes)
+        weights = np.append(weights, child_weights[rows, next_bytes])
+        lengths = np.append(lengths, lengths[chosen][rows] + 1)
+        best = _first(room, np.append(best, children), seen, weights, lengths)
+        if best.size == room:
+            cutoff = weights[best].min()
+        # The best only get better: what is not among them now never will be,
+        # and neither will its children.
+        useful = np.zeros(len(seen), bool)
+        useful[:256] = True
+        useful[best] = True
+        useful &= (weights >= cutoff) & (lengths < max_window_bytes)
+        waiting = np.append(waiting, children)
+        waiting = waiting[useful[waiting]]
+    windows = sorted(seen[:256] + [seen[i] for i in best.tolist()])
+    return dict(enumerate(windows, NUM_SPECIAL))
+
+
+#: How codes are given to windows, by name.
+ALLOCATIONS = {"arithmetic": build_arithmetic, "tunstall": build_tunstall}
+
+
+def _child_weights(model, prefixes, weights):
+    f = _next_byte_frequencies(model, prefixes)
+    return weights[:, None] * f // f.sum(axis=1, keepdims=True)
+
+
+def _first(room, places, seen, weights, lengths):
+    """Return the places of the first prefixes in the order of codebooks."""
+    if places.size <= room:
+        return places
+    w = weights[places]
+    cutoff = np.partition(w, w.size - room)[w.size - room]
+    sure = places[w > cutoff]
+    # Bytes need comparing only where weight and length are equal, too.
+    tied = places[w == cutoff].tolist()
+    tied.sort(key=lambda i: (lengths[i], seen[i]))
+    return np.append(sure, np.array(tied[: room - sure.size], np.int64))
+
+
+def _extend(prefixes, rows, next_bytes):
+    """Return the prefixes of some rows, each with one byte more."""
+    pairs = zip(rows.tolist(), next_bytes.tolist(), strict=True)
+    return [prefixes[row] + _BYTES[byte] for row, byte in pairs]
+
+
+def _next_byte_frequencies(model, prefixes):
+    """Return integer frequencies of the next byte, int64 of shape (n, 256)."""
+    rows = check_rows(model.probabilities(prefixes), len(prefixes), model)
+    return frequencies(rows)
+
+
+def _window_starts(windows, parse, documents):
+    """Return where windows start in the documents joined, int64."""
+    places, _ = cut_text(windows, parse, *join_documents(documents))
+    lengths = np.array([len(window) for window in windows])
+    ends = np.cumsum(lengths[places], dtype=np.int64)
+    return np.concatenate([[0], ends[:-1]])
+
+
+def _check_model(model):
+    if isinstance(model, type) or not hasattr(model, "probabilities"):
+        raise TypeError(
+            "`model` must be an entropy model, with `probabilities(prefixes)`. "
+            f"Received: {model!r}. See `keras_nc.entropy_models`."
+        )
+
+
+def as_window_bits(window_bits):
+    """Return `window_bits` as an int if codebooks have so many bits."""
+    return as_integer(
+        "window_bits",
+        window_bits,
+        MIN_WINDOW_BITS,
+        MAX_WINDOW_BITS,
+        "Fewer bits cannot hold all 256 bytes. More bits are too many windows "
+        "for a table: use live windows, which need the model while coding.",
+    )
+
+
+def as_max_window_bytes(max_window_bytes):
+    """Return `max_window_bytes` as an int if windows can be so long."""
+    return as_integer(
+        "max_window_bytes", max_window_bytes, 1, 255, "The default is 64."
+    )
+
+
+def _as_rounds(model, rounds):
+    can_refit = callable(getattr(model, "refit", None))
+    if rounds is None:
+        return 1 if can_refit else 0
+    remedy = "Use 0 for the model as it is."
+    rounds = as_integer("rounds", rounds, 0, remedy=remedy)
+    if rounds and not can_refit:
+        raise ValueError(
+            "Rounds need an entropy model with `refit`. Received: "
+            f"rounds={rounds} and {type(model).__name__}, which has none. Use "
+            "`rounds=0`, or a model such as `NGramModel`."
+        )
+    return rounds
+
+
+def _check_text(text, rounds, prune, parse):
+    """Return the documents of the text, or raise a ValueError."""
+    documents = [] if text is None else as_documents(text)
+    if not any(len(document) for document in documents):
+        raise ValueError(
+            "These windows are chosen by a text. Received: no bytes of text, "
+            f"for parse={parse!r}, prune={prune}, rounds={rounds}. Pass the "
+            "text that the model was made from, or take the windows of the "
+            "model alone: `Codebook.paper(model, window_bits=...)`."
+        )
+    return documents

@@ -1,0 +1,208 @@
+"""Text as it comes in: one rule for all that takes text.
+
+A text is a `str`, which stands for its UTF-8, or bytes: `bytes`, `bytearray`,
+`memoryview`, an array of uint8 with one axis, or another object with a buffer.
+Many texts are a list of these or any other iterable of them, such as an array
+of strings or an eager string tensor of TensorFlow. What is no text gets one
+error, and so does a `str` with lone surrogates, which has no UTF-8.
+"""
+
+import collections.abc
+
+import numpy as np
+
+_STRING_KINDS = "SUOT"  # dtypes of arrays that hold texts
+_NO_BYTES = np.zeros(0, np.uint8)
+
+
+def as_bytes(text):
+    r"""Return one text as bytes.
+
+    Args:
+        text: A `str` or bytes.
+
+    Returns:
+        bytes.
+
+    Raises:
+        TypeError: If it is no text, or several.
+        ValueError: If a `str` has no UTF-8.
+
+    Example:
+    >>> as_bytes("caf\u00e9")
+    b'caf\xc3\xa9'
+    """
+    if type(text) is bytes:
+        return text
+    if isinstance(text, str):
+        return _encode(text)
+    return as_byte_array(text).tobytes()
+
+
+def as_byte_array(text):
+    """Return one text as a read-only array of uint8, without a copy if it can.
+
+    Args:
+        text: A `str` or bytes.
+
+    Returns:
+        uint8 of shape (L,).
+
+    Raises:
+        TypeError: If it is no text, or several.
+        ValueError: If a `str` has no UTF-8.
+    """
+    if isinstance(text, str):
+        text = _encode(text)
+    if isinstance(text, np.ndarray):
+        if text.dtype.kind in _STRING_KINDS and text.ndim == 0:
+            return as_byte_array(text.item())
+        if text.dtype != np.uint8 or text.ndim != 1:
+            _refuse(f"an array of dtype={text.dtype}, shape={text.shape}")
+        array = np.ascontiguousarray(text).view()
+    else:
+        view = _buffer(text)
+        if view is None:
+            _refuse(type(text).__name__)
+        if not view.c_contiguous:
+            view = memoryview(view.tobytes())
+        # frombuffer refuses buffers of no bytes in some versions of NumPy.
+        array = np.frombuffer(view, np.uint8) if view.nbytes else _NO_BYTES
+    # One type for every source: kernels compile once, for read-only input.
+    array.setflags(write=False)
+    return array
+
+
+def as_documents(text):
+    """Return one text or many as a list of bytes.
+
+    Args:
+        text: A `str` or bytes, or a list of them.
+
+    Returns:
+        A list of bytes; of one document if `text` is one.
+
+    Raises:
+        TypeError: If something is no text.
+        ValueError: If a `str` has no UTF-8.
+
+    Example:
+    >>> as_documents("one"), as_documents(["one", b"two"])
+    ([b'one'], [b'one', b'two'])
+    """
+    return as_batch(text)[0]
+
+
+def as_batch(text):
+    """Return one text or many as a list of bytes, and whether they were many.
+
+    Args:
+        text: A `str` or bytes, or a list of them.
+
+    Returns:
+        A pair of a list of bytes and a bool.
+
+    Raises:
+        TypeError: If something is no text.
+        ValueError: If a `str` has no UTF-8, or an array has two axes.
+    """
+    text = _without_tensor(text)
+    if _is_one(text):
+        return [as_bytes(text)], False
+    return [as_bytes(document) for document in text], True
+
+
+def iterate_documents(text):
+    """Yield the documents of one text or many as bytes, one at a time.
+
+    Args:
+        text: A `str` or bytes, or an iterable of them, which is read once.
+
+    Yields:
+        bytes.
+    """
+    text = _without_tensor(text)
+    for document in [text] if _is_one(text) else text:
+        yield as_bytes(document)
+
+
+def join_documents(text):
+    """Join one text or many into one buffer.
+
+    Args:
+        text: A `str` or bytes, or a list of them.
+
+    Returns:
+        The bytes, uint8 of shape (L,), and offsets, int64 of shape
+        (documents + 1,): document i is `[offsets[i], offsets[i + 1])`.
+    """
+    text = _without_tensor(text)
+    documents = [text] if _is_one(text) else list(text)
+    if documents and all(type(document) is bytes for document in documents):
+        # The usual case, without an array for each document.
+        offsets = np.zeros(len(documents) + 1, np.int64)
+        lengths = np.fromiter(map(len, documents), np.int64, len(documents))
+        np.cumsum(lengths, out=offsets[1:])
+        joined = documents[0] if len(documents) == 1 else b"".join(documents)
+        return as_byte_array(joined), offsets
+    arrays = [as_byte_array(document) for document in documents]
+    offsets = np.zeros(len(arrays) + 1, np.int64)
+    np.cumsum([a.size for a in arrays], out=offsets[1:])
+    if len(arrays) == 1:
+        return arrays[0], offsets
+    joined = np.concatenate(arrays) if arrays else _NO_BYTES.view()
+    joined.setflags(write=False)
+    return joined, offsets
+
+
+def _without_tensor(text):
+    """Unpack TensorFlow's eager tensors, and arrays of strings."""
+    if hasattr(text, "numpy"):
+        text = text.numpy()
+    if isinstance(text, np.ndarray) and text.dtype.kind in _STRING_KINDS:
+        if text.ndim > 1:
+            raise ValueError(
+                "An array of texts must have rank 0 or 1. Received: "
+                f"shape={text.shape}. Flatten it."
+            )
+        text = text.tolist()
+    return text
+
+
+def _is_one(text):
+    """Whether something is one text, or at least not many."""
+    if isinstance(text, (str, bytes, np.ndarray)):
+        return True
+    # Texts have an order, so neither of these is many of them.
+    if isinstance(text, (collections.abc.Mapping, collections.abc.Set)):
+        return not isinstance(text, collections.abc.KeysView)
+    return not hasattr(text, "__iter__") or _buffer(text) is not None
+
+
+def _buffer(text):
+    """The buffer of an object, or `None`."""
+    # A NumPy scalar has a buffer, too; only those of bytes are text.
+    if isinstance(text, np.generic) and not isinstance(text, np.bytes_):
+        return None
+    try:
+        return memoryview(text)
+    except TypeError:
+        return None
+
+
+def _encode(text):
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            "A `str` must be valid Unicode to be encoded. Received: a lone "
+            f"surrogate at position {error.start}. Pass the bytes instead."
+        ) from error
+
+
+def _refuse(received):
+    raise TypeError(
+        "Text must be `str` or bytes (`bytes`, `bytearray`, `memoryview` or a "
+        f"uint8 array of one axis), or a list of them. Received: {received}. "
+        "Decode or cast it first."
+    )

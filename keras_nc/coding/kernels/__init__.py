@@ -1,0 +1,18 @@
+"""Kernels that Numba compiles.
+
+Import these modules inside the functions that use them: importing one imports
+Numba.
+"""
+
+
+def jit(function):
+    """Compile a kernel that runs without the GIL.
+
+    The machine code is cached on disk where that is possible.
+    """
+    import numba
+
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder that the cache can be written to
+        return numba.njit(nogil=True)(function)

@@ -1,0 +1,129 @@
+"""Numba kernels of the most probable parse (Viterbi over the windows).
+
+Costs are integers, so the parse is the same on every machine.
+"""
+
+import numpy as np
+
+from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.trie import IS_WINDOW
+from keras_nc.coding.kernels.trie import step
+
+#: Added for an end inside a word: more than all costs in a block.
+INSIDE = 1 << 40
+BLOCK = 1 << 16  # bytes that are looked at together at first
+
+
+@jit
+def encode_likely(
+    cells, id_of_slot, costs, marks, text, offsets, ids, id_offsets
+):
+    """Take the windows that cost least together.
+
+    With marks, an end inside a word costs INSIDE more. Without, `marks` is
+    empty. Of segmentations with the same costs, take the one whose last window
+    is longest, and so on backwards. Text is read in blocks. A block is cut
+    only as far as no more text can change, so the result does not depend on
+    blocks. For what is returned, see `kernels.longest`.
+    """
+    written = 0
+    id_offsets[0] = 0
+    opened = np.int64(-1)
+    size = min(BLOCK, max(text.size, 1))
+    best, back, back_ids, alive = _tables(size)
+    for d in range(offsets.size - 1):
+        opened = np.int64(-1)
+        i = offsets[d]
+        end = offsets[d + 1]
+        while i < end:
+            n = min(size, end - i)
+            _relax(cells, id_of_slot, costs, marks, text, i, n, end, best,
+                   back, back_ids, alive)  # fmt: skip
+            committed = _common_ancestor(back, alive, n)
+            if i + n == end:
+                if committed < n:
+                    opened = i + committed
+                committed = n
+            elif committed == 0:  # nothing is certain yet: read more
+                size *= 2
+                best, back, back_ids, alive = _tables(size)
+                continue
+            count = 0
+            at = committed
+            while at > 0:
+                at = np.int64(back[at])
+                count += 1
+            at = committed
+            for k in range(written + count - 1, written - 1, -1):
+                ids[k] = back_ids[at]
+                at = np.int64(back[at])
+            written += count
+            i += committed
+        id_offsets[d + 1] = written
+    return written, opened
+
+
+@jit
+def _tables(size):
+    return (
+        np.empty(size + 1, np.int64),
+        np.empty(size + 1, np.int32),
+        np.empty(size + 1, np.int32),
+        np.empty(size + 1, np.bool_),
+    )
+
+
+@jit
+def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
+           back_ids, alive):  # fmt: skip
+    """Find the best segmentations of the beginnings of a block of n bytes.
+
+    The first j bytes cost `best[j]`, and their last window begins at
+    `back[j]`. `alive[j]` tells whether a window can reach from j out of the
+    block.
+    """
+    best[: n + 1] = np.iinfo(np.int64).max
+    best[0] = 0
+    alive[n] = True
+    for i in range(n):
+        t = np.uint64(text[start + i])
+        cell = cells[t]
+        j = i + 1
+        while True:
+            if cell & np.uint32(IS_WINDOW):
+                k = id_of_slot[t]
+                cost = best[i] + np.int64(costs[k])
+                at = start + j
+                if marks.size > 0 and at < end and not marks[at]:
+                    cost += INSIDE
+                if cost < best[j]:
+                    best[j] = cost
+                    back[j] = i
+                    back_ids[j] = k
+            if j == n:
+                break
+            t, cell = step(cells, cell, text[start + j])
+            if not cell:
+                break
+            j += 1
+        alive[i] = cell != 0
+
+
+@jit
+def _common_ancestor(back, alive, n):
+    """Return the last place that the best ways to all alive places share."""
+    marked = alive[: n + 1].copy()
+    several = 0
+    for i in range(n + 1):
+        several += marked[i]
+    at = n
+    while several > 1:
+        if marked[at]:
+            several -= 1
+            if not marked[back[at]]:
+                marked[back[at]] = True
+                several += 1
+        at -= 1
+    while not marked[at]:
+        at -= 1
+    return at

@@ -1,0 +1,67 @@
+"""Where words begin and end, byte by byte.
+
+The word bytes are ASCII letters and digits, the underscore, the apostrophe,
+and all bytes from 128 on, so that no UTF-8 sequence is cut. A boundary lies
+
+- between a word byte and any other byte after it;
+- between any other byte and a word byte after it, except after one single
+  space, which belongs to the word;
+- before the first space of a run of spaces.
+
+Whether a boundary lies before a byte depends on this byte and the two before
+it in the document, so more text never changes it.
+"""
+
+import numpy as np
+
+from keras_nc.coding.kernels import jit
+
+#: Classes of bytes, a bit each.
+WORD, SPACE, OTHER = np.uint8(1), np.uint8(2), np.uint8(4)
+
+
+@jit
+def mark_boundaries(text, offsets):
+    """Write 1 where a boundary lies before a byte, else 0: uint8 (L,)."""
+    # Compilers turn each of these loops into operations on many bytes.
+    kinds = np.empty(text.size + 2, np.uint8)
+    kinds[:2] = OTHER
+    for i in range(text.size):
+        kinds[i + 2] = _class(text[i])
+    marks = np.empty(text.size, np.uint8)
+    for i in range(text.size):
+        marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2])
+    # A document does not depend on the one before it.
+    for d in range(offsets.size - 1):
+        i = offsets[d]
+        if i < offsets[d + 1]:
+            marks[i] = _mark(OTHER, OTHER, kinds[i + 2])
+        if i + 1 < offsets[d + 1]:
+            marks[i + 1] = _mark(OTHER, kinds[i + 2], kinds[i + 3])
+    return marks
+
+
+@jit
+def _class(byte):
+    """Return the class of a byte."""
+    lower = np.uint8(byte | np.uint8(0x20))
+    letter = np.uint8(lower - np.uint8(ord("a"))) < np.uint8(26)
+    digit = np.uint8(byte - np.uint8(ord("0"))) < np.uint8(10)
+    sign = (byte == np.uint8(ord("_"))) | (byte == np.uint8(ord("'")))
+    word = letter | digit | sign | (byte >= np.uint8(128))
+    space = byte == np.uint8(ord(" "))
+    return WORD if word else (SPACE if space else OTHER)
+
+
+@jit
+def _mark(earlier, last, this):
+    """Return 1 if a boundary lies between two bytes, by classes, else 0."""
+    one = np.uint8(1)
+    space, other = np.uint8(1), np.uint8(2)  # shifts to the lowest bit
+    after_word = last & one
+    after_space = (last >> space) & one
+    after_run = after_space & (earlier >> space)
+    before_word = this & ((last >> other) | after_run)
+    before_space = (this >> space) & (after_space ^ one)
+    before_other = (this >> other) & after_word
+    return (before_word | before_space | before_other) & one

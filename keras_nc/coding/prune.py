@@ -1,0 +1,85 @@
+"""Which windows to keep: those that a text uses most."""
+
+import numpy as np
+
+from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.parses import PARSES
+from keras_nc.coding.trie import Trie
+
+#: Windows to choose among, for each window that is kept.
+CANDIDATES = 4
+SHRINK = 0.75  # between two parses, so that uses are never far off
+COST_BITS = 10  # costs are multiples of 2^-10 bits
+MAX_COST = (1 << 16) - 1
+
+
+def prune_windows(windows, size, parse, documents):
+    """Choose the most useful windows of a larger codebook.
+
+    The text is cut, and the windows that save least are dropped, a quarter at
+    a time, because others are used instead of a window that is dropped. A
+    window saves its uses times its bytes but one. Of equal windows the
+    shorter, then the smaller is kept. Single bytes are never dropped.
+
+    Args:
+        windows: list of bytes in lexicographic order.
+        size: how many to keep.
+        parse: the `Parse` that cuts the documents.
+        documents: list of documents (bytes).
+
+    Returns:
+        A list of bytes in lexicographic order.
+    """
+    text, offsets = join_documents(documents)
+    while len(windows) > size:
+        lengths = np.array([len(window) for window in windows])
+        ids, _ = cut_text(windows, parse, text, offsets)
+        saved = np.bincount(ids, minlength=len(windows)) * (lengths - 1)
+        saved[lengths == 1] = np.iinfo(saved.dtype).max
+        kept = max(size, int(len(windows) * SHRINK))
+        ranked = np.lexsort((np.arange(len(windows)), lengths, -saved))
+        windows = [windows[i] for i in np.sort(ranked[:kept]).tolist()]
+    return windows
+
+
+def cut_text(windows, parse, text, offsets):
+    """Cut text into windows that have no codebook yet.
+
+    Args:
+        windows: list of bytes in lexicographic order.
+        parse: a `Parse`.
+        text: uint8 of shape (L,), all documents joined.
+        offsets: int64 of shape (documents + 1,).
+
+    Returns:
+        Places of the windows in the list, int64 of shape (T,), and their
+        costs, uint16 of the length of the list, or `None` for a parse that
+        does not weigh windows.
+    """
+    lengths = np.array([len(window) for window in windows], np.uint8)
+    # Id 0 is no window in a trie.
+    lengths = np.concatenate([[np.uint8(0)], lengths])
+    content = np.frombuffer(b"".join(windows), np.uint8)
+    trie = Trie(lengths, content)
+    if not parse.weighs_windows:
+        ids, _ = trie.encode(text, offsets, parse)
+        return ids.astype(np.int64) - 1, None
+    ids, _ = trie.encode(text, offsets, PARSES[parse.first])
+    # The best parse depends on the costs and they on it: they settle soon.
+    for _ in range(2):
+        costs = window_costs(np.bincount(ids, minlength=len(lengths)), lengths)
+        ids, _ = trie.encode(text, offsets, parse, costs)
+    return ids.astype(np.int64) - 1, costs[1:]
+
+
+def window_costs(uses, lengths):
+    """Return `-log2 p` of each window in units of 2^-10 bits, uint16.
+
+    A window's probability is that of its uses, each taken once more than it
+    occurred, so that none is impossible.
+    """
+    used = lengths > 0
+    counts = np.where(used, uses + 1.0, 1.0)
+    bits = np.log2(counts[used].sum()) - np.log2(counts)
+    costs = np.rint(bits * (1 << COST_BITS)).clip(1, MAX_COST)
+    return np.where(used, costs, 0).astype(np.uint16)

@@ -1,0 +1,120 @@
+"""Windows as tables for encoding and decoding."""
+
+import io
+
+import numpy as np
+
+from keras_nc.coding.parses import PARSES
+
+_CHUNK = 1 << 14  # ids decoded at a time
+
+
+class Trie:
+    """Tables of windows, see `kernels.trie`; they serve any parse.
+
+    Args:
+        lengths: bytes of each id's window, uint8 of shape (V,), 0 for an id
+            without a window.
+        content: all windows in the order of their ids, which is lexicographic,
+            uint8.
+
+    Raises:
+        ValueError: if there are too many windows.
+    """
+
+    def __init__(self, lengths, content):
+        from keras_nc.coding.kernels import trie as kernels
+
+        self._kernels = kernels
+        starts = window_starts(lengths)
+        states = kernels.count_states(lengths, starts, content)
+        self.lengths = lengths
+        self.cells, id_of_slot, self.extends = kernels.build(
+            lengths, starts, content, states
+        )
+        if self.cells.size > kernels.MAX_SLOTS:
+            raise ValueError(
+                "Windows must have fewer than about 4 million different "
+                f"prefixes. Received: {states}. Use shorter windows."
+            )
+        dtype = np.uint16 if len(lengths) <= 1 << 16 else np.int32
+        self.id_of_slot = id_of_slot.astype(dtype)
+        #: Whether all prefixes of windows are windows.
+        self.is_closed = states == np.count_nonzero(lengths)
+        # For decoding: all windows in a row, with room to read whole blocks,
+        # and where each begins. 2^16 windows of 255 bytes fit 24 bits.
+        room = np.zeros(kernels.BLOCK, np.uint8)
+        self._content = np.concatenate([content, room])
+        self._places = (starts << 8 | lengths).astype(np.uint32)
+
+    def encode(self, text, offsets, parse=PARSES["greedy"], costs=None):
+        """Cut each document into windows.
+
+        Args:
+            text: uint8 of shape (L,), all documents joined.
+            offsets: int64 of shape (documents + 1,).
+            parse: a `Parse`.
+            costs: uint16 of shape (V,), if the parse weighs windows.
+
+        Returns:
+            Ids, an integer array of shape (T,), and their offsets, int64 of
+            shape (documents + 1,).
+        """
+        marks = parse.mark(text, offsets)
+        ids, id_offsets, _ = self._encode(text, offsets, parse, costs, marks)
+        return ids, id_offsets
+
+    def encode_part(self, text, parse, costs, marks):
+        """Cut a document into windows, of which more bytes will follow.
+
+        Args:
+            text: uint8 of shape (L,).
+            parse: a `Parse`.
+            costs: see `encode`.
+            marks: what `parse.mark` gives for the text.
+
+        Returns:
+            Ids, and how many bytes are in windows that no more text changes.
+        """
+        offsets = np.array([0, text.size], np.int64)
+        ids, _, opened = self._encode(text, offsets, parse, costs, marks)
+        return ids, text.size if opened < 0 else int(opened)
+
+    def _encode(self, text, offsets, parse, costs, marks):
+        ids = np.empty(text.size, self.id_of_slot.dtype)
+        id_offsets = np.empty(offsets.size, np.int64)
+        n, opened = parse.run(
+            self, costs, marks, text, offsets, ids, id_offsets
+        )
+        return ids[:n].copy(), id_offsets, opened
+
+    def decode(self, ids):
+        """Return the bytes of ids.
+
+        Args:
+            ids: uint16 of shape (T,), all below V.
+
+        Returns:
+            bytes, or `None` if an id has no window, and the position of the
+            first such id, or -1.
+        """
+        size = min(ids.size, _CHUNK) * int(self.lengths.max())
+        # A scratch that stays in the cache; BytesIO hands over its buffer
+        # without another copy.
+        scratch = np.empty(size + self._kernels.BLOCK, np.uint8)
+        text = io.BytesIO()
+        for i in range(0, ids.size, _CHUNK):
+            n = self._kernels.decode(
+                self._content, self._places, ids[i : i + _CHUNK], scratch
+            )
+            if n < 0:
+                return None, i - 1 - n
+            text.write(scratch[:n])
+        return text.getvalue(), -1
+
+
+def window_starts(lengths):
+    """Return where windows begin if all lie in a row, int64 of shape (V,)."""
+    starts = np.zeros(len(lengths), np.int64)
+    np.cumsum(lengths[:-1], out=starts[1:])
+    return starts

@@ -1,0 +1,312 @@
+"""Files as streams of bytes, compressed or not, and what is no text."""
+
+import bz2
+import dataclasses
+import io
+import lzma
+import pathlib
+import zlib
+from collections.abc import Callable
+
+import zstandard
+
+_BLOCK_BYTES = 2**16
+#: Enough for every magic number below; that of tar is at byte 257.
+_HEAD_BYTES = 512
+
+
+class DamageError(Exception):
+    """A compressed file is cut short, or its content is damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compression:
+    """One way to compress a file.
+
+    Args:
+        name: str.
+        suffixes: tuple of str, how names of such files end.
+        starts: function of the first bytes of a file: whether it is one.
+        part: str, what the format calls a part; a file may have several.
+        new_decompressor: function that makes a decompressor of one part, with
+            `decompress`, `eof` and `unused_data`.
+    """
+
+    name: str
+    suffixes: tuple
+    starts: Callable
+    part: str
+    new_decompressor: Callable
+
+
+def _starts_zstd(head):
+    # Writers may put skippable frames first.
+    skippable = head[1:4] == b"*M\x18" and head[0] >> 4 == 5
+    return skippable or head.startswith(b"\x28\xb5\x2f\xfd")
+
+
+def _starts_bzip2(head):
+    # A block, or the end of a stream that has none.
+    begins = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
+    return head.startswith(b"BZh") and head[4:10] in begins
+
+
+COMPRESSIONS = (
+    Compression(
+        "gzip",
+        (".gz",),
+        lambda head: head.startswith(b"\x1f\x8b\x08"),
+        "gzip member",
+        lambda: zlib.decompressobj(wbits=31),  # with header and checksum
+    ),
+    Compression(
+        "zstd",
+        (".zst", ".zstd"),
+        _starts_zstd,
+        "zstd frame",
+        # Files written with `--long` need windows of up to 2 GiB.
+        lambda: zstandard.ZstdDecompressor(
+            max_window_size=2**31
+        ).decompressobj(),
+    ),
+    Compression(
+        "bzip2", (".bz2",), _starts_bzip2, "bzip2 stream", bz2.BZ2Decompressor
+    ),
+    Compression(
+        "xz",
+        (".xz",),
+        lambda head: head.startswith(b"\xfd7zXZ\0"),
+        "xz stream",
+        lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
+    ),
+)
+#: How names of compressed files end.
+COMPRESSED_SUFFIXES = {
+    suffix: compression
+    for compression in COMPRESSIONS
+    for suffix in compression.suffixes
+}
+
+#: Formats that hold text, if any, in packed form: their names, and how such
+#: files begin at which byte.
+_PACKED_SUFFIXES = {
+    ".7z": "a 7z archive",
+    ".arrow": "an Arrow table",
+    ".avro": "an Avro table",
+    ".br": "a Brotli file",
+    ".docx": "a Word document",
+    ".epub": "an e-book",
+    ".feather": "a Feather table",
+    ".lz4": "an LZ4 file",
+    ".lzma": "an LZMA file",
+    ".odt": "an OpenDocument text",
+    ".orc": "an ORC table",
+    ".parquet": "a Parquet table",
+    ".pdf": "a PDF document",
+    ".pptx": "a PowerPoint presentation",
+    ".rar": "a RAR archive",
+    ".tar": "a tar archive",
+    ".xlsx": "an Excel table",
+    ".zip": "a ZIP archive",
+}
+_PACKED_MAGIC = (
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"PK\x05\x06", "a ZIP archive"),
+    (257, b"ustar\0", "a tar archive"),
+    (257, b"ustar ", "a tar archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+    (0, b"\x04\x22\x4d\x18", "an LZ4 file"),
+    (0, b"\xff\x06\0\0sNaPpY", "a Snappy file"),
+    (0, b"\x89LZO\0\r\n\x1a\n", "an lzop file"),
+    (0, b"LZIP\x01", "an lzip file"),
+    (0, b"\x1f\x9d", "a file of the program compress"),
+    (0, b"%PDF-", "a PDF document"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
+    (0, b"PAR1\x15", "a Parquet table"),
+    (0, b"ARROW1\0\0", "an Arrow table"),
+    (0, b"Obj\x01", "an Avro table"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"SQLite format 3\0", "an SQLite database"),
+)
+#: What is not packed, but is not text either.
+_BINARY_MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF87a", "a GIF image"),
+    (0, b"GIF89a", "a GIF image"),
+    (0, b"II*\0", "a TIFF image"),
+    (0, b"MM\0*", "a TIFF image"),
+    (8, b"WEBPVP8", "a WebP image"),
+    (8, b"WAVEfmt ", "a WAV recording"),
+    (0, b"ID3\x03", "an MP3 recording"),
+    (0, b"ID3\x04", "an MP3 recording"),
+    (0, b"OggS\0", "an Ogg recording"),
+    (0, b"fLaC\0", "a FLAC recording"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska video"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"\xff\xfe\0\0", "UTF-32 text"),
+    (0, b"\0\0\xfe\xff", "UTF-32 text"),
+    (0, b"\xff\xfe", "UTF-16 text"),
+    (0, b"\xfe\xff", "UTF-16 text"),
+)
+
+
+def name_suffix(file):
+    """Return how a name ends once a suffix of compression is taken off.
+
+    Example:
+    >>> from keras_nc.data.compressed_files import name_suffix
+    >>> name_suffix("some/Text.JSONL.gz")
+    '.jsonl'
+    """
+    path = pathlib.PurePath(file)
+    if path.suffix.lower() in COMPRESSED_SUFFIXES:
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
+def open_file(file):
+    """Open a file; what is compressed is decompressed on the way.
+
+    Whether a file is compressed, and how, is told from how it begins; so a
+    misnamed one is read as well.
+
+    Args:
+        file: path.
+
+    Returns:
+        A buffered binary stream, to be closed. `peek` gives its first bytes.
+
+    Raises:
+        ValueError: If it is packed in a form that is not read here.
+        DamageError: If its name says that it is compressed, and it is not.
+            Reading the stream raises it, too.
+    """
+    stream = open(file, "rb")  # noqa: SIM115, closed by the caller
+    try:
+        head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+        _refuse_packed(file, head)
+        found = [c for c in COMPRESSIONS if head and c.starts(head)]
+        named = COMPRESSED_SUFFIXES.get(pathlib.PurePath(file).suffix.lower())
+        if not found and named:
+            raise DamageError(f"it is not a {named.name} file")
+        if found:
+            raw = _DecompressedStream(stream, found[0])
+            stream = io.BufferedReader(raw, _BLOCK_BYTES)
+            head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+            _refuse_packed(file, head)
+            if any(head and c.starts(head) for c in COMPRESSIONS):
+                raise _packed_error(file, "compressed twice")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _refuse_packed(file, head):
+    what = _PACKED_SUFFIXES.get(name_suffix(file)) or _match(
+        _PACKED_MAGIC, head
+    )
+    if what:
+        raise _packed_error(file, what)
+
+
+def _packed_error(file, what):
+    return ValueError(
+        "Files must be text or JSON lines, as they are or compressed "
+        f"({', '.join(COMPRESSED_SUFFIXES)}). Received: {file}, {what}. "
+        "Unpack it, or save its text as a .txt or .jsonl file."
+    )
+
+
+def describe_binary(stream):
+    """Say what a stream that is not text begins with.
+
+    Args:
+        stream: what `open_file` returned, not read yet.
+
+    Returns:
+        str, for example `"a PNG image"`; `None` if nothing is known.
+    """
+    return _match(_BINARY_MAGIC, stream.peek(_HEAD_BYTES))
+
+
+def _match(magic_numbers, head):
+    for start, magic, what in magic_numbers:
+        if head[start : start + len(magic)] == magic:
+            return what
+    return None
+
+
+class _DecompressedStream(io.RawIOBase):
+    """The content of a compressed file of any number of parts.
+
+    The libraries' own readers take a file that is cut short for a shorter one
+    (zstd), or skip what follows the first part if it is damaged (bzip2, xz).
+    """
+
+    def __init__(self, packed, compression):
+        super().__init__()
+        self._packed = packed
+        self._compression = compression
+        self._part = None  # the decompressor of the part that is being read
+        self._unread = b""
+        self._ready = memoryview(b"")
+        self._is_first = True
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        filled = 0
+        # As full as can be: the first bytes tell what the content is.
+        while filled < len(buffer) and (self._ready or self._decompress()):
+            size = min(len(buffer) - filled, len(self._ready))
+            buffer[filled : filled + size] = self._ready[:size]
+            self._ready = self._ready[size:]
+            filled += size
+        return filled
+
+    def _decompress(self):
+        """Make some bytes ready; return False at the end of the file."""
+        while not self._ready:
+            if not self._unread:
+                self._unread = self._packed.read(_BLOCK_BYTES)
+            if self._part is None and not self._is_first:
+                # gzip and xz allow zeros between parts and at the end.
+                self._unread = self._unread.lstrip(b"\0")
+                if not self._unread and self._packed.peek(1):
+                    continue
+            if not self._unread:
+                if self._part is not None:
+                    part = self._compression.part
+                    raise DamageError(f"it ends within a {part}")
+                return False
+            if self._part is None:
+                self._part = self._compression.new_decompressor()
+                self._is_first = False
+            self._ready = self._decompress_block()
+        return True
+
+    def _decompress_block(self):
+        try:
+            block = self._part.decompress(self._unread)
+        except (
+            zlib.error,
+            lzma.LZMAError,
+            zstandard.ZstdError,
+            OSError,  # bzip2's word for it
+        ) as error:
+            raise DamageError(str(error)) from error
+        self._unread = b""
+        if self._part.eof:
+            self._unread = self._part.unused_data
+            self._part = None
+        return memoryview(block)
+
+    def close(self):
+        if not self.closed:
+            self._packed.close()
+        super().close()

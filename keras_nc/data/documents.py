@@ -1,0 +1,205 @@
+"""Documents from files: plain text and JSON lines, compressed or not."""
+
+import glob
+import json
+import os
+import warnings
+
+from keras_nc.data.compressed_files import COMPRESSED_SUFFIXES
+from keras_nc.data.compressed_files import DamageError
+from keras_nc.data.compressed_files import describe_binary
+from keras_nc.data.compressed_files import name_suffix
+from keras_nc.data.compressed_files import open_file
+
+#: How names of files end whose lines are JSON objects.
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".json")
+_REMEDY = "Fetch or make the file again."
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_COMPRESSED_JSON = ", ".join(f".jsonl{end}" for end in COMPRESSED_SUFFIXES)
+
+
+def read_documents(patterns, text_key="text"):
+    r"""Iterate over the documents in files.
+
+    A file named `*.jsonl`, `*.ndjson`, `*.jsonlines` or `*.json` holds one
+    JSON object per line, each a document, and is read line by line. Any other
+    file is one document, its bytes passed on as they are, invalid UTF-8 too.
+    Both may be compressed: `.gz`, `.zst`, `.bz2`, `.xz`. Blank lines, empty
+    texts and empty files give no document. Half a surrogate pair that JSON
+    escapes is kept, as the three bytes that UTF-8 would have for it.
+
+    A file that does not look like text is read with a warning. Archives,
+    tables and other packed files are refused.
+
+    Files are found at once; they are read as the iterator advances, one
+    document in memory at a time. It can be passed through once: call again
+    for another pass, or make a list of it.
+
+    Args:
+        patterns: a path or glob pattern, or a sequence of them; `**` stands
+            for any number of folders. Files that several patterns match are
+            read once, and all files in the order of their paths.
+        text_key: str, the key under which JSON objects hold their text.
+
+    Returns:
+        An iterator of bytes.
+
+    Raises:
+        ValueError: if a pattern matches no file, at the call; while
+            iterating, with file and line, for lines that are not JSON
+            objects with a text under `text_key`, for packed files, and for
+            damaged or truncated compressed files.
+
+    Example:
+    >>> import pathlib
+    >>> import tempfile
+    >>> from keras_nc.data import read_documents
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "a.txt").write_bytes(b"one\n")
+    ...     _ = pathlib.Path(folder, "b.jsonl").write_bytes(b'{"text": "two"}')
+    ...     list(read_documents(f"{folder}/*"))
+    [b'one\n', b'two']
+    """
+    files = find_files(patterns)  # now, not at the iterator's first step
+    return _read_files(files, text_key)
+
+
+def find_files(patterns):
+    """List the files that patterns match.
+
+    Args:
+        patterns: a path or glob pattern, or a sequence of them; `**` stands
+            for any number of folders.
+
+    Returns:
+        A list of str: each file once, in the order of the paths.
+
+    Raises:
+        ValueError: if a pattern matches no file, or if there is no pattern.
+    """
+    if isinstance(patterns, (str, os.PathLike)):
+        patterns = [patterns]
+    found = set()
+    for pattern in map(os.fspath, patterns):
+        # A path that exists is meant as it is, brackets and all.
+        if os.path.isfile(pattern):
+            matches = [pattern]
+        else:
+            matches = glob.glob(pattern, recursive=True)
+            matches = list(filter(os.path.isfile, matches))
+        if not matches:
+            raise ValueError(
+                "Each pattern must match at least one file. Received: "
+                f"{pattern!r}, which matches none. For all files below a "
+                "folder, use 'folder/**/*'."
+            )
+        found.update(matches)
+    if not found:
+        raise ValueError(
+            "`patterns` must name at least one file. Received: an empty "
+            "sequence."
+        )
+    return sorted(found)
+
+
+def _read_files(files, text_key):
+    for file in files:
+        if name_suffix(file) in _JSON_SUFFIXES:
+            documents = _read_json_lines(file, text_key)
+        else:
+            documents = _read_text(file, text_key)
+        yield from filter(None, documents)
+
+
+def _read_text(file, text_key):
+    try:
+        with open_file(file) as stream:
+            what = describe_binary(stream)
+            document = stream.read()
+    except DamageError as error:
+        raise ValueError(f"{file} is damaged: {error}. {_REMEDY}") from error
+    if what is None and b"\0" in document:
+        what = "a binary file, with zero bytes"
+    if what:
+        warnings.warn(
+            f"{file} looks like {what}. It is read as one document of "
+            f"{len(document):,} bytes. If it should not be, leave it out, or "
+            "save it as UTF-8 text.",
+            stacklevel=2,
+        )
+    elif _is_json_line(document, text_key):
+        warnings.warn(
+            f"{file} looks like JSON lines. It is read as one document of "
+            f"{len(document):,} bytes. To read the text of each line, let "
+            f"its name end in .jsonl (or {_COMPRESSED_JSON}).",
+            stacklevel=2,
+        )
+    yield document
+
+
+def _is_json_line(document, text_key):
+    """Whether a document begins with a line that `read_documents` reads."""
+    if document[:1] != b"{":
+        return False
+    try:
+        record = json.loads(document.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record.get(text_key), str)
+
+
+def _read_json_lines(file, text_key):
+    number = 0
+    try:
+        with open_file(file) as stream:
+            while line := stream.readline():
+                number += 1
+                if number == 1:
+                    _check_encoding(file, line)
+                    line = line.removeprefix(_BYTE_ORDER_MARK)
+                if line.strip():
+                    yield _parse_line(line, text_key, f"{file}, line {number}")
+    except DamageError as error:
+        raise ValueError(
+            f"{file} is damaged at line {number + 1}: {error}. {_REMEDY}"
+        ) from error
+
+
+def _check_encoding(file, line):
+    encoding = json.detect_encoding(line)
+    if not encoding.startswith("utf-8"):
+        raise ValueError(
+            f"{file}, line 1: JSON lines must be in UTF-8. Received: "
+            f"{encoding.upper()}. Save the file as UTF-8."
+        )
+
+
+def _parse_line(line, text_key, where):
+    try:
+        record = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{where}: each line must hold one JSON object. Received: "
+            f"{line[:60]!r} ({error}). Write one object per line, in UTF-8."
+        ) from error
+    if not isinstance(record, dict):
+        raise ValueError(
+            f"{where}: each line must hold one JSON object. Received: "
+            f"{type(record).__name__}. Write one object per line."
+        )
+    if text_key not in record:
+        keys = sorted(record)
+        listed = f"{keys[:10]}{' and more' if keys[10:] else ''}"
+        raise ValueError(
+            f"{where}: no key {text_key!r}. Received: an object with the keys "
+            f"{listed}. Set `text_key` to the key of the text."
+        )
+    text = record[text_key]
+    if not isinstance(text, str):
+        raise ValueError(
+            f"{where}: the text under {text_key!r} must be a string. "
+            f"Received: {type(text).__name__}. Set `text_key` to the key of "
+            "the text, or leave this line out."
+        )
+    # JSON may escape half a surrogate pair; keep it rather than lose it.
+    return text.encode("utf-8", "surrogatepass")

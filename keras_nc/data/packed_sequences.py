@@ -1,0 +1,182 @@
+"""Token shards cut into batches of equal shape.
+
+The tokens of all documents are one stream; sequence j is its tokens
+`[j * T, (j + 1) * T)`. Every token is a target exactly once per epoch, and no
+batch has another shape, so nothing is compiled twice.
+"""
+
+import operator
+
+import keras
+import numpy as np
+
+from keras_nc.coding import PAD_ID
+from keras_nc.coding import START_ID
+from keras_nc.coding.checks import as_integer
+from keras_nc.coding.origin import set_origin
+from keras_nc.data.token_shards import TokenShards
+
+
+class PackedSequences(keras.utils.PyDataset):
+    """Batches of packed sequences: a pure function of seed and step.
+
+    A batch is `(x, y, sample_weight)`: `y` holds the tokens of its sequences,
+    `x["token_ids"]` the start id and then `y` but for the last token,
+    `x["padding_mask"]` 1 where `x` holds the start id or a token, and
+    `sample_weight` 1 where `y` holds a token. What is short of a full sequence
+    or batch is filled with pads, which weigh 0.
+
+    Step `s` is in epoch `s // steps_per_epoch`, and each epoch has an order of
+    its own. So a run that was interrupted after `s` steps goes on with
+    `start_step=s`, as if it had never stopped. Keras begins each of its own
+    epochs at index 0; to train for more steps than one epoch, make one dataset
+    with the `steps` of the whole run and give `fit` short epochs by
+    `steps_per_epoch`. The models of this package leave the order of batches
+    alone; give any other model's `fit` `shuffle=False`, for it would shuffle
+    them once more, by a seed of its own.
+
+    Args:
+        shards: `TokenShards`.
+        sequence_length: int, T, tokens per sequence.
+        batch_size: int, B, sequences per batch.
+        seed: int, determines the order of the sequences.
+        shuffle: if False, sequences come in the order of the corpus.
+        steps: int, batches in this dataset; by default those of one epoch.
+        start_step: int, the step at index 0.
+        drop_remainder: if True, sequences that do not fill a last batch are
+            left out of the epoch; by default so when shuffling. If False, the
+            last batch is filled with rows of weight 0.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`. Leave `workers` at 1: with more, Keras
+            3.15 loses the order of the batches, and some of them, when it
+            looks at the first one to build the model.
+
+    Raises:
+        ValueError: if a size is not positive, or if an epoch has no batch.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_nc.data import PackedSequences
+    >>> from keras_nc.data import write_shards
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     shards = write_shards([b"AB", b"C"], ByteTokenizer(), folder)
+    ...     data = PackedSequences(shards, 4, batch_size=2, shuffle=False)
+    ...     x, y, sample_weight = data[0]
+    >>> x["token_ids"]
+    array([[ 1, 68, 69,  2],
+           [ 1,  2,  0,  0]], dtype=int32)
+    >>> y
+    array([[68, 69,  2, 70],
+           [ 2,  0,  0,  0]], dtype=int32)
+    >>> sample_weight
+    array([[1., 1., 1., 1.],
+           [1., 0., 0., 0.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        shards,
+        sequence_length,
+        batch_size,
+        *,
+        seed=0,
+        shuffle=True,
+        steps=None,
+        start_step=0,
+        drop_remainder=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(shards, TokenShards):
+            raise TypeError(
+                f"`shards` must be `TokenShards`. Received: {shards!r}. Open a "
+                "folder with `TokenShards(directory)`."
+            )
+        if drop_remainder is None:
+            drop_remainder = shuffle
+        self.shards = shards
+        self.sequence_length = as_integer("sequence_length", sequence_length)
+        self.batch_size = as_integer("batch_size", batch_size)
+        self.seed = as_integer("seed", seed, least=0)
+        self.shuffle = shuffle
+        self.start_step = as_integer("start_step", start_step, least=0)
+        self.drop_remainder = drop_remainder
+        if steps is not None:
+            steps = as_integer("steps", steps)
+        self.num_sequences = -(-shards.num_tokens // self.sequence_length)
+        if drop_remainder:
+            self.steps_per_epoch = self.num_sequences // self.batch_size
+        else:
+            self.steps_per_epoch = -(-self.num_sequences // self.batch_size)
+        if self.steps_per_epoch == 0:
+            raise ValueError(
+                "An epoch must have at least one batch. Received: "
+                f"{shards.num_tokens} tokens, {self.num_sequences} sequences "
+                f"of {sequence_length}, for batch_size={batch_size} with "
+                "drop_remainder=True. Use smaller batches or sequences, more "
+                "text, or `drop_remainder=False`."
+            )
+        self.steps = self.steps_per_epoch if steps is None else steps
+        self._epoch_order = (None, None)
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        index = operator.index(index)
+        # Also what makes `for batch in dataset` end.
+        if not 0 <= index < self.steps:
+            raise IndexError(
+                f"Batches are numbered from 0 to {self.steps - 1}. Received: "
+                f"index={index}"
+            )
+        return self.batch(self.start_step + index)
+
+    def batch(self, step):
+        """Make the batch of one step, whatever was made before it.
+
+        Args:
+            step: int, counted from the beginning of training.
+
+        Returns:
+            A tuple `(x, y, sample_weight)`: `x` is a dict of `token_ids` and
+            `padding_mask`, all arrays have the shape `(B, T)`, and all are
+            int32 but `sample_weight`, which is float32.
+        """
+        B, T = self.batch_size, self.sequence_length
+        epoch, step = divmod(operator.index(step), self.steps_per_epoch)
+        rows = range(step * B, min((step + 1) * B, self.num_sequences))
+        order = self._order(epoch) if self.shuffle else None
+        y = np.full((B, T), PAD_ID, "int32")
+        lengths = np.zeros((B, 1), "int32")
+        for row, position in enumerate(rows):
+            start = T * (position if order is None else int(order[position]))
+            stop = min(start + T, self.shards.num_tokens)
+            y[row, : stop - start] = self.shards.tokens(start, stop)
+            lengths[row] = stop - start
+        token_ids = np.full((B, T), START_ID, "int32")
+        token_ids[:, 1:] = y[:, :-1]
+        positions = np.arange(T)
+        # The start id is no padding: no row, however empty, is masked whole,
+        # which would make its softmax, and the loss, NaN.
+        padding_mask = (positions <= lengths).astype("int32")
+        # Models refuse the ids of another tokenizer, also outside of this set.
+        for ids in (token_ids, y):
+            set_origin(ids, self.shards.origin)
+        sample_weight = (positions < lengths).astype("float32")
+        x = {"token_ids": token_ids, "padding_mask": padding_mask}
+        return x, y, sample_weight
+
+    def _order(self, epoch):
+        """Return the order of an epoch's sequences, kept until the next."""
+        known, order = self._epoch_order
+        if known != epoch:
+            seeds = np.random.SeedSequence([self.seed, epoch])
+            # Raw bits, not `permutation`: NumPy promises that they stay the
+            # same from version to version.
+            bits = np.random.Philox(seeds).random_raw(self.num_sequences)
+            order = np.argsort(bits, kind="stable")
+            # One assignment: workers may be in different epochs.
+            self._epoch_order = (epoch, order)
+        return order

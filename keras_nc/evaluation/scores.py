@@ -1,0 +1,110 @@
+"""Bits per byte on held-out text: of a model, and of two simple rules."""
+
+import math
+
+import numpy as np
+
+from keras_nc.coding.checks import as_integer
+
+
+def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
+    """Score every token of the shards once: sum of bits / sum of bytes.
+
+    Each sequence begins with the start id and sees nothing of the sequence
+    before, as in training. End ids are scored; they stand for no bytes.
+
+    Args:
+        model: A `DecoderCausalLM`. It need not be compiled. If it is, its
+            optimizer and metrics stay as they are.
+        shards: `TokenShards`, written by the model's tokenizer.
+        sequence_length: int, T, tokens per sequence.
+        batch_size: int, B, sequences per batch.
+        progress: bool. Whether to show Keras' progress bar.
+
+    Returns:
+        float, bits per byte.
+
+    Raises:
+        ValueError: If another tokenizer wrote the shards, or they hold no
+            text.
+    """
+    import keras
+
+    from keras_nc.data import PackedSequences
+    from keras_nc.data import process_batches
+    from keras_nc.metrics import BitsPerByte
+
+    sequence_length = as_integer("sequence_length", sequence_length, 1)
+    batch_size = as_integer("batch_size", batch_size, 1)
+    model.check_origins(shards)
+    shards.check_text()
+    # A second model around the same weights leaves optimizer and metrics of
+    # the first alone.
+    scorer = type(model)(model.backbone)
+    # Tokens that stand for no whole bytes can be scored with this ratio, too.
+    metric = BitsPerByte(bytes_per_token=shards.bytes_per_token)
+    scorer.compile(optimizer=keras.optimizers.SGD(), weighted_metrics=[metric])
+    sequences = PackedSequences(
+        shards, sequence_length, batch_size, shuffle=False
+    )
+    scores = scorer.evaluate(
+        process_batches(sequences),
+        verbose="auto" if progress else 0,
+        return_dict=True,
+    )
+    return float(scores["bits_per_byte"])
+
+
+def uniform_bits_per_byte(shards):
+    """Return the score of a model that finds all ids equally probable.
+
+    Args:
+        shards: `TokenShards`.
+
+    Returns:
+        float: log2(V) * tokens / bytes (arXiv 2404.03626, section 5).
+
+    Raises:
+        ValueError: If the shards hold no text.
+    """
+    shards.check_text()
+    return math.log2(shards.vocabulary_size) / shards.bytes_per_token
+
+
+def unigram_bits_per_byte(train, held_out):
+    """Return the score of a model that knows only how frequent each id is.
+
+    Args:
+        train: `TokenShards` to count ids in. Every count starts at 1.
+        held_out: `TokenShards` to score.
+
+    Returns:
+        float, bits per byte of `held_out`.
+
+    Raises:
+        ValueError: If different tokenizers wrote the two, or there is no text
+            to score.
+    """
+    held_out.check_tokenizer(train)
+    held_out.check_text()
+    counts = token_counts(train) + 1.0
+    bits = -np.log2(counts / counts.sum())
+    return float(token_counts(held_out) @ bits) / held_out.num_bytes
+
+
+def token_counts(shards):
+    """Count how often each id occurs.
+
+    Args:
+        shards: `TokenShards`.
+
+    Returns:
+        An int64 array of shape `(V,)`.
+    """
+    counts = np.zeros(shards.vocabulary_size, dtype="int64")
+    block = 2**24  # tokens in memory at once
+    for start in range(0, shards.num_tokens, block):
+        stop = min(start + block, shards.num_tokens)
+        ids = shards.tokens(start, stop)
+        counts += np.bincount(ids, minlength=len(counts))
+    return counts

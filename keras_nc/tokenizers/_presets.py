@@ -1,0 +1,101 @@
+"""Presets that hold a tokenizer alone."""
+
+import inspect
+import json
+import os
+import pathlib
+
+import keras
+
+# keras-hub has no public way to read a file of a preset by its handle.
+from keras_hub.src.utils import preset_utils
+
+from keras_nc.coding.atomic import atomic_file
+from keras_nc.tokenizers.scheme import scheme_from_config
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class TokenizerPreset:
+    """What the preset of a tokenizer names in place of a model's backbone.
+
+    keras-hub finds the class to load by the backbone in `config.json`, so a
+    preset without one cannot be loaded.
+    """
+
+    def get_config(self):
+        """Return nothing: the tokenizer has a file of its own."""
+        return {}
+
+
+def mark(directory):
+    """Make keras-hub find the tokenizer of a directory that has no model."""
+    path = pathlib.Path(directory, preset_utils.CONFIG_FILE)
+    if path.exists():  # a model's, or this one
+        return
+    config = {
+        "module": "keras_nc.tokenizers",
+        "class_name": TokenizerPreset.__name__,
+        "config": {},
+        "registered_name": keras.saving.get_registered_name(TokenizerPreset),
+    }
+    with atomic_file(path) as file:
+        file.write(json.dumps(config, indent=4).encode())
+
+
+def load(cls, preset, config_file, kwargs):
+    """Load the tokenizer of a preset; see `SchemeTokenizer.from_preset`.
+
+    keras-hub asks for the class of the backbone first, which is known only
+    where models are imported. A tokenizer does not need it.
+    """
+    config = _read_config(preset, config_file)
+    settings = {**config["config"], **kwargs}
+    try:
+        scheme = scheme_from_config(settings.pop("scheme"))
+    except TypeError as error:  # arguments of another version
+        _refuse(preset, error)
+    name = str(config.get("registered_name"))
+    found = keras.saving.get_registered_object(name)
+    if (
+        inspect.isclass(found)
+        and issubclass(found, cls)
+        and found.backbone_cls is cls.backbone_cls
+    ):
+        tokenizer = found.from_config({**settings, "scheme": scheme})
+    else:  # a model's tokenizer, say, which may carry a scheme of this class
+        length = settings.get("sequence_length")
+        tokenizer = cls(scheme=scheme, sequence_length=length)
+    try:
+        tokenizer.load_preset_assets(preset)
+    except FileNotFoundError as error:
+        _refuse(preset, error)
+    return tokenizer
+
+
+def _read_config(preset, config_file):
+    """Read what Keras wrote of a tokenizer, a dict, or raise a ValueError."""
+    local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
+    if local and not os.path.isdir(preset):
+        raise ValueError(
+            "A preset must be a directory that `save_to_preset` wrote, or a "
+            f"handle such as 'hf://user/model'. Received: {preset!r}. Save the "
+            "tokenizer or the model there first."
+        )
+    try:
+        config = preset_utils.load_json(preset, config_file)
+    except (OSError, ValueError) as error:
+        _refuse(preset, error)
+    inner = config.get("config") if isinstance(config, dict) else None
+    scheme = inner.get("scheme") if isinstance(inner, dict) else None
+    if not isinstance(scheme, dict):
+        _refuse(preset, f"{config_file} describes no tokenizer of keras_nc")
+    return config
+
+
+def _refuse(preset, reason):
+    """Raise the ValueError for a preset without a whole tokenizer."""
+    raise ValueError(
+        "The preset must hold a whole tokenizer. Received: "
+        f"{preset!r}, where something is missing or damaged: {reason}. Save "
+        "it again, or download it again."
+    )

@@ -1,0 +1,292 @@
+"""`fit` that an interruption cannot harm."""
+
+import pathlib
+import sys
+
+import numpy as np
+
+from keras_nc.coding.checks import as_integer
+from keras_nc.data import PackedSequences
+from keras_nc.data import process_batches
+from keras_nc.evaluation.flops import training_flops_per_token
+from keras_nc.training.callbacks import TensorBoardLog
+from keras_nc.training.callbacks import TrainingClock
+from keras_nc.training.callbacks import TrainingProgress
+from keras_nc.training.checkpoint import Checkpoint
+from keras_nc.training.distribution import check_batch_size
+from keras_nc.training.distribution import check_same_step
+from keras_nc.training.distribution import is_first_process
+from keras_nc.training.distribution import num_processes
+from keras_nc.training.keeper import Keeper
+from keras_nc.training.keeper import unigram_nats
+from keras_nc.training.run import describe_run
+from keras_nc.training.run import metric_configs
+
+ON_COLLAPSE = ("stop", "restart", "ignore")
+
+
+def resumable_fit(
+    model,
+    shards,
+    directory,
+    *,
+    sequence_length,
+    batch_size,
+    steps,
+    steps_per_epoch,
+    seed=0,
+    held_out=None,
+    keep=2,
+    on_collapse="stop",
+    max_restarts=3,
+    peak_flops=None,
+    label="Training",
+    tensorboard=True,
+    progress=True,
+):
+    """Train a compiled model for `steps` steps, and continue after a crash.
+
+    Batches are a function of seed and step, and the state is saved after every
+    short epoch. So the same call, after a crash or in a new process, ends with
+    the weights of a run that was never interrupted. A run that is complete is
+    loaded, not repeated.
+
+    A folder holds one run. To continue it, these must be the same: the text,
+    the model and its dtype, the weights that are trained (LoRA factors count),
+    the optimizer, the loss, the held-out text, the metric `bits_per_byte`, and
+    `sequence_length`, `batch_size`, `steps`, `steps_per_epoch` and `seed`.
+    Everything else may change: the other arguments of this function, whether
+    there is held-out text, `gradient_checkpointing`, the other arguments of
+    `compile`, the number of devices, the strategy, and the backend. On another
+    backend numbers are equal to rounding.
+
+    A short epoch whose loss is not finite, or has collapsed
+    (`training.has_collapsed`), is never saved. Training then stops with an
+    error, or goes back to the last state and continues with the data in
+    another order, drawn from `seed` and the number of restarts. If the loss is
+    lost again before a new state was saved, the next restart goes back one
+    state further. The number of restarts is part of the state, so a run that
+    is interrupted later continues in the same way.
+
+    In `directory`: `checkpoint/` (the last states), `metrics.csv` (one row per
+    short epoch) and `tensorboard/`.
+
+    Args:
+        model: A compiled `DecoderCausalLM` with the metric `BitsPerByte`.
+        shards: `TokenShards` to train on, written by the model's tokenizer.
+        directory: Folder of the run, created if it does not exist.
+        sequence_length: int, T, tokens per sequence.
+        batch_size: int, B, sequences per batch.
+        steps: int. Steps in all.
+        steps_per_epoch: int. Steps between checkpoints; divides `steps`.
+        seed: int. Seed of the order of the sequences.
+        held_out: `TokenShards` to evaluate on after each short epoch, or
+            `None`.
+        keep: int. Number of states to keep. If the last one cannot be read,
+            training continues from the one before.
+        on_collapse: str. `"stop"` stops with an error, `"restart"` goes back
+            to the last state, `"ignore"` stops only if the loss is not finite.
+        max_restarts: int. Restarts in all. After them, training stops.
+        peak_flops: float. Peak FLOP/s of all devices in use. With it, the
+            progress line, `metrics.csv` and TensorBoard show the model FLOPs
+            utilization (`evaluation.training_flops_per_token`).
+        label: str. Name of the run in the progress line.
+        tensorboard: bool. Whether to write TensorBoard events.
+        progress: bool. Whether to show progress.
+
+    Returns:
+        The rows of `metrics.csv`, a list of dicts: `step`, `tokens` and
+        `bytes` seen, `seconds` of training (with compilation, without
+        evaluation), `tokens_per_second` since the last row, `loss` in nats per
+        token, `bits_per_byte` of the text trained on since the last row, `mfu`
+        since the last row, from 0 to 1, and `held_out_bits_per_byte`.
+
+    Raises:
+        TypeError: If a setting that must be an integer is not.
+        ValueError: If the folder holds another run, the checkpoint is damaged,
+            a number is out of range, another tokenizer wrote the shards, they
+            hold no text, or the loss is lost.
+    """
+    settings = {
+        "sequence_length": as_integer("sequence_length", sequence_length, 1),
+        "batch_size": as_integer("batch_size", batch_size, 1),
+        "steps": as_integer("steps", steps, 1),
+        "steps_per_epoch": as_integer("steps_per_epoch", steps_per_epoch, 1),
+        "seed": as_integer("seed", seed, 0),
+    }
+    sequence_length, batch_size, steps, steps_per_epoch, seed = (
+        settings.values()
+    )
+    max_restarts = as_integer("max_restarts", max_restarts, 0)
+    check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
+    check_batch_size(batch_size)
+    check_model(model)
+    check_shards(model, shards, held_out)
+    directory = pathlib.Path(directory)
+    run = describe_run(model, shards, held_out, **settings)
+    checkpoint = Checkpoint(directory / "checkpoint", run, keep)
+    check_same_step(checkpoint.read()["step"])
+    state = checkpoint.restore(model)
+    reports = is_first_process()
+    tokens_per_step = batch_size * sequence_length
+    if held_out is not None:
+        held_out = process_batches(
+            PackedSequences(
+                held_out, sequence_length, batch_size, shuffle=False
+            )
+        )
+    unigram = None if on_collapse == "ignore" else unigram_nats(shards)
+    seconds_per_token = None
+    if peak_flops is not None:
+        flops = training_flops_per_token(model.backbone, sequence_length)
+        seconds_per_token = flops / float(peak_flops)
+
+    loaded = state["step"] == steps
+    while state["step"] < steps:
+        step, history = state["step"], state["history"]
+        clock = TrainingClock(history[-1]["seconds"] if history else 0.0)
+        keeper = Keeper(
+            checkpoint,
+            state,
+            clock,
+            directory / "metrics.csv",
+            steps_per_epoch,
+            tokens_per_step,
+            shards.bytes_per_token,
+            unigram,
+            seconds_per_token,
+            TensorBoardLog(directory / "tensorboard", step)
+            if tensorboard and reports
+            else None,
+        )
+        # Keras calls them in this order: the clock must stop first.
+        callbacks = [clock, keeper]
+        if progress and reports:
+            line = TrainingProgress(
+                label,
+                step,
+                steps,
+                tokens_per_step,
+                clock,
+                shards.bytes_per_token,
+                seconds_per_token,
+            )
+            callbacks.insert(1, line)
+        sequences = PackedSequences(
+            shards,
+            sequence_length,
+            batch_size,
+            seed=seed_of_restart(seed, len(state["restarts"])),
+            start_step=step,
+            steps=steps - step,
+        )
+        try:
+            model.fit(
+                process_batches(sequences),
+                validation_data=held_out,
+                initial_epoch=step // steps_per_epoch,
+                epochs=steps // steps_per_epoch,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        finally:
+            for callback in callbacks[1:]:
+                callback.close()
+        state = keeper.state
+        if keeper.failure is None:
+            continue
+        check_restart(state, keeper.failure, on_collapse, max_restarts)
+        checkpoint.go_back(state, {"why": keeper.failure})
+        state = checkpoint.restore(model)
+        if progress:
+            print(
+                f"{label}: {keeper.failure} Restart "
+                f"{len(state['restarts'])} of {max_restarts}, from step "
+                f"{state['step']:,}.",
+                file=sys.stderr,
+                flush=True,
+            )
+    if loaded:
+        # `fit` ends by putting moving averages, if the optimizer keeps any, in
+        # the place of the weights.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return state["history"]
+
+
+def seed_of_restart(seed, restarts):
+    """Return the seed of the data's order after so many restarts, an int."""
+    if restarts == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, restarts]).generate_state(1)[0])
+
+
+def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
+    """Raise a ValueError for settings that cannot be used."""
+    if steps % steps_per_epoch:
+        raise ValueError(
+            "`steps` must be a multiple of `steps_per_epoch`. "
+            f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}"
+        )
+    if on_collapse not in ON_COLLAPSE:
+        raise ValueError(
+            f"`on_collapse` must be one of {ON_COLLAPSE}. "
+            f"Received: on_collapse={on_collapse!r}"
+        )
+    if on_collapse == "restart" and num_processes() > 1:
+        raise ValueError(
+            "Restarts need a single process. Received: on_collapse='restart' "
+            f"in {num_processes()} processes. Choose 'stop', and begin again "
+            "with another seed if the loss is lost."
+        )
+    if peak_flops is not None and not peak_flops > 0:
+        raise ValueError(
+            "`peak_flops` must be positive, in FLOP/s. "
+            f"Received: peak_flops={peak_flops}"
+        )
+
+
+def check_model(model):
+    """Raise a ValueError unless a model is compiled as training needs it."""
+    # Add the default metric, if `compile` could not.
+    model.complete_compile()
+    if not any(m["name"] == "bits_per_byte" for m in metric_configs(model)):
+        raise ValueError(
+            "The model must be compiled with the metric `BitsPerByte`. "
+            "Received: a model without it. Call `model.compile(optimizer, "
+            "weighted_metrics=[keras_nc.metrics.BitsPerByte(bytes_per_token="
+            "shards.bytes_per_token)])`."
+        )
+
+
+def check_shards(model, shards, held_out):
+    """Raise a ValueError for ids of another tokenizer, or no text."""
+    for part in (shards, held_out):
+        if part is not None:
+            model.check_origins(part)
+            part.check_text()
+    if held_out is not None:
+        held_out.check_tokenizer(shards)
+
+
+def check_restart(state, failure, on_collapse, max_restarts):
+    """Raise a ValueError unless training is allowed to go back, and can."""
+    remedy = (
+        "Train in another folder with a lower learning rate, a longer "
+        "warm-up or a z-loss."
+    )
+    done = len(state["restarts"])
+    if not state["kept"]:
+        raise ValueError(f"{failure} No state was saved before. {remedy}")
+    if on_collapse == "restart" and done < max_restarts:
+        return
+    last = f"The last state saved is that of step {state['kept'][-1]}."
+    if on_collapse == "restart":
+        raise ValueError(
+            f"{failure} {last} That was after {done} of "
+            f"max_restarts={max_restarts}. Allow more, or: {remedy}"
+        )
+    raise ValueError(
+        f'{failure} {last} Continue from there with `on_collapse="restart"` '
+        f"(--restart_on_collapse of the recipes), or: {remedy}"
+    )

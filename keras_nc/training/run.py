@@ -1,0 +1,149 @@
+"""What makes two training runs the same run.
+
+An interrupted run continues only if everything that decides its numbers is the
+same. The description of a run is a dict of JSON values. It is saved with the
+states of the run.
+"""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+
+#: Keys that may differ: an argument that changes what a model costs and not
+#: what it computes, and the file that a class is in.
+_FREE = ("gradient_checkpointing", "module")
+#: Keys that older checkpoints do not have.
+_ADDED = ("tokens", "held_out", "weights", "loss", "bits_per_byte")
+
+
+def describe_run(model, shards, held_out, **settings):
+    """Describe a run by everything that decides its numbers.
+
+    Args:
+        model: A compiled `DecoderCausalLM`.
+        shards: `TokenShards` to train on.
+        held_out: `TokenShards` or `None`.
+        **settings: Settings that decide, too; JSON values.
+
+    Returns:
+        A dict of JSON values.
+    """
+    weights = {
+        weight.path: _describe_weight(weight) for weight in model.weights
+    }
+    run = {
+        **settings,
+        "text": [shards.fingerprint, shards.num_tokens, shards.num_bytes],
+        "tokens": _digest_tokens(shards),
+        "held_out": None if held_out is None else _digest_tokens(held_out),
+        "weights": weights,
+        "model": _config_of(model.backbone),
+        "optimizer": _config_of(model.optimizer),
+        "loss": [_serialize(model.loss), getattr(model, "z_loss", 0.0)],
+        "bits_per_byte": _bits_per_byte(model),
+    }
+    return to_json(run)
+
+
+def to_json(value):
+    """Return a value as it is after it was written as JSON and read again."""
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def check_same_run(run, before, place):
+    """Raise a ValueError unless two descriptions are of one run.
+
+    Args:
+        run: dict, the run that is to continue.
+        before: dict, the run that was begun.
+        place: Folder of the run that was begun.
+    """
+    for key, value in run.items():
+        if key in _ADDED and key not in before:
+            continue
+        # Held-out text decides nothing, so it may be added or left out.
+        if key == "held_out" and None in (value, before[key]):
+            continue
+        difference = _first_difference(key, value, before.get(key))
+        if difference is not None:
+            name, ours, theirs = difference
+            raise ValueError(
+                f"{place} holds another run. Received: {name}={ours!r}; there "
+                f"it is {theirs!r}. Use the same settings, or train in another "
+                "folder."
+            )
+
+
+def _first_difference(name, ours, theirs):
+    """Return where two JSON values differ: name, ours, theirs; or `None`."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        # A key that only one has explains most, so it is reported first.
+        keys = sorted(ours.keys() ^ theirs.keys())
+        for key in [*keys, *(key for key in ours if key in theirs)]:
+            if key not in _FREE:
+                found = _first_difference(
+                    f"{name}[{key}]", ours.get(key), theirs.get(key)
+                )
+                if found is not None:
+                    return found
+        return None
+    return None if ours == theirs else (name, ours, theirs)
+
+
+def _describe_weight(weight):
+    """Return dtype, shape and role of a weight, a str."""
+    role = "trained" if weight.trainable else "frozen"
+    return f"{weight.dtype} {tuple(weight.shape)}, {role}"
+
+
+def _digest_tokens(shards):
+    """Return a digest of all tokens, made from those of the manifest."""
+    digests = [
+        entry["files"]["tokens"]["sha256"]
+        for entry in shards.manifest["shards"]
+    ]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def metric_configs(model):
+    """Return the configurations of a model's weighted metrics, a list of dicts.
+
+    Metrics that have no name of their own are left out.
+    """
+    metrics = (model.get_compile_config() or {}).get("weighted_metrics") or []
+    configs = [m.get("config") for m in metrics if isinstance(m, dict)]
+    return [c for c in configs if isinstance(c, dict) and "name" in c]
+
+
+def _bits_per_byte(model):
+    """Return what decides the metric `bits_per_byte`, or `None`."""
+    for config in metric_configs(model):
+        if config["name"] == "bits_per_byte":
+            text = json.dumps(config, sort_keys=True, default=_plain)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            ratio = config.get("bytes_per_token")
+            return {"bytes_per_token": ratio, "digest": digest}
+    return None
+
+
+def _config_of(thing):
+    """Return the constructor arguments of an object, without its name."""
+    config = thing.get_config()
+    config.pop("name", None)
+    return _serialize(config)
+
+
+def _serialize(thing):
+    return keras.saving.serialize_keras_object(thing)
+
+
+def _plain(value):
+    """Return a NumPy value as Python numbers, for JSON."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(
+        "A run must be described by JSON values. Received: "
+        f"{type(value).__name__}"
+    )

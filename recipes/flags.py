@@ -1,0 +1,124 @@
+"""Flags of recipes and benchmarks: help in groups, errors in their words."""
+
+import argparse
+import contextlib
+import csv
+import os
+import pathlib
+import re
+import sys
+import warnings
+
+from keras_nc.cli.errors import one_line_errors
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, by `one_line_errors`."""
+
+    def error(self, message):
+        """Raise a ValueError, which becomes the line."""
+        raise ValueError(f"{message}. See --help.")
+
+
+def say(text):
+    """Tell what happens, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def start(main, groups):
+    """Parse flags and run a program: one line and code 2 for what is wrong.
+
+    Args:
+        main: A function of the flags, a namespace.
+        groups: dict from a title to flags: a dict from a name to the keywords
+            of `add_argument`.
+
+    Raises:
+        SystemExit: always.
+    """
+    program = pathlib.Path(sys.argv[0]).stem
+    with one_line_errors(program), _warnings_in_one_line(program):
+        script = sys.modules["__main__"]
+        spec = script.__spec__
+        parser = Parser(
+            usage=f"python -m {spec.name if spec else program} [flags]",
+            description=script.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        names = {}
+        for title, flags in groups.items():
+            group = parser.add_argument_group(title)
+            for name, keywords in flags.items():
+                names[name.replace("-", "_")] = f"--{name}"
+                group.add_argument(f"--{name}", **keywords)
+        values = parser.parse_args()
+        try:
+            main(values)
+        except ValueError as error:
+            message = in_flag_words(str(error), names)
+            raise ValueError(message) from error
+        sys.exit(0)
+
+
+def in_flag_words(message, names):
+    """Name flags as a user writes them, not as arguments of functions.
+
+    Args:
+        message: str, an error's.
+        names: dict of flags by the names of arguments.
+
+    Returns:
+        str.
+    """
+
+    def name_flag(match):
+        name = names.get(match[1])
+        return f"{name}{match[2] or ''}" if name else match[0]
+
+    return re.sub(r"`(\w+)(=[^`]*)?`", name_flag, message)
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line(program):
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_in_one_line(message, category, *where, **more):
+            if category is UserWarning:
+                say(f"{program}: warning: {' '.join(str(message).split())}")
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_in_one_line
+        yield
+
+
+def at_least(minimum):
+    """A type of flags: integers from `minimum` on."""
+
+    def integer(text):
+        value = int(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(
+                f"must be at least {minimum}. Received: {value}"
+            )
+        return value
+
+    return integer
+
+
+class Patterns(argparse.Action):
+    """Keeps a tuple of paths and glob patterns, also if commas part them."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Set the tuple."""
+        patterns = []
+        for value in values:
+            # A comma may belong to the name of a file.
+            is_one = os.path.exists(value)
+            parts = [value] if is_one else next(csv.reader([value]), [])
+            patterns += filter(None, parts)
+        if not patterns:
+            parser.error(f"argument {option_string}: must name a file")
+        setattr(namespace, self.dest, tuple(patterns))

@@ -1,0 +1,108 @@
+"""What all pictures share: fonts, letters that can be drawn, files."""
+
+import functools
+import io
+import os
+import unicodedata
+
+from keras_nc.coding.atomic import atomic_file
+
+DPI = 200
+INK = "#222222"
+FAINT = "#8a8a8a"
+MARKS = {"\n": "⏎", "\t": "⇥"}
+_LACKING = "□"
+
+
+def save_figure(figure, path):
+    """Write a figure as PNG, whole or not at all.
+
+    The file holds no date and no version, so that the same figure gives the
+    same bytes.
+
+    Args:
+        figure: a `matplotlib.figure.Figure`.
+        path: where to; by habit it ends with `.png`.
+
+    Raises:
+        OSError: if the file cannot be written.
+
+    Example:
+    >>> import os, tempfile
+    >>> from recipes.plots import segmentation
+    >>> figure = segmentation({"words": [b"one ", b"two"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_figure(figure, os.path.join(folder, "words.png"))
+    ...     os.listdir(folder)
+    ['words.png']
+    """
+    from PIL import Image  # matplotlib brings it along
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
+    # A palette is enough for flat colours, and a third of the size.
+    image = Image.open(drawn).convert("RGB")
+    image = image.quantize(256, dither=Image.Dither.NONE)
+    with atomic_file(path) as file:
+        image.save(file, format="png", optimize=True, dpi=(DPI, DPI))
+
+
+def new_figure(width, height):
+    """A new figure of a size in inches, without pyplot."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Pictures need matplotlib. Received: an installation without it. "
+            'Install the extra [recipes], as in `pip install -e ".[recipes]"`.'
+        ) from error
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+
+
+def new_font(size, mono=False, bold=False):
+    """A font of matplotlib's own, whatever else is installed."""
+    import matplotlib
+    from matplotlib.font_manager import FontProperties
+
+    name = f"DejaVuSans{'Mono' * mono}{'-Bold' * bold}.ttf"
+    folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
+    return FontProperties(fname=os.path.join(folder, name), size=size)
+
+
+@functools.lru_cache(maxsize=1)
+def glyphs():
+    """Code points that every font used here can draw."""
+    from matplotlib.ft2font import FT2Font
+
+    fonts = [new_font(1), new_font(1, bold=True), new_font(1, mono=True)]
+    return frozenset.intersection(
+        *(frozenset(FT2Font(font.get_file()).get_charmap()) for font in fonts)
+    )
+
+
+def require(name, items):
+    """Refuse a dict of nothing."""
+    if not items:
+        raise ValueError(
+            f"`{name}` must have at least one label. Received: none."
+        )
+
+
+def signs(token):
+    """Yield what to draw for each character of a token."""
+    # Bytes that are no character on their own become lone surrogates.
+    for char in token.decode(errors="surrogateescape"):
+        if char in MARKS:
+            yield MARKS[char]
+        elif not char.isprintable():
+            raw = char.encode(errors="surrogateescape")
+            yield "".join(f"\\x{byte:02x}" for byte in raw)
+        elif ord(char) in glyphs() and not unicodedata.combining(char):
+            yield char
+        else:
+            yield _LACKING
+
+
+def printable(label):
+    """A label as it can be drawn."""
+    return "".join(signs(str(label).encode(errors="surrogatepass")))

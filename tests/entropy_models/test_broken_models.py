@@ -1,0 +1,127 @@
+"""Models that give no distributions: one error, wherever they are used."""
+
+import numpy as np
+import pytest
+
+from keras_nc.coding import Codebook
+from keras_nc.coding import PrefixCache
+from keras_nc.coding import WindowCoder
+from keras_nc.entropy_models import PrefixStepper
+from keras_nc.entropy_models import ZeroPaddedWindows
+from keras_nc.entropy_models import decode_streams
+from keras_nc.entropy_models import encode_streams
+from keras_nc.entropy_models import stepper_for
+from keras_nc.entropy_models.refitted import RefittedModel
+from keras_nc.entropy_models.refitted import count_window_starts
+
+TEXT = b"to be or not to be" * 3
+UNIFORM = np.full(256, 1 / 256)
+
+
+def changed(place, value):
+    row = UNIFORM.copy()
+    row[place] = value
+    return row
+
+
+#: Rows of 256, of which the model gives one for each prefix.
+ROWS = {
+    "nan": changed(7, np.nan),
+    "all nan": UNIFORM * np.nan,
+    "infinite": changed(7, np.inf),
+    "both infinite": np.where(np.arange(256) % 2, np.inf, -np.inf),
+    "zeros": UNIFORM * 0,
+    "negative": changed([0, 1], [-0.1, 0.1 + 2 / 256]),
+    "sum 2": UNIFORM * 2,
+    "huge": UNIFORM * 1e308 * 256,
+    "logits": np.linspace(-5, 5, 256),
+    "integers": np.ones(256, int),
+    "complex": UNIFORM * 1j,
+    "text": np.full(256, "x"),
+}
+#: Answers to n prefixes that have another shape.
+SHAPES = {
+    "one row for all": lambda n: UNIFORM,
+    "a row too many": lambda n: np.tile(UNIFORM, (n + 1, 1)),
+    "a row too few": lambda n: np.tile(UNIFORM, (n - 1, 1)),
+    "255 bytes": lambda n: np.full((n, 255), 1 / 255),
+    "259 ids": lambda n: np.full((n, 259), 1 / 259),
+    "an axis too many": lambda n: np.tile(UNIFORM, (n, 1, 1)),
+    "a number": lambda n: 1 / 256,
+    "nothing": lambda n: None,
+}
+
+
+class Broken:
+    """A model that gives what it should not, as its own stepper, too."""
+
+    def __init__(self, name):
+        self.give = SHAPES.get(name) or (lambda n: np.tile(ROWS[name], (n, 1)))
+
+    def probabilities(self, prefixes):
+        return self.give(len(prefixes))
+
+
+class BrokenStepper(PrefixStepper):
+    def probabilities(self):
+        return self._model.give(self.batch_size)
+
+
+class WithStepper(Broken):
+    def stepper(self, batch_size, context_bytes):
+        return BrokenStepper(self, batch_size, context_bytes)
+
+
+def build_cache(model):
+    stepper = stepper_for(model, 2, 8)
+    PrefixCache.build(stepper, TEXT, window_bits=24, max_prefixes=3)
+
+
+def code_windows(model, decode):
+    coder = WindowCoder(stepper_for(model, 2, 8), window_bits=24)
+    if decode:
+        coder.decode_batch(np.array([12345678], "uint32"), [0, 1])
+    else:
+        coder.encode_batch([TEXT, b"to"])
+
+
+USES = {
+    "codebook": lambda model: Codebook.paper(model, window_bits=9),
+    "encode streams": lambda model: encode_streams(model, [TEXT, b"to"]),
+    "decode streams": lambda model: decode_streams(
+        model, b"abcdef", [0, 6], [5]
+    ),
+    "encode windows": lambda model: code_windows(model, False),
+    "decode windows": lambda model: code_windows(model, True),
+    "zero-padded": lambda model: ZeroPaddedWindows(model).encode([TEXT, b"a"]),
+    "decode zero-padded": lambda model: ZeroPaddedWindows(model).decode(
+        [b"ab", b"cd"]
+    ),
+    "prefix cache": build_cache,
+}
+RULE = "Probabilities must|one row of 256 probabilities"
+
+
+@pytest.mark.parametrize("cls", [Broken, WithStepper])
+@pytest.mark.parametrize("name", [*ROWS, *SHAPES])
+def test_one_error_everywhere(name, cls):
+    for run in USES.values():
+        with pytest.raises(ValueError, match=f"({RULE}).*Received"):
+            run(cls(name))
+
+
+@pytest.mark.parametrize("name", [*ROWS, *SHAPES])
+def test_what_is_refitted_stays_broken(name):
+    counts = count_window_starts(TEXT, np.arange(0, len(TEXT), 3), 1)
+    model = RefittedModel(Broken(name), counts)
+    # The counts hide nothing: all of `q` weighs in.
+    for use in ("codebook", "encode windows", "encode streams"):
+        with pytest.raises(ValueError, match=f"({RULE}).*Received"):
+            USES[use](model)
+
+
+@pytest.mark.parametrize("use", [*USES])
+@pytest.mark.parametrize("odd", [object(), None, Broken, "model", 5])
+def test_what_is_no_model_is_refused(odd, use):
+    with pytest.raises(TypeError, match=r"`model` must be.*Received"):
+        USES[use](odd)
