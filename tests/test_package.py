@@ -21,7 +21,7 @@ PROJECT = ROOT.parent
 ARROWS = {
     "coding": set(),
     "losses": set(),
-    "layers": set(),
+    "layers": {"coding"},
     "metrics": {"losses"},
     "entropy_models": {"coding", "layers"},
     "data": {"coding"},
