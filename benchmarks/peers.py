@@ -3,27 +3,22 @@
 import dataclasses
 
 from benchmarks import timing
-from keras_nc.coding import Codebook
 from keras_nc.entropy_models import NGramModel
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
-from keras_nc.tokenizers import train_sentencepiece
+from recipes import contenders
 
-#: Codebooks from counts, by the arguments that tell them apart.
-CODEBOOKS = {
-    "arithmetic, greedy": {"allocation": "arithmetic"},
-    "tunstall, greedy": {},
-    "tunstall, aligned, pruned": {"parse": "aligned", "prune": True},
-    "tunstall, flexible, pruned": {"parse": "flexible", "prune": True},
-    "tunstall, likely, pruned": {"parse": "likely", "prune": True},
-}
-SENTENCEPIECE = {
-    "SentencePiece unigram": "unigram",
-    "SentencePiece BPE": "bpe",
-}
-#: With fewer, there is hardly more than the 256 bytes.
-LEAST_IDS = 512
+#: Of those that recipes compare, the ones whose speed is measured.
+CODEBOOKS = (
+    "arithmetic, greedy",
+    "tunstall, greedy",
+    "tunstall, aligned, pruned",
+    "tunstall, flexible, pruned",
+    "tunstall, likely, pruned",
+)
+#: Which of SentencePiece's models come first in tables.
+SENTENCEPIECE = ("SentencePiece unigram", "SentencePiece BPE")
 
 
 @dataclasses.dataclass
@@ -39,7 +34,7 @@ class Trained:
     cost: timing.Cost
 
 
-def codebooks(text, window_bits, names=tuple(CODEBOOKS)):
+def codebooks(text, window_bits, names=CODEBOOKS):
     """Codebooks from counts, with two rounds of refitting.
 
     Args:
@@ -54,10 +49,9 @@ def codebooks(text, window_bits, names=tuple(CODEBOOKS)):
         counts = NGramModel.from_text(text)
     made = {}
     for name in names:
-        options = {"parse": "greedy", "prune": False, **CODEBOOKS[name]}
         with timing.costing() as cost:
-            codebook = Codebook.build(
-                counts, text, window_bits=window_bits, rounds=2, **options
+            codebook = contenders.build_codebook(
+                name, counts, text, window_bits
             )
         cost.seconds += counting.seconds
         made[name] = Trained(EqualInfoTokenizer(codebook), cost)
@@ -68,20 +62,15 @@ def sentencepieces(text, vocabulary_size):
     """SentencePiece, unigram and BPE; a dict of `Trained` by name.
 
     Text of few megabytes has not enough pieces for a large unigram
-    vocabulary: it is then the largest of half, a quarter, ... as many.
+    vocabulary, which then has all that there are.
     """
     made = {}
-    for name, model_type in SENTENCEPIECE.items():
-        size = vocabulary_size
-        while name not in made:
-            try:
-                with timing.costing() as cost:
-                    tokenizer = train_sentencepiece(text, size, model_type)
-                made[name] = Trained(tokenizer, cost)
-            except ValueError:
-                if size <= LEAST_IDS:
-                    raise
-                size //= 2
+    for name in SENTENCEPIECE:
+        with timing.costing() as cost:
+            tokenizer = contenders.train_sentencepiece(
+                text, vocabulary_size, contenders.SENTENCEPIECE[name]
+            )
+        made[name] = Trained(tokenizer, cost)
     return made
 
 

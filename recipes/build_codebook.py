@@ -41,15 +41,10 @@ def run(setting):
                 str(setting.workdir / "m1" / "preset")
             )
         )
-    codebook = Codebook.build(
-        model,
-        text,
-        window_bits=config.window_bits,
-        allocation=config.allocation,
-        parse=config.parse,
-        prune=config.prune,
-        rounds=config.rounds,
-    )
+    if config.paper:
+        codebook = Codebook.paper(model, window_bits=config.window_bits)
+    else:
+        codebook = Codebook.build(model, text, window_bits=config.window_bits)
     codebook.save(setting.workdir / "codebook.npz")
     return workdir.write_json(
         path,

@@ -25,34 +25,21 @@ from keras_nc.evaluation import bits_per_byte
 from keras_nc.evaluation import instability
 from keras_nc.evaluation import token_counts
 from keras_nc.evaluation import unigram_bits_per_byte
-from keras_nc.models import CompressedBackbone
-from keras_nc.models import CompressedCausalLM
-from keras_nc.models import CompressedCausalLMPreprocessor
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
 from recipes import flags
 from recipes import launch
 from recipes import workdir
+from recipes.contenders import CODEBOOKS
+from recipes.contenders import SENTENCEPIECE
+from recipes.contenders import build_codebook
+from recipes.contenders import train_sentencepiece
 from recipes.flags import say
 from recipes.tokenize_corpus import documents_to_tokenize
-from recipes.tokenize_corpus import train_sentencepiece
 from recipes.train import train
+from recipes.train_m2 import make_m2
 
-#: Codebooks from counts, by the arguments of `Codebook.build`.
-CODEBOOKS = {
-    "arithmetic, greedy": dict(allocation="arithmetic"),
-    "tunstall, greedy": {},
-    "tunstall, aligned": dict(parse="aligned"),
-    "tunstall, aligned, pruned": dict(parse="aligned", prune=True),
-    "tunstall, flexible, pruned": dict(parse="flexible", prune=True),
-    "tunstall, likely, pruned": dict(parse="likely", prune=True),
-    "tunstall, likely aligned, pruned": dict(
-        parse="likely_aligned", prune=True
-    ),
-}
-SENTENCEPIECE = {"SentencePiece BPE": "bpe", "SentencePiece unigram": "unigram"}
 NAMES = [*SENTENCEPIECE, *CODEBOOKS]
-ROUNDS = 2
 SPLITS = ("train", "held_out", "probe")
 SENTENCE = (
     b" was what they had been waiting for, and when it came at last nobody in "
@@ -82,6 +69,12 @@ UNSEEN = {
 def run(setting, tokenizers=None, seeds=2, unseen=()):
     """Train all, write and print the table."""
     setting.need_one_process("comparing tokenizers")
+    # All of it is read, so that what is wrong with it is known first.
+    if unseen and not list(map(len, read_documents(unseen, setting.text_key))):
+        raise ValueError(
+            f"The unseen text must not be empty. Received: --unseen "
+            f"{','.join(unseen)}. Give other files to --unseen."
+        )
     rows = [
         _compare(setting, name, range(seeds), unseen)
         for name in tokenizers or NAMES
@@ -144,6 +137,7 @@ def _tokenizer(setting, name, folder):
     if name in SENTENCEPIECE:
         if not model.exists():
             size = 2**config.codebook.window_bits
+            say(f"Training {name}, {size:,} pieces")
             trained = train_sentencepiece(list(text), size, SENTENCEPIECE[name])
             with atomic_file(model) as file:
                 file.write(trained.scheme.proto)
@@ -152,12 +146,11 @@ def _tokenizer(setting, name, folder):
         say(f"Building a codebook, {name}")
         start = time.perf_counter()
         documents = list(text)
-        Codebook.build(
+        build_codebook(
+            name,
             NGramModel.from_text(documents),
             documents,
-            window_bits=config.codebook.window_bits,
-            rounds=ROUNDS,
-            **{"parse": "greedy", "prune": False, **CODEBOOKS[name]},
+            config.codebook.window_bits,
         ).save(codebook)
         say(f"Built in {time.perf_counter() - start:.0f} s")
     return EqualInfoTokenizer(Codebook.load(codebook))
@@ -167,21 +160,10 @@ def _train(setting, name, folder, tokenizer, shards, seed):
     """Train one M2; give its bits per byte of all held-out text."""
     config = setting.config
     training = dataclasses.replace(config.m2_training, seed=seed)
-
-    def make_model():
-        return CompressedCausalLM(
-            CompressedBackbone(
-                tokenizer.vocabulary_size(),
-                **dataclasses.asdict(config.m2),
-                dtype=config.dtype,
-            ),
-            CompressedCausalLMPreprocessor(tokenizer, training.sequence_length),
-        )
-
     result = train(
         setting,
         folder / f"seed{seed}",
-        make_model,
+        lambda: make_m2(config, tokenizer),
         training,
         shards,
         f"{name}, seed {seed}",

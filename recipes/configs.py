@@ -32,15 +32,12 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Codebook:
-    """The windows; see `keras_nc.coding.Codebook.build`."""
+    """The windows: what `keras_nc.coding.Codebook.build` recommends."""
 
     window_bits: int = 16
     token_bits: int | None = None  # None: one token per window
     entropy_model: str = "m1"  # or "counts": n-grams of the text
-    allocation: str = "arithmetic"
-    parse: str = "greedy"
-    prune: bool = False
-    rounds: int = 0  # of refitting the model to the window starts
+    paper: bool = False  # the paper's windows, by `Codebook.paper`
     text_bytes: int = 64_000_000  # of text to count, parse and refit in
 
 
@@ -111,7 +108,7 @@ def paper(num_layers, num_heads, hidden_dim):
     return Config(
         m1=SIZE_3M,
         m1_training=PAPER_M1_TRAINING,
-        codebook=Codebook(),
+        codebook=Codebook(paper=True),
         sentencepiece=SentencePiece(),
         m2=paper_model(num_layers, num_heads, hidden_dim),
         m2_training=PAPER_M2_TRAINING,
@@ -131,9 +128,7 @@ CONFIGS = {
             optimizer="adamw",
             warmup_steps=5,
         ),
-        codebook=Codebook(
-            window_bits=9, allocation="tunstall", parse="aligned", rounds=1
-        ),
+        codebook=Codebook(window_bits=9),
         sentencepiece=SentencePiece(512, "bpe"),
         m2=Model(1, 2, 32, 64),
         m2_training=Training(
@@ -164,14 +159,7 @@ CONFIGS = {
             schedule="cosine",
             warmup_steps=100,
         ),
-        codebook=Codebook(
-            window_bits=12,
-            allocation="tunstall",
-            parse="aligned",
-            prune=True,
-            rounds=1,
-            text_bytes=8_000_000,
-        ),
+        codebook=Codebook(window_bits=12, text_bytes=8_000_000),
         sentencepiece=SentencePiece(4_096, "bpe"),
         m2=Model(2, 4, 128, 512),
         m2_training=Training(
@@ -193,14 +181,7 @@ CONFIGS = {
     "study": Config(
         m1=SIZE_3M,
         m1_training=STUDY_TRAINING,
-        codebook=Codebook(
-            window_bits=12,
-            entropy_model="counts",
-            allocation="tunstall",
-            parse="aligned",
-            prune=True,
-            rounds=2,
-        ),
+        codebook=Codebook(window_bits=12, entropy_model="counts"),
         sentencepiece=SentencePiece(4_096, "bpe"),
         m2=SIZE_3M,
         m2_training=STUDY_TRAINING,
@@ -219,9 +200,7 @@ CONFIGS = {
             schedule="cosine",
             warmup_steps=200,
         ),
-        codebook=Codebook(
-            allocation="tunstall", parse="aligned", prune=True, rounds=1
-        ),
+        codebook=Codebook(),
         sentencepiece=SentencePiece(65_536, "bpe"),
         m2=paper_model(6, 8, 512),
         m2_training=Training(

@@ -51,9 +51,6 @@ def main(output, window_bits, max_bytes):
         NGramModel.from_text(documents),
         documents,
         window_bits=bits,
-        allocation="tunstall",
-        parse="aligned",
-        prune=True,
         rounds=2,
     )
     tokenizers = {

@@ -146,8 +146,8 @@ def table(result, histories):
         "uniform",
         "unigram",
         "**bits/byte**",
-        "probe, equal tokens",
-        f"probe, equal seconds ({seconds:,.0f} s)",
+        "sample, equal tokens",
+        f"sample, equal seconds ({seconds:,.0f} s)",
         "FLOPs/byte, paper",
         "FLOPs/byte, run",
         "FLOPs/byte, with logits",
@@ -180,7 +180,7 @@ def table(result, histories):
         "\n\nBits per byte of held-out text, after equally many tokens of "
         "training: bits of all tokens, end of text included, over the bytes "
         "they stand for. *Uniform* and *unigram* are models that know nothing, "
-        "or how frequent each token is. The *probe* is the part of the "
+        "or how frequent each token is. The *sample* is the part of the "
         "held-out text that is scored during training: *equal tokens* at the "
         "end, *equal seconds* when each model had trained as long as the "
         "fastest did in all. FLOPs: *paper* counts parameters without "
@@ -196,7 +196,7 @@ def as_row(cells):
 
 
 def at_seconds(history, seconds):
-    """The last probe score within so many seconds of training."""
+    """The last score of the sample within so many seconds of training."""
     scores = [
         row["held_out_bits_per_byte"]
         for row in history

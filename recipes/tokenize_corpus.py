@@ -1,14 +1,13 @@
-"""Tokenize the text: train, held-out and probe shards of one tokenizer.
+"""Tokenize the text with one tokenizer, for training and for evaluation.
 
     python -m recipes.tokenize_corpus --config tiny --workdir runs/tiny
 
-The probe is the part of the held-out text that is scored during training.
+There are three parts: the training text, the held-out text, and `probe`, the
+part of the held-out text that is scored during training.
 """
 
-import re
 import time
 
-from keras_nc import tokenizers
 from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import TokenShards
@@ -19,6 +18,7 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SentencePieceTokenizer
 from recipes import launch
 from recipes import workdir
+from recipes.contenders import train_sentencepiece
 from recipes.flags import say
 
 TOKENS = ("windows", "bytes", "sentencepiece")
@@ -59,6 +59,7 @@ def get_tokenizer(setting, tokens):
     path = setting.workdir / "sentencepiece.model"
     if not path.exists():
         config = setting.config.sentencepiece
+        say(f"Training SentencePiece, {config.vocabulary_size:,} pieces")
         start = time.perf_counter()
         text = take_bytes(setting.documents("train"), config.text_bytes)
         trained = train_sentencepiece(
@@ -71,29 +72,6 @@ def get_tokenizer(setting, tokens):
         with atomic_file(path) as file:
             file.write(trained.scheme.proto)
     return SentencePieceTokenizer(path.read_bytes())
-
-
-def train_sentencepiece(text, vocabulary_size, model_type):
-    """Train SentencePiece; if the text is short, on fewer pieces.
-
-    Args:
-        text: A list of bytes.
-        vocabulary_size: int. Pieces; if the text does not have as many, all
-            that it has.
-        model_type: str. See `keras_nc.tokenizers.train_sentencepiece`.
-
-    Returns:
-        A `SentencePieceTokenizer`.
-    """
-    say(f"Training SentencePiece, {vocabulary_size:,} pieces")
-    try:
-        return tokenizers.train_sentencepiece(text, vocabulary_size, model_type)
-    except ValueError as error:
-        # SentencePiece says how many pieces it can make.
-        most = re.search(r"a value <= (\d+)", str(error))
-        if not most or int(most[1]) >= vocabulary_size:
-            raise
-        return train_sentencepiece(text, int(most[1]), model_type)
 
 
 def open_shards(setting, tokens):

@@ -16,29 +16,29 @@ from recipes import tokenize_corpus
 from recipes.train import train
 
 
+def make_m2(config, tokenizer):
+    """Make an M2 of a `Config` over the ids of a tokenizer."""
+    return CompressedCausalLM(
+        CompressedBackbone(
+            tokenizer.vocabulary_size(),
+            **dataclasses.asdict(config.m2),
+            dtype=config.dtype,
+        ),
+        CompressedCausalLMPreprocessor(
+            tokenizer, config.m2_training.sequence_length
+        ),
+    )
+
+
 def run(setting, tokens):
     """Train, unless it is done; return the stage's figures."""
-    config = setting.config
     shards = tokenize_corpus.open_shards(setting, tokens)
     tokenizer = tokenize_corpus.get_tokenizer(setting, tokens)
-
-    def make_model():
-        return CompressedCausalLM(
-            CompressedBackbone(
-                tokenizer.vocabulary_size(),
-                **dataclasses.asdict(config.m2),
-                dtype=config.dtype,
-            ),
-            CompressedCausalLMPreprocessor(
-                tokenizer, config.m2_training.sequence_length
-            ),
-        )
-
     return train(
         setting,
         setting.workdir / "models" / tokens,
-        make_model,
-        config.m2_training,
+        lambda: make_m2(setting.config, tokenizer),
+        setting.config.m2_training,
         shards,
         f"M2 over {tokens}" if tokens == "windows" else f"Baseline {tokens}",
     )

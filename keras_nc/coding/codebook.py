@@ -126,19 +126,6 @@ class Codebook:
         The defaults are what we recommend. `Codebook.paper` gives the windows
         of the paper.
 
-        `parse` says how text is cut into windows:
-
-        - `"greedy"`: take the longest window that the text begins with;
-        - `"aligned"`: take the longest window that ends at a word boundary
-          (see `docs/exactness.md`), or the longest window if none does. A word
-          is then cut in few ways, which helps a language model;
-        - `"flexible"`: take the window after which the next one can reach
-          furthest, which needs fewer windows;
-        - `"likely"`: take the most probable segmentation of the whole
-          document, by the frequencies of windows in `text`;
-        - `"likely_aligned"`: the same, with as few ends inside words as
-          possible.
-
         Args:
             model: an `EntropyModel`.
             text: `str` or bytes, or a list of them. It may be `None` if no
@@ -147,7 +134,9 @@ class Codebook:
             allocation: how codes are given to windows. `"tunstall"` takes the
                 most probable windows; `"arithmetic"` shares the codes of every
                 window among its next bytes, as arithmetic coding does.
-            parse: one of the above.
+            parse: how text is cut into windows: `"greedy"`, `"aligned"`,
+                `"flexible"`, `"likely"` or `"likely_aligned"`; see
+                `coding.parses`.
             prune: whether to build four times as many windows and to keep
                 those that save most in the text. Prefixes that are not used as
                 windows then take up no code.
@@ -221,12 +210,6 @@ class Codebook:
 
         Raises:
             TypeError: if `data` is not one text.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
-        >>> codebook.encode(b"ab").tolist()
-        [197, 199]
         """
         array = as_byte_array(data)
         offsets = np.array([0, array.size], np.int64)
@@ -411,12 +394,6 @@ class Codebook:
 
         Returns:
             int, or `None` if the bytes are not a window.
-
-        Example:
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
-        >>> codebook.find(b"a"), codebook.find(b"ab")
-        (197, None)
         """
         window = as_byte_array(window).tobytes()
         ids, windows = self._sorted_windows
@@ -433,15 +410,6 @@ class Codebook:
 
         Raises:
             OSError: if the file cannot be written.
-
-        Example:
-        >>> import os, tempfile
-        >>> from keras_nc.entropy_models import UnigramModel
-        >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=9)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "codebook.npz")
-        ...     codebook.save(path)
-        ...     assert Codebook.load(path) == codebook
         """
         FORMAT.write(path, self._fields)
 

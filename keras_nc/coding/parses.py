@@ -1,5 +1,15 @@
 """The rules by which text is cut into windows.
 
+- `"greedy"`: take the longest window that the text begins with.
+- `"aligned"`: take the longest window that ends at a word boundary, or the
+  longest window if none does. A word is then cut in few ways, which helps a
+  language model. For what a word boundary is, see `kernels.word_boundaries`.
+- `"flexible"`: take the window after which the next window can reach furthest,
+  which needs fewer windows.
+- `"likely"`: take the most probable segmentation of the whole document, by the
+  frequencies of windows in the text that the codebook was built with.
+- `"likely_aligned"`: the same, with as few ends inside words as possible.
+
 A parse is one record. To add one, write its kernel in `kernels`, a function
 here that calls it, and a record in `PARSES`.
 """

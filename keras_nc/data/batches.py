@@ -60,11 +60,10 @@ def tf_dataset(sequences, prefetch=None):
 
 
 def process_batches(sequences):
-    """Give this process's rows of every batch, if several train together.
+    """Return this process's rows of every batch, if several train together.
 
-    Under a `keras.distribution` of several JAX processes, Keras expects each to
-    bring the rows of its own devices, and would take whole batches for parts
-    of larger ones.
+    Under a `keras.distribution` of several JAX processes, Keras expects each
+    process to feed the rows of its own devices only.
 
     Args:
         sequences: `PackedSequences`, the same in every process.

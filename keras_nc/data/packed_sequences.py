@@ -1,8 +1,8 @@
 """Token shards cut into batches of equal shape.
 
-The tokens of all documents are one stream; sequence j is its tokens
-`[j * T, (j + 1) * T)`. Every token is a target exactly once per epoch, and no
-batch has another shape, so nothing is compiled twice.
+The documents' tokens are joined; sequence j is the tokens
+`[j * T, (j + 1) * T)` of them. Every token is a target exactly once per epoch,
+and all batches have one shape, so nothing is compiled twice.
 """
 
 import operator
@@ -125,7 +125,7 @@ class PackedSequences(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         index = operator.index(index)
-        # Also what makes `for batch in dataset` end.
+        # This also makes `for batch in dataset` end.
         if not 0 <= index < self.steps:
             raise IndexError(
                 f"Batches are numbered from 0 to {self.steps - 1}. Received: "
@@ -158,8 +158,8 @@ class PackedSequences(keras.utils.PyDataset):
         token_ids = np.full((B, T), START_ID, "int32")
         token_ids[:, 1:] = y[:, :-1]
         positions = np.arange(T)
-        # The start id is no padding: no row, however empty, is masked whole,
-        # which would make its softmax, and the loss, NaN.
+        # The start id is not padding. If all of a row were masked, its softmax
+        # and the loss would be NaN.
         padding_mask = (positions <= lengths).astype("int32")
         # Models refuse the ids of another tokenizer, also outside of this set.
         for ids in (token_ids, y):

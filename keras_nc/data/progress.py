@@ -11,11 +11,12 @@ class ProgressLine:
     tests stay clean. Use it as a context manager: the line ends on leaving.
 
     Args:
-        label: what is being done, e.g. `"Writing shards"`.
-        enabled: False silences the line on terminals too.
+        label: str, what is being done, for example `"Writing shards"`.
+        enabled: bool. False silences the line on terminals, too.
+        total: int, bytes to do in all, or `None` if that is not known.
 
     Example:
-    >>> from keras_nc.data.progress import ProgressLine
+    >>> from keras_nc.data import ProgressLine
     >>> with ProgressLine("Reading", enabled=False) as progress:
     ...     progress.update(1_000_000, "1 of 7 files")
     >>> progress.num_bytes
@@ -24,10 +25,11 @@ class ProgressLine:
 
     _SECONDS_BETWEEN_LINES = 0.2
 
-    def __init__(self, label, enabled=True):
+    def __init__(self, label, enabled=True, total=None):
         self.label = label
         self.enabled = enabled and sys.stderr is not None
         self.enabled = self.enabled and sys.stderr.isatty()
+        self.total = total
         self.num_bytes = 0
         self._note = ""
         self._start = self._last = time.monotonic()
@@ -54,6 +56,11 @@ class ProgressLine:
         megabytes = self.num_bytes / 1e6
         line = f"{self.label}: {megabytes:,.1f} MB, "
         line += f"{megabytes / seconds:,.1f} MB/s"
+        if self.total:
+            left = self.total - self.num_bytes
+            line += f", {self.num_bytes / self.total:.0%}"
+            if left > 0 and self.num_bytes:
+                line += f", {seconds * left / self.num_bytes:,.0f} s left"
         if self._note:
             line += f", {self._note}"
         # "\033[K" clears what a longer line left behind.

@@ -1,4 +1,4 @@
-"""The files of token shards: arrays, and a manifest with the proof."""
+"""The files of token shards: arrays, and a manifest with their hashes."""
 
 import hashlib
 import json
@@ -103,17 +103,18 @@ def read_manifest(path):
             raise FaultError(f"the format {found[0]!r}, version {found[1]}")
         # The checksum proves the values; the types, that we wrote them.
         is_sound = content.pop("checksum") == _checksum(content)
-        if not is_sound or not _well_formed(content, path.name == MANIFEST):
+        is_complete = path.name == MANIFEST
+        if not is_sound or not _well_formed(content, is_complete):
             raise FaultError("content whose checksum or fields are wrong")
     return content
 
 
-def _well_formed(content, is_whole):
-    """Whether a manifest has the fields that ours have, whole ones shards."""
+def _well_formed(content, is_complete):
+    """Return whether a manifest has the fields and totals that ours have."""
     return (
         _has_fields(content, _FIELDS)
-        and content["complete"] == is_whole
-        and (bool(content["shards"]) or not is_whole)
+        and content["complete"] == is_complete
+        and (bool(content["shards"]) or not is_complete)
         and all(
             _has_fields(shard, _SHARD_FIELDS)
             and shard["files"].keys() == set(ARRAYS)

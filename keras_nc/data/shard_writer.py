@@ -1,4 +1,4 @@
-"""Writes token shards: one pass over a corpus, safe to interrupt."""
+"""Write token shards: one pass over a corpus, safe to interrupt."""
 
 import hashlib
 import itertools
@@ -16,6 +16,12 @@ from keras_nc.data.token_shards import TokenShards
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
 _SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
+
+
+_REMEDY = (
+    "Use another folder, delete the shards in this one, or pass "
+    "`overwrite=True`."
+)
 
 
 def write_shards(
@@ -99,14 +105,14 @@ def write_shards(
 
 
 def _prepare(directory, fields, overwrite):
-    """Decide where to begin: whether complete, and the shards there."""
+    """Return whether the shards are complete, and those that are there."""
     directory.mkdir(parents=True, exist_ok=True)
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
     files = sorted(directory.iterdir())
     ours = [file for file in files if _SHARD_FILE.fullmatch(file.name)]
     if overwrite:
-        # The manifests first: without them the rest is no corpus.
+        # The manifests first: without them, the other files are not used.
         for file in (manifest, partial, *ours):
             file.unlink(missing_ok=True)
         ours = []
@@ -118,14 +124,13 @@ def _prepare(directory, fields, overwrite):
             if found[name] != value:
                 raise ValueError(
                     f"{directory} holds shards with {name}={found[name]!r}. "
-                    f"Received: {name}={value!r}. Use another folder, or "
-                    "`overwrite=True`."
+                    f"Received: {name}={value!r}. {_REMEDY}"
                 )
         return file is manifest, found["shards"]
     if ours:
         raise ValueError(
             f"{directory} holds {ours[0].name}, but no manifest that says "
-            "what it is. Use another folder, or `overwrite=True`."
+            f"what it is. {_REMEDY}"
         )
     shard_format.write_manifest(partial, {**fields, "shards": []})
     return False, []
@@ -155,15 +160,15 @@ def _skip(documents, tokenizer, fields, directory, line):
                 raise ValueError(
                     f"Shard {number} of {directory} is damaged, and the "
                     "tokenizer gives other ids now than when it was written. "
-                    "Use `overwrite=True` to write all shards again."
+                    "Delete the shards, or pass `overwrite=True`, to write all "
+                    "of them again."
                 )
 
 
 def _other_input(directory, how):
     return ValueError(
         f"{directory} holds shards of other documents. Received: input that "
-        f"{how}. Give the same documents in the same order, use another "
-        "folder, or `overwrite=True`."
+        f"{how}. Give the same documents in the same order. Or: {_REMEDY}"
     )
 
 
@@ -174,7 +179,7 @@ def _hash_document(digest, document):
 
 
 def _batches(documents):
-    """Group documents so that a call of the tokenizer is worth its while."""
+    """Group documents: few calls of the tokenizer are faster than many."""
     batch, size = [], 0
     for document in documents:
         batch.append(document)

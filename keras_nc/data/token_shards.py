@@ -161,7 +161,7 @@ class TokenShards:
         return int(self._bytes[shard][row])
 
     def tokens(self, start, stop):
-        """Return tokens of the whole corpus as one stream.
+        """Return tokens of the corpus, all documents joined.
 
         Args:
             start: int, the first token.

@@ -24,6 +24,7 @@ def instability(tokenizer, sentence, first_words):
         float: 0 if no token changes, about 1 if all tokens change.
 
     Raises:
+        TypeError: If something is no text.
         ValueError: If there are fewer than two words, or no bytes.
 
     Example:
@@ -33,6 +34,7 @@ def instability(tokenizer, sentence, first_words):
     >>> round(changed * len(b"This" + sentence))
     2
     """
+    sentence, first_words = as_bytes(sentence), as_documents(first_words)
     sentence, first_words = as_bytes(sentence), as_documents(first_words)
     if len(first_words) < 2:
         raise ValueError(

@@ -57,6 +57,8 @@ class TrainsOnText:
 
     def check_trainable(self):
         """Raise a ValueError if the weights cannot be trained as they are."""
+        if not self.compiled:
+            return  # Keras says so
         if self.loss is None:
             raise ValueError(
                 "Training needs a loss. Received: loss=None in `compile`. "

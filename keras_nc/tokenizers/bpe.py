@@ -16,9 +16,9 @@ from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: GPT-2's pattern: a word with the space before it, digits, or the rest.
 SPLITS = ("gpt2", None)
-#: Without splitting, the time of a merge grows with the text around it, and
-#: what is cut off at the ends of pieces shrinks with them.
-PIECE_CHARACTERS = 1024
+#: Text is trained on in parts of so many characters. Without splitting, longer
+#: parts make merges slower; shorter ones cut more words in two.
+PART_CHARACTERS = 1024
 
 #: What else in a file may change text or ids, and how.
 CHANGES = {
@@ -31,7 +31,7 @@ CHANGES = {
 
 
 def _byte_characters():
-    """The character that stands for each byte inside the library.
+    """Return the character that stands for each byte inside the library.
 
     Bytes that are printable in Latin-1 stand for themselves; the others get
     the characters from 256 on, in their order.
@@ -46,10 +46,10 @@ BYTE_OF_CHARACTER = {c: byte for byte, c in enumerate(_byte_characters())}
 
 @register_scheme
 class BPEScheme(PieceScheme):
-    """Merges of pairs of bytes; any bytes are encoded and come back.
+    """Byte-level BPE: pieces that grow by merging pairs of pieces.
 
-    Invalid UTF-8, which the library does not take, goes into single bytes.
-    An id is 3 + the library's.
+    Invalid UTF-8, which the library does not take, is encoded in single bytes.
+    An id is 3 + the library's id.
 
     Args:
         model: See `BPETokenizer`; `None` until assets are loaded.
@@ -80,7 +80,7 @@ class BPEScheme(PieceScheme):
         super().__init__(model, vocabulary_size, model_fingerprint)
 
     def read(self, content):
-        """Load the library's vocabulary, and put it behind the special ids."""
+        """Load the model; see `PieceScheme.read`."""
         import tokenizers
 
         try:
@@ -117,21 +117,21 @@ class BPEScheme(PieceScheme):
 
     @property
     def model(self):
-        """The model's JSON; an error if it is not loaded yet."""
+        """The model's JSON, a str; an error if it is not loaded yet."""
         return self.content.decode()
 
     @property
     def tokenizer(self):
-        """An object of the library's own with this model.
+        """A `tokenizers.Tokenizer` with this model.
 
-        It is a new one each time: who changes it does not change the scheme.
+        It is a new object each time: changes to it do not change the scheme.
         """
         import tokenizers
 
         return tokenizers.Tokenizer.from_str(self.model)
 
     def encode_texts(self, texts):
-        """Encode with the library, many texts at once."""
+        """Encode with the library, all texts in one call."""
         encodings = self._tokenizer.encode_batch_fast(
             texts, add_special_tokens=False
         )
@@ -139,7 +139,7 @@ class BPEScheme(PieceScheme):
 
 
 def _unique(pairs):
-    """A JSON object whose names are all different."""
+    """Return a JSON object as a dict; refuse a name that occurs twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         counts = collections.Counter(name for name, _ in pairs)
@@ -149,13 +149,13 @@ def _unique(pairs):
 
 
 def what_changes_text(config):
-    """Say why a model might not give text back, or not always the same ids.
+    """Name the part of a model that changes text, or ids from call to call.
 
     Args:
         config: What a file of the `tokenizers` library holds.
 
     Returns:
-        str, or `None` if nothing in it changes text.
+        str, or `None` if there is no such part.
     """
     if not isinstance(config, dict) or not isinstance(
         config.get("model"), dict
@@ -173,7 +173,7 @@ def what_changes_text(config):
         if model.get(key):
             return f"a `{key}` of {model[key]!r}, which is no part of the text"
     for key, why in CHANGES.items():
-        # The last step of GPT-2's files changes no ids, only offsets.
+        # A byte-level post-processor changes no ids, only offsets.
         if config.get(key) and not (
             key == "post_processor" and _type(config[key]) == "ByteLevel"
         ):
@@ -191,10 +191,16 @@ def _type(part):
 
 
 def _pieces(vocabulary):
-    """Bytes of every id, special ids included.
+    """Return the bytes of every id, special ids included.
 
     Args:
-        vocabulary: A dict from pieces, `str`, to ids, as the library has it.
+        vocabulary: The library's vocabulary, a dict from pieces (str) to ids.
+
+    Returns:
+        A list of bytes.
+
+    Raises:
+        ValueError: If pieces are not bytes, or ids are not 0, 1, 2, ...
     """
     pieces = [None] * len(vocabulary)
     by_id = sorted((i, piece) for piece, i in vocabulary.items())
@@ -244,9 +250,9 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
         documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
             is left out.
         vocabulary_size: int. Pieces, 256 bytes and special ids included.
-        split: `"gpt2"` lets no piece cross the words of GPT-2's pattern;
-            `None` lets pieces hold several words, which makes the most of a
-            vocabulary and takes minutes for 16 MB of text.
+        split: `"gpt2"` keeps each piece inside one word of GPT-2's pattern.
+            `None` lets a piece hold several words, which needs fewer tokens
+            and takes minutes for 16 MB of text.
         max_token_bytes: int. Bytes that a piece has at most.
 
     Returns:
@@ -293,7 +299,7 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
     found = NUM_SPECIAL + model.get_vocab_size()
     if found != vocabulary_size:
         raise ValueError(
-            f"The text must have pairs enough for {vocabulary_size:,} ids. "
+            f"The text must have enough pairs for {vocabulary_size:,} ids. "
             f"Received: text that gives {found:,}. Ask for fewer, or give more "
             "text."
         )
@@ -303,5 +309,5 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
 def _training_texts(documents):
     for document in iterate_documents(documents):
         text = document.decode("utf-8", errors="ignore")
-        for start in range(0, len(text), PIECE_CHARACTERS):
-            yield text[start : start + PIECE_CHARACTERS]
+        for start in range(0, len(text), PART_CHARACTERS):
+            yield text[start : start + PART_CHARACTERS]

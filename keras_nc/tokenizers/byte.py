@@ -27,7 +27,7 @@ class ByteScheme(Scheme):
 
     @property
     def vocabulary_size(self):
-        """256 bytes and the special ids."""
+        """Number of ids: 256 bytes and the special ids."""
         return NUM_SPECIAL + 256
 
     @property
@@ -37,25 +37,25 @@ class ByteScheme(Scheme):
 
     @property
     def layout(self):
-        """Every id but the special ones is a code."""
+        """The `TokenLayout`: every id but the special ones is a code."""
         return TokenLayout.one_token(self.token_lengths > 0)
 
     @property
     def token_lengths(self):
-        """One byte per id."""
+        """Number of bytes of every id: 1, or 0 for special ids."""
         lengths = np.ones(self.vocabulary_size, dtype="int32")
         lengths[:NUM_SPECIAL] = 0
         return lengths
 
     def encode_batch(self, documents):
-        """Bytes, each + 3."""
+        """Add 3 to every byte."""
         lengths = [len(document) for document in documents]
         ids = np.frombuffer(b"".join(documents), dtype="uint8")
         offsets = np.cumsum([0, *lengths], dtype="int64")
         return ids.astype("int32") + NUM_SPECIAL, offsets
 
     def decode(self, ids, skip_special=False):
-        """Ids, each - 3."""
+        """Subtract 3 from every id."""
         ids = ids_of_bytes(ids, self.token_lengths, skip_special)
         return (ids - NUM_SPECIAL).astype("uint8").tobytes()
 

@@ -1,4 +1,7 @@
-"""Tokens of a dictionary: byte strings, the longest that fits first."""
+"""A dictionary of frequent byte strings, and its training.
+
+The plainest strong baseline: encoding takes the longest string that fits.
+"""
 
 import itertools
 import operator
@@ -15,8 +18,8 @@ from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
-#: Counts are those of one round's parse, so few strings may join in a round;
-#: smaller steps gain less than 1% and take twice as long.
+#: How much the dictionary may grow in a round. A round counts with the strings
+#: before it; smaller steps gain less than 1% and take twice as long.
 GROWTH = 1.5
 REFINING_ROUNDS = 4
 
@@ -25,9 +28,9 @@ REFINING_ROUNDS = 4
 class DictionaryScheme(EqualInfoScheme):
     """Byte strings chosen by their frequency, in the table of a codebook.
 
-    No entropy model is behind it, but what encodes is the same: a table of
-    byte strings with all single bytes, ids in lexicographic order. So
-    everything that codebooks can do, prompts included, works here, too.
+    There is no entropy model behind it. But the table is that of a codebook:
+    byte strings in lexicographic order, all single bytes among them. So all
+    that codebooks can do, such as continuing prompts, works here, too.
     """
 
     name = "dictionary"
@@ -95,7 +98,7 @@ class DictionaryTokenizer(SchemeTokenizer):
 
 
 def check_vocabulary_size(vocabulary_size):
-    """Give a dictionary's size as an int, or raise a ValueError."""
+    """Return a dictionary's size as an int, or raise a ValueError."""
     vocabulary_size = operator.index(vocabulary_size)
     if vocabulary_size not in [2**bits for bits in range(9, 17)]:
         raise ValueError(
@@ -106,7 +109,7 @@ def check_vocabulary_size(vocabulary_size):
 
 
 def _find_fault(words, most):
-    """What keeps sorted words from being a dictionary, or `None`."""
+    """Name what keeps sorted words from being a dictionary, or `None`."""
     for word, following in itertools.pairwise(words):
         if word == following:
             return f"{word!r} twice"
@@ -123,12 +126,12 @@ def _find_fault(words, most):
 def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
     """Choose byte strings that cut documents into few tokens.
 
-    The dictionary begins with the 256 bytes. A round cuts the text, longest
-    string first, and counts strings and pairs of neighbours. A pair that
-    becomes a string saves as many tokens as it occurs; a string that goes
-    costs about as many as it was used. So the most frequent pairs come in, and
-    rarer strings give way to them, down to the last rounds, which only swap.
-    All is decided in integers: equal text gives equal dictionaries.
+    The dictionary begins with the 256 bytes. A round encodes the text, and
+    counts strings and pairs of neighbours. A pair that becomes a string saves
+    as many tokens as it has occurrences; a string that is dropped costs about
+    as many as it had uses. So a round adds the most frequent pairs, and drops
+    strings that are rarer. The last rounds only replace. All counts are
+    integers: equal text gives equal dictionaries.
 
     Args:
         documents: `str` or `bytes`, any bytes, or an iterable of them.
@@ -162,7 +165,7 @@ def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
 
 
 def _sizes(last):
-    """How many strings each round may leave."""
+    """Return how many strings there may be after each round."""
     sizes = [256]
     while sizes[-1] < last:
         sizes.append(min(last, int(sizes[-1] * GROWTH)))
@@ -170,7 +173,7 @@ def _sizes(last):
 
 
 def _improve(words, size, text, offsets, max_bytes):
-    """One round: frequent pairs come in, rarer strings give way to them."""
+    """Do one round: add frequent pairs, and drop rarer strings."""
     lengths = np.array([len(word) for word in words], np.uint8)
     table = np.concatenate([np.zeros(NUM_SPECIAL, np.uint8), lengths])
     trie = Trie(table, np.frombuffer(b"".join(words), np.uint8))
@@ -184,7 +187,7 @@ def _improve(words, size, text, offsets, max_bytes):
     known, dropped, added = set(words), set(), []
     for left, right, count in candidates:
         word = words[left] + words[right]
-        if word in known:  # the parse reached it by another way
+        if word in known:  # text was cut in another way around it
             continue
         if len(added) >= size - len(words):
             place = next(rarest, None)
@@ -198,13 +201,13 @@ def _improve(words, size, text, offsets, max_bytes):
 
 
 def _frequent_pairs(places, offsets, lengths, max_bytes, limit):
-    """Pairs of neighbours in one document, `(left, right, count)`s.
+    """Return pairs of neighbours as `(left, right, count)`.
 
-    The most frequent first; ties in lexicographic order.
+    The most frequent come first; ties are in lexicographic order.
     """
     left, right = places[:-1], places[1:]
-    whole = lengths.astype(np.int32)
-    allowed = whole[left] + whole[right] <= max_bytes
+    sizes = lengths.astype(np.int32)
+    allowed = sizes[left] + sizes[right] <= max_bytes
     # No pair crosses from one document to the next.
     ends = offsets[(offsets > 0) & (offsets < len(places))]
     allowed[ends - 1] = False

@@ -71,19 +71,19 @@ class EqualInfoScheme(Scheme):
 
     @property
     def vocabulary_size(self):
-        """2^W for one-token windows, else 3 + 2^N."""
+        """Number of ids: 2^W for one-token windows, else 3 + 2^N."""
         if self.token_bits == self.window_bits:
             return 2**self.window_bits
         return NUM_SPECIAL + 2**self.token_bits
 
     @property
     def fingerprint(self):
-        """Return the codebook's fingerprint and the token bits."""
+        """The codebook's fingerprint and the token bits, a str."""
         return f"{self.codebook.fingerprint}-{self.token_bits}"
 
     @property
     def layout(self):
-        """Codes are the codebook's windows."""
+        """The `TokenLayout`: codes are those of the codebook's windows."""
         lengths = self.codebook.token_lengths
         return TokenLayout(
             lengths > 0, self.window_bits, self.token_bits, lengths
@@ -91,7 +91,7 @@ class EqualInfoScheme(Scheme):
 
     @property
     def token_lengths(self):
-        """Bytes of every window, `None` for split windows."""
+        """Number of bytes of every window, `None` for split windows."""
         if self._codebook is None or self.token_bits != self.window_bits:
             return None
         return self.codebook.token_lengths
@@ -171,7 +171,7 @@ class EqualInfoScheme(Scheme):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class EqualInfoTokenizer(SchemeTokenizer):
-    """Tokenizer of equal-info windows, by a compiled codebook.
+    """Tokenizer of equal-info windows, which a codebook lists.
 
     Any bytes are encoded and decoded exactly, on every backend, inside and
     outside tf.data (arXiv 2404.03626, section 3.3; the integer rule is ours).

@@ -15,17 +15,17 @@ from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: A window of 32 KiB, and the header and footer of gzip.
 _GZIP = 31
-#: What compressors of other kinds or versions may compress differently.
+#: Part of the fingerprint: what other versions may compress differently.
 _SAMPLE = b" ".join(b"%d squared is %d." % (n, n * n) for n in range(1000))
 
 
 @register_scheme
 class GZipScheme(StreamScheme):
-    """Documents in gzip's format, by zlib at its default level.
+    """Documents compressed by gzip, by zlib at its default level.
 
-    The stream of a document is a whole gzip file, header and footer (length and
-    CRC-32) included. Where tokens are two bytes, a zero byte fills the last.
-    zlib may compress differently elsewhere, and decompresses the same.
+    A document becomes a whole gzip file, with its header and its footer (length
+    and CRC-32). Where a token is two bytes, a zero byte may fill the last one.
+    Another version of zlib may compress differently, but decompresses the same.
 
     Args:
         token_bits: int. Bits of a token, 8 or 16.
@@ -41,17 +41,17 @@ class GZipScheme(StreamScheme):
 
     @property
     def fingerprint(self):
-        """Hex digest of the rule and of what this zlib makes of a sample."""
+        """Hex digest of the rule and of a sample that this zlib compresses."""
         digest = hashlib.sha256(self._asset.format(self.token_bits).encode())
         digest.update(zlib.compress(_SAMPLE, wbits=_GZIP))
         return digest.hexdigest()
 
     def compress(self, documents):
-        """Deflate, with header and footer."""
+        """Compress every document."""
         return [zlib.compress(text, wbits=_GZIP) for text in documents]
 
     def decompress(self, streams):
-        """Inflate; header, length and checksum are checked."""
+        """Decompress; header, length and checksum are checked."""
         return [self._inflate(stream) for stream in streams]
 
     def _inflate(self, stream):
@@ -71,7 +71,7 @@ class GZipScheme(StreamScheme):
         return text
 
     def get_config(self):
-        """Name and token bits."""
+        """Return the name and the token bits."""
         return {"name": self.name, "token_bits": self.token_bits}
 
     def save_assets(self, directory):

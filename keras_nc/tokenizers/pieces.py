@@ -1,4 +1,4 @@
-"""Schemes whose ids are the pieces of a subword model, kept in one file."""
+"""Schemes whose ids are the pieces of a subword model."""
 
 import abc
 import hashlib
@@ -17,12 +17,12 @@ from keras_nc.tokenizers.scheme import refuse_token
 
 
 class PieceScheme(Scheme):
-    """Every id stands for some bytes, its piece, or is special.
+    """A scheme over a subword model of a library, which is one file.
 
-    The library behind a scheme takes valid Unicode only, and does not promise
-    to give all of it back. So text that it does not take, and text that its
-    pieces would not give back, is written in single bytes. Any bytes
-    round-trip, whatever the library does.
+    Every id stands for the bytes of its piece, or is special. The library takes
+    valid Unicode only, and does not promise to give all of it back. So text
+    that it does not take, and text that its pieces would not give back, is
+    encoded in single bytes. Any bytes round-trip, whatever the library does.
 
     Args:
         content: bytes. The file of the subword model; `None` until assets are
@@ -50,7 +50,7 @@ class PieceScheme(Scheme):
 
     def _load(self, content):
         self._pieces, self._byte_ids = self.read(content)
-        # Pieces that text prefers come after the single bytes.
+        # Where a single byte has two ids, text prefers the later one.
         self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self._content = content
         self._vocabulary_size = len(self._pieces)
@@ -83,7 +83,7 @@ class PieceScheme(Scheme):
 
     @property
     def content(self):
-        """Bytes of the file; an error if it is not loaded yet."""
+        """What the file holds, bytes; an error if it is not loaded yet."""
         return self.require(self._content, self.content_name)
 
     @property
@@ -98,19 +98,19 @@ class PieceScheme(Scheme):
 
     @property
     def layout(self):
-        """Every id that stands for bytes is a code."""
+        """The `TokenLayout`: every id that stands for bytes is a code."""
         lengths = self.require(self.token_lengths, self.content_name)
         return TokenLayout.one_token(lengths > 0)
 
     @property
     def token_lengths(self):
-        """Bytes of every piece."""
+        """Number of bytes of every piece, `None` before the file is loaded."""
         if self._content is None:
             return None
         return np.array([len(piece) for piece in self._pieces], dtype="int32")
 
     def encode_batch(self, documents):
-        """Encode with the library what it keeps, and the rest in bytes."""
+        """Encode with the library, and in bytes what it does not keep."""
         self.require(self._content, self.content_name)
         parts = [
             re.split(self.lost, document.decode(errors="surrogateescape"))
@@ -138,7 +138,7 @@ class PieceScheme(Scheme):
         return [self._byte_ids[byte] for byte in raw]
 
     def decode(self, ids, skip_special=False):
-        """A look-up per piece."""
+        """Look up every piece."""
         lengths = self.require(self.token_lengths, self.content_name)
         ids = ids_of_bytes(ids, lengths, skip_special)
         return b"".join([self._pieces[i] for i in ids.tolist()])
@@ -157,7 +157,7 @@ class PieceScheme(Scheme):
         return self._ids[token]
 
     def get_config(self):
-        """The vocabulary size and a fingerprint; the file is an asset."""
+        """Return the vocabulary's size and a fingerprint."""
         return {
             "name": self.name,
             "vocabulary_size": self._vocabulary_size,

@@ -1,4 +1,4 @@
-"""What turns bytes into ids and back, whatever layer carries it."""
+"""Schemes: plain objects that turn bytes into ids and back."""
 
 import abc
 import dataclasses
@@ -14,18 +14,18 @@ _SCHEMES = {}
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """Which codes exist and how a code is written in tokens.
+    """Which codes exist, and how tokens spell them.
 
-    With one token per window the code is the id. With more, the code's
-    `window_bits` bits are cut into pieces of `token_bits`, most significant
-    first, and an id is 3 + the piece.
+    If a window is one token, its code is the id. If it is several, the
+    `window_bits` bits of the code are cut into groups of `token_bits`, most
+    significant first, and each id is 3 + a group.
 
     Attributes:
-        is_code: A bool array over all codes: whether one stands for bytes.
+        is_code: A bool array over all codes: whether the code stands for bytes.
         window_bits: int. Bits of a code, `W`.
         token_bits: int. Bits of a token, `N`.
-        code_lengths: An int array over all codes: bytes that one stands for.
-            Only schemes whose prompts have a remainder need it.
+        code_lengths: An int array over all codes: how many bytes the code
+            stands for. Only schemes whose prompts have a remainder need it.
     """
 
     is_code: np.ndarray
@@ -35,29 +35,34 @@ class TokenLayout:
 
     @property
     def num_codes(self):
-        """Codes lie in `[0, num_codes)`."""
+        """Number of codes; they lie in `[0, num_codes)`."""
         return len(self.is_code)
 
     @property
     def tokens_per_window(self):
-        """Tokens that a window is written in."""
+        """Number of tokens of a window."""
         return self.window_bits // self.token_bits
 
     @classmethod
     def one_token(cls, is_code):
-        """The layout of a vocabulary in which every id stands alone."""
+        """Return the layout of a vocabulary of which every id is a code.
+
+        Args:
+            is_code: A bool array over all ids: whether the id stands for bytes.
+        """
         return cls(np.asarray(is_code, dtype=bool), 1, 1)
 
 
 class Scheme(abc.ABC):
-    """A tokenization: bytes to ids and back, exactly.
+    """A rule that turns bytes into ids and back, exactly.
 
-    A plain object, so that a tokenizer layer can hold it without its becoming a
-    part of the Keras model.
+    A scheme is a plain object: what it holds does not become a part of the
+    Keras model whose tokenizer holds the scheme.
 
     Attributes:
         name: str. Name of the scheme in configurations.
-        file_assets: A list of the file names that `save_assets` writes.
+        file_assets: A list of str: names of the files that `save_assets`
+            writes.
     """
 
     name = None
@@ -71,7 +76,7 @@ class Scheme(abc.ABC):
     @property
     @abc.abstractmethod
     def fingerprint(self):
-        """Hex digest: equal for schemes that give the same ids."""
+        """Hex digest; schemes that give the same ids have the same one."""
 
     @property
     @abc.abstractmethod
@@ -80,12 +85,15 @@ class Scheme(abc.ABC):
 
     @property
     def token_lengths(self):
-        """Bytes of every id, int32 `(V,)`, or `None` if ids have no own."""
+        """Number of bytes of every id, int32 `(V,)`.
+
+        `None` if several ids stand for bytes together.
+        """
         return None
 
     @abc.abstractmethod
     def encode_batch(self, documents):
-        """Encode documents one by one.
+        """Encode each document by itself.
 
         Args:
             documents: A list of bytes.
@@ -101,15 +109,17 @@ class Scheme(abc.ABC):
 
         Args:
             ids: An integer array of shape `(T,)`.
-            skip_special: bool. Whether to drop pad, start and end ids; they
-                are an error otherwise.
+            skip_special: bool. Whether to drop pad, start and end ids;
+                otherwise they are an error.
 
         Returns:
             bytes.
         """
 
     def decode_batch(self, rows, skip_special=False):
-        """Decode several rows of ids, for some schemes faster side by side.
+        """Decode several rows of ids.
+
+        Some schemes decode rows side by side, which is faster.
 
         Args:
             rows: A list of integer arrays.
@@ -124,8 +134,8 @@ class Scheme(abc.ABC):
         """Decode ids that a model generated.
 
         Args:
-            rows: A list of integer arrays, without special ids. A window that
-                is not complete stands for no bytes yet, and is dropped.
+            rows: A list of integer arrays, without special ids. An incomplete
+                window at the end stands for no bytes yet, and is dropped.
 
         Returns:
             A list of bytes.
@@ -188,7 +198,7 @@ class Scheme(abc.ABC):
         ]
 
     def split_prompt(self, prompt):
-        """Cut a prompt where continuations may still change its tokens.
+        """Cut a prompt before the first id that a continuation may change.
 
         Args:
             prompt: bytes.
@@ -200,7 +210,7 @@ class Scheme(abc.ABC):
         return Prompt(ids.astype("int32"))
 
     def get_config(self):
-        """What a configuration file holds; assets hold the rest."""
+        """Return what a configuration file holds; assets hold the rest."""
         return {"name": self.name}
 
     @abc.abstractmethod
@@ -223,13 +233,30 @@ class Scheme(abc.ABC):
 
 
 def register_scheme(cls):
-    """Make a scheme known by its name in configurations."""
+    """Register a scheme's class under its name in configurations.
+
+    Args:
+        cls: A subclass of `Scheme` with a `name`.
+
+    Returns:
+        The class, so that this is a decorator.
+    """
     _SCHEMES[cls.name] = cls
     return cls
 
 
 def scheme_from_config(config):
-    """Create the scheme that a configuration describes, without its assets."""
+    """Create the scheme that a configuration describes, without its assets.
+
+    Args:
+        config: A dict, as from `Scheme.get_config`.
+
+    Returns:
+        A `Scheme`.
+
+    Raises:
+        ValueError: If no scheme has that name.
+    """
     config = dict(config)
     name = config.pop("name", None)
     if name not in _SCHEMES:
@@ -240,15 +267,19 @@ def scheme_from_config(config):
 
 
 def ids_of_bytes(ids, token_lengths, skip_special):
-    """Ids that all stand for bytes, or a ValueError.
+    """Return ids of which each stands for bytes.
 
     Args:
-        ids: An integer array.
-        token_lengths: Bytes of every id, `(V,)`.
-        skip_special: bool. Whether special ids are dropped, not refused.
+        ids: An integer array of shape `(T,)`.
+        token_lengths: Number of bytes of every id, of shape `(V,)`.
+        skip_special: bool. Whether to drop special ids; otherwise they are an
+            error.
 
     Returns:
-        The ids, without special ones.
+        The ids, without the special ones.
+
+    Raises:
+        ValueError: If an id stands for no bytes.
     """
     vocabulary_size = len(token_lengths)
     if skip_special:
@@ -266,7 +297,12 @@ def ids_of_bytes(ids, token_lengths, skip_special):
 
 
 def check_rule(path, rule):
-    """Raise a ValueError unless a file holds a rule, bytes."""
+    """Raise a ValueError unless a file holds a rule.
+
+    Args:
+        path: The file.
+        rule: bytes. What the file must hold.
+    """
     with open(path, "rb") as file:
         found = file.read(len(rule) + 1)
     if found != rule:

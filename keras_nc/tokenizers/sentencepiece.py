@@ -1,4 +1,4 @@
-"""SentencePiece as a baseline that keeps every byte."""
+"""SentencePiece as a baseline that keeps every byte, and its training."""
 
 import io
 import operator
@@ -20,7 +20,7 @@ from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 MODEL_TYPES = ("unigram", "bpe")
-#: SentencePiece says nothing when it leaves out longer sentences.
+#: SentencePiece leaves out longer sentences without a word.
 MAX_SENTENCE_CHARACTERS = 1024
 
 #: SentencePiece writes a space as this character, so text that holds it would
@@ -30,11 +30,11 @@ SPACE_MARK = "\u2581"
 
 @register_scheme
 class SentencePieceScheme(PieceScheme):
-    """Pieces of a SentencePiece model, and bytes where it would lose some.
+    """Pieces of a SentencePiece model, and byte pieces for what it would lose.
 
-    SentencePiece takes Unicode text. What it cannot give back (invalid UTF-8,
-    NUL, its own mark for a space) goes into byte pieces here, so that any bytes
-    round-trip. The model must be trained to keep text as it is.
+    SentencePiece takes Unicode text. Invalid UTF-8, NUL, and SentencePiece's
+    own mark for a space become byte pieces here, so that any bytes round-trip.
+    The model must keep all other text as it is.
 
     Args:
         proto: See `SentencePieceTokenizer`; `None` until assets are loaded.
@@ -64,7 +64,7 @@ class SentencePieceScheme(PieceScheme):
         super().__init__(proto, vocabulary_size, proto_fingerprint)
 
     def read(self, content):
-        """Load SentencePiece's model, whose special ids are ours."""
+        """Load the model; see `PieceScheme.read`."""
         import sentencepiece
 
         processor = sentencepiece.SentencePieceProcessor()
@@ -119,9 +119,9 @@ class SentencePieceScheme(PieceScheme):
 
     @property
     def processor(self):
-        """An object of the library's own with this model.
+        """A `SentencePieceProcessor` with this model.
 
-        It is a new one each time: who changes it does not change the scheme.
+        It is a new object each time: changes to it do not change the scheme.
         """
         import sentencepiece
 
@@ -135,13 +135,13 @@ class SentencePieceScheme(PieceScheme):
 
 
 def what_changes_text(model):
-    """Say how a model would change text.
+    """Say how a model changes text.
 
     Args:
         model: A `ModelDescription`.
 
     Returns:
-        str, a verb and what follows it; `None` if it changes nothing.
+        str, such as `"drops spaces"`; `None` if the model keeps text as it is.
     """
     if model.has_map:
         return f"maps characters to others (normalization {model.normalizer!r})"
@@ -181,11 +181,11 @@ class SentencePieceTokenizer(SchemeTokenizer):
 
 
 def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
-    """Train SentencePiece pieces on documents.
+    """Train a SentencePiece model on documents.
 
-    Byte fallback, no normalisation, pieces of nothing but whitespace allowed:
-    what makes it lossless also makes it strong on text with indents and blank
-    lines.
+    It has byte fallback and no normalization, and pieces may be nothing but
+    whitespace. That makes it lossless, and also strong on text with indents and
+    blank lines.
 
     Args:
         documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
@@ -244,7 +244,7 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
 
 
 def _sentences(documents):
-    """Lines, in pieces short enough that SentencePiece takes them."""
+    """Yield lines, cut to a length that SentencePiece does not leave out."""
     for document in iterate_documents(documents):
         text = document.decode("utf-8", errors="ignore").replace("\0", "")
         for line in text.splitlines():

@@ -11,6 +11,7 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
@@ -23,29 +24,28 @@ from keras_nc.tokenizers.scheme import scheme_from_config
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
-    """Text to ids and back, exactly, eagerly and inside tf.data.
+    """Turn text into ids and back, exactly.
 
-    Eager calls run in NumPy and need no TensorFlow; inside a tf.data pipeline
-    the same code runs behind a `tf.numpy_function`, so that both paths give the
-    same ids. Ids 0, 1 and 2 are pad, start and end; they are never the result
-    of encoding.
+    Calls run in NumPy and need no TensorFlow. Inside a tf.data pipeline the
+    same code runs behind a `tf.numpy_function`, so both paths give the same
+    ids. Ids 0, 1 and 2 are pad, start and end; encoding never gives them.
 
-    Subclasses set `scheme_cls` and need no constructor: what is passed to them
-    goes on to their scheme.
+    A subclass sets `scheme_cls` and needs no constructor: arguments that the
+    scheme knows go on to it.
 
     Args:
         *args: What the scheme is made of, such as a codebook.
         scheme: A `Scheme`, or its configuration, in place of what it is made
             of.
-        sequence_length: int. Pad with 0 or cut to this many ids (the last
-            whole window before it); `None` for ragged output.
+        sequence_length: int. Rows are padded with 0 to this many ids, or cut
+            after the last whole window that fits. `None` for ragged output.
         **kwargs: Further arguments of the scheme, and those of
             `keras_hub.tokenizers.Tokenizer`.
 
     Call arguments:
         inputs: `str` or `bytes`, a list or array of them, or a string tensor.
-            NumPy's fixed-width strings have lost trailing NULs when they get
-            here; lists have not.
+            NumPy's fixed-width strings lose trailing NULs before they get
+            here; lists do not.
 
     Returns:
         Int32 ids: an array of shape `(T,)` for one text, a list of such arrays
@@ -53,7 +53,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         tensors, ragged without `sequence_length`.
     """
 
-    # A tokenizer belongs to no model's backbone; see there.
+    # keras-hub wants a class here; a tokenizer belongs to no backbone.
     backbone_cls = _presets.TokenizerPreset
     #: The schemes that this class carries.
     scheme_cls = Scheme
@@ -74,12 +74,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 "`EqualInfoTokenizer`."
             )
         if sequence_length is not None:
-            sequence_length = operator.index(sequence_length)
-            if sequence_length < 1:
-                raise ValueError(
-                    "`sequence_length` must be positive or `None`. "
-                    f"Received: sequence_length={sequence_length}"
-                )
+            sequence_length = as_integer("sequence_length", sequence_length, 1)
         self.scheme = scheme
         self.sequence_length = sequence_length
         self.file_assets = list(scheme.file_assets)
@@ -90,9 +85,9 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     @classmethod
     def _make_scheme(cls, args, scheme, kwargs):
         """Return the scheme, and take its arguments out of `kwargs`."""
-        one = args[0] if len(args) == 1 else None
-        if isinstance(one, Scheme) or (args and cls.scheme_cls is Scheme):
-            args, scheme = args[1:], one
+        first = args[0] if args else None
+        if isinstance(first, Scheme) or (args and cls.scheme_cls is Scheme):
+            args, scheme = args[1:], first
         if isinstance(scheme, dict):
             scheme = scheme_from_config(scheme)
         names = inspect.signature(cls.scheme_cls).parameters
@@ -102,7 +97,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         if args or settings:
             raise TypeError(
                 "Pass a `scheme`, or what one is made of, not both. Received: "
-                f"scheme={scheme}, {[*args, *settings]}"
+                f"a {type(scheme).__name__} and {[*args, *settings]}"
             )
         return scheme
 
@@ -115,7 +110,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     @property
     def fingerprint(self):
-        """Hex digest: equal for tokenizers that give the same ids."""
+        """Hex digest; tokenizers that give the same ids have the same one."""
         return self.scheme.fingerprint
 
     @property
@@ -135,16 +130,19 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     @property
     def token_lengths(self):
-        """Bytes of every id, int32 `(V,)`, or `None` if ids have no own."""
+        """Number of bytes of every id, int32 `(V,)`.
+
+        `None` if several ids stand for bytes together.
+        """
         return self.scheme.token_lengths
 
     @property
     def special_token_ids(self):
-        """Pad, start and end."""
+        """Ids of pad, start and end."""
         return [PAD_ID, START_ID, END_ID]
 
     def vocabulary_size(self):
-        """Number of ids, `V`, special ids included."""
+        """Return the number of ids, `V`, special ids included."""
         return self.scheme.vocabulary_size
 
     # === Vocabulary ===
@@ -202,7 +200,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     # === Encoding ===
 
     def encode_batch(self, documents):
-        """Encode documents one by one.
+        """Encode each document by itself.
 
         Args:
             documents: `str` or `bytes`, or a list of them.
@@ -214,7 +212,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         return self.scheme.encode_batch(as_documents(documents))
 
     def split_prompt(self, prompt):
-        """Cut a prompt where continuations may still change its tokens."""
+        """Cut a prompt; see `Scheme.split_prompt`."""
         return self.scheme.split_prompt(as_bytes(prompt))
 
     def decode_generated(self, rows):
@@ -222,7 +220,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         return self.scheme.decode_generated(rows)
 
     def call(self, inputs, *args, training=None, **kwargs):
-        """Tokenize; keras-hub's own `call` would lose bytes."""
+        """Encode text; see the class."""
+        # keras-hub's own `call` would lose bytes.
         return self.tokenize(inputs, *args, **kwargs)
 
     def tokenize(self, inputs):
@@ -241,7 +240,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         return rows if batched else rows[0]
 
     def whole_length(self):
-        """Ids of the whole windows that fit `sequence_length`."""
+        """Return how many ids of whole windows fit `sequence_length`."""
         per_window = self.layout.tokens_per_window
         return self.sequence_length - self.sequence_length % per_window
 
@@ -253,8 +252,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         Args:
             inputs: Ids of one text (a list or array `(T,)`) or several (lists,
                 an array `(B, T)`, a ragged tensor).
-            skip_special: bool. Whether to drop pad, start and end ids; they
-                are an error otherwise.
+            skip_special: bool. Whether to drop pad, start and end ids;
+                otherwise they are an error.
             errors: `None` for bytes, or how `bytes.decode` treats invalid
                 UTF-8 (`"replace"`, ...) for `str`; not in tf.data, whose
                 strings are bytes.
@@ -315,7 +314,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         return _presets.load(cls, os.fspath(preset), config_file, kwargs)
 
     def get_config(self):
-        """Constructor arguments; assets hold codebooks and models."""
+        """Return constructor arguments; assets hold codebooks and models."""
         config = super().get_config()
         config.update(
             scheme=self.scheme.get_config(),
@@ -333,7 +332,17 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
 
 def pad_rows(ids, offsets, length, whole_length):
-    """Rows of a flat array of ids, cut and padded with 0: `(B, length)`."""
+    """Return rows of a flat array of ids, cut or padded with 0.
+
+    Args:
+        ids: The ids of all rows, an integer array.
+        offsets: Where rows begin and end in it, `(B + 1,)`.
+        length: int. Length of the result.
+        whole_length: int. Rows are cut to this many ids.
+
+    Returns:
+        An int32 array of shape `(B, length)`.
+    """
     padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
     for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
         last = min(last, first + whole_length)
@@ -342,7 +351,7 @@ def pad_rows(ids, offsets, length, whole_length):
 
 
 def to_id_rows(inputs):
-    """Rows of ids as integer arrays, and whether there may be several."""
+    """Return rows of ids as integer arrays, and whether they are a batch."""
     if hasattr(inputs, "to_list"):  # ragged tensors
         inputs = inputs.to_list()
     if keras.ops.is_tensor(inputs):

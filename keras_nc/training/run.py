@@ -114,6 +114,8 @@ def metric_configs(model):
     """
     metrics = (model.get_compile_config() or {}).get("weighted_metrics") or []
     configs = [m.get("config") for m in metrics if isinstance(m, dict)]
+    # Our models wrap every metric.
+    configs = [c["metric"]["config"] if "metric" in c else c for c in configs]
     return [c for c in configs if isinstance(c, dict) and "name" in c]
 
 

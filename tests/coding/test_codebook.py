@@ -476,6 +476,15 @@ def test_the_plain_call_is_what_we_recommend(ngram, text):
     )
 
 
+def test_text_may_be_a_str(ngram):
+    text = "d\u00e9j\u00e0 vu, " * 40
+    one = Codebook.build(ngram, text, window_bits=9)
+    assert one == Codebook.build(ngram, [text.encode()], window_bits=9)
+    assert one.encode(text).tolist() == one.encode(text.encode()).tolist()
+    prompt = one.split_prompt(text)
+    assert one.decode(prompt.ids) + prompt.remainder == text.encode()
+
+
 def test_the_paper_needs_no_text(ngram, codebooks):
     codebook = Codebook.paper(ngram, window_bits=9)
     assert (codebook.allocation, codebook.parse) == ("arithmetic", "greedy")

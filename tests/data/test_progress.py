@@ -1,6 +1,6 @@
 import sys
 
-from keras_nc.data.progress import ProgressLine
+from keras_nc.data import ProgressLine
 
 
 def run(enabled):
@@ -23,6 +23,17 @@ def test_one_line_on_a_terminal(capsys, monkeypatch):
     assert line.endswith("\n")
     run(enabled=False)
     assert capsys.readouterr().err == ""
+
+
+def test_the_part_that_is_done(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with ProgressLine("Encoding", total=2_000_000) as progress:
+        progress.update(500_000)
+        progress._write()
+        progress.update(1_500_000)
+    first, last = capsys.readouterr().err.split("\033[K")[:2]
+    assert "0.5 MB, " in first and ", 25%, " in first and "s left" in first
+    assert last.endswith(", 100%")
 
 
 def test_no_standard_error(monkeypatch):

@@ -57,3 +57,12 @@ def test_no_bytes_have_no_stability():
     with pytest.raises(ValueError, match="an empty sentence"):
         instability(ByteTokenizer(), b"", [b"", b""])
     assert instability(ByteTokenizer(), b"", [b"a", b""]) == 2
+
+
+def test_str_is_text_too():
+    tokenizer = ByteTokenizer()
+    words = [word.decode() for word in WORDS]
+    got = instability(tokenizer, SENTENCE.decode(), words)
+    assert got == instability(tokenizer, SENTENCE, WORDS)
+    with pytest.raises(ValueError, match="Two first words"):
+        instability(tokenizer, SENTENCE, "This")

@@ -270,7 +270,7 @@ def test_processes_that_lack_a_number(command, tmp_path):
     workdir = tmp_path / "new"
     flags_ = ("--workdir", workdir, "--coordinator", "127.0.0.1:1234")
     on_jax = keras.backend.backend() == "jax"
-    said = "coordinator" if on_jax else "on JAX only"
+    said = "coordinator" if on_jax else "JAX"
     check(command("--config", "smoke", *flags_), said)
     assert not workdir.exists()
 
