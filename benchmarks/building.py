@@ -1,10 +1,9 @@
-"""What making a tokenizer costs, in time and memory."""
+"""Measure what making a tokenizer costs, in time and memory."""
 
 import tempfile
 
-import keras_hub
-
 from benchmarks import timing
+from keras_nc import models
 from keras_nc.coding import Codebook
 from keras_nc.data import write_shards
 from keras_nc.entropy_models import ByteLMModel
@@ -17,8 +16,8 @@ BATCH_SIZE = 16
 def print_costs(trained):
     """Print seconds and memory, a row for each `peers.Trained`."""
     rows = [
-        [name, f"{one.tokenizer.vocabulary_size():,}", *_columns(one.cost)]
-        for name, one in trained.items()
+        [name, f"{peer.tokenizer.vocabulary_size():,}", *_columns(peer.cost)]
+        for name, peer in trained.items()
     ]
     _print(["training, all cores", "ids"], rows)
 
@@ -31,7 +30,7 @@ def print_m1_costs(preset, window_bits, documents):
         window_bits: int. W, bits per window.
         documents: A list of bytes to score M1 on.
     """
-    m1 = keras_hub.models.CausalLM.from_preset(preset)
+    m1 = models.ByteCausalLM.from_preset(preset)
     rows = []
     for allocation in ("arithmetic", "tunstall"):
         with timing.costing() as cost:

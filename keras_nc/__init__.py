@@ -7,11 +7,11 @@ keras-hub and keras-nlp finds them.
 """
 
 import sys
-from typing import TYPE_CHECKING
+import typing
 
-from keras_nc.imports import on_first_use
+from keras_nc import imports
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from keras_nc import coding
     from keras_nc import data
     from keras_nc import entropy_models
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__ = on_first_use(
+__getattr__, __dir__ = imports.on_first_use(
     __name__,
     {
         "coding": "keras_nc.coding",

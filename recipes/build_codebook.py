@@ -7,8 +7,7 @@ From here on M1 is needed no more: the codebook is what encodes and decodes.
 
 import time
 
-import keras_hub
-
+from keras_nc import models
 from keras_nc.coding import Codebook
 from keras_nc.data import take_bytes
 from keras_nc.entropy_models import ByteLMModel
@@ -37,7 +36,7 @@ def run(setting):
     else:
         workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
         model = ByteLMModel(
-            keras_hub.models.CausalLM.from_preset(
+            models.ByteCausalLM.from_preset(
                 str(setting.workdir / "m1" / "preset")
             )
         )

@@ -12,9 +12,9 @@ changes with the first word, and the bits per byte of each seed's M2; with
 import dataclasses
 import time
 
-import keras_hub
 import numpy as np
 
+from keras_nc import models
 from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import read_documents
@@ -181,7 +181,7 @@ def _score_unseen(setting, tokenizer, folder, seeds, unseen):
         path = folder / f"seed{seed}"
         result = workdir.read_json(path / "unseen.json")
         if result is None:
-            model = keras_hub.models.CausalLM.from_preset(str(path / "preset"))
+            model = models.CompressedCausalLM.from_preset(str(path / "preset"))
             score = bits_per_byte(
                 model,
                 shards,

@@ -10,9 +10,9 @@ import dataclasses
 import platform
 
 import keras
-import keras_hub
 
 from keras_nc import evaluation
+from keras_nc import models
 from recipes import launch
 from recipes import report
 from recipes import tokenize_corpus
@@ -33,7 +33,7 @@ def run(setting):
 
 
 def gather(setting):
-    """All figures of the report, a dict."""
+    """Return all figures of the report, a dict."""
     m1 = workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
     codebook = workdir.need(setting.workdir / "codebook.json", "build_codebook")
     say("Compressing the held-out text with gzip, xz, zstd and brotli")
@@ -63,17 +63,17 @@ def gather(setting):
 
 
 def evaluate_tokens(setting, tokens):
-    """Figures of one tokenizer and its model; `None` if it has none."""
+    """Return the figures of a tokenizer and its model; `None` without one."""
     folder = setting.workdir / "models" / tokens
     trained = workdir.read_json(folder / "result.json")
     if trained is None:
         return None
     shards = tokenize_corpus.open_shards(setting, tokens)
     tokenized = tokenize_corpus.run(setting, tokens)
-    model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
+    model = models.CompressedCausalLM.from_preset(str(folder / "preset"))
     m1 = None
     if tokens == "windows" and setting.config.codebook.entropy_model == "m1":
-        m1 = keras_hub.models.CausalLM.from_preset(
+        m1 = models.ByteCausalLM.from_preset(
             str(setting.workdir / "m1" / "preset")
         ).backbone
     flops = evaluation.flops_per_byte(
@@ -100,7 +100,7 @@ def evaluate_tokens(setting, tokens):
 
 
 def cpu_count():
-    """Cores that this process may use."""
+    """Count the cores that this process may use."""
     import os
 
     if hasattr(os, "sched_getaffinity"):

@@ -10,6 +10,7 @@ import time
 import keras_hub
 
 from keras_nc.data import cut_position
+from keras_nc.models import CompressedCausalLM
 from recipes import launch
 from recipes import tokenize_corpus
 from recipes import workdir
@@ -47,9 +48,9 @@ def run(setting):
 
 
 def choose_prompts(setting):
-    """The beginnings of the first held-out texts that are long enough.
+    """Return the beginnings of held-out texts that are long enough.
 
-    If all are short, of the longest one.
+    If all are short, return that of the longest text.
     """
     config = setting.config
     prompts, longest = [], b""
@@ -66,7 +67,7 @@ def choose_prompts(setting):
 def continue_texts(setting, folder, tokens, prompts):
     """Continue all prompts in one batch, twice: to compile, and to time."""
     config = setting.config
-    model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
+    model = CompressedCausalLM.from_preset(str(folder / "preset"))
     ratio = tokenize_corpus.run(setting, tokens)["bytes_per_token"]
     encoded = model.preprocessor.tokenizer.encode_batch(prompts)[1]
     longest = int((encoded[1:] - encoded[:-1]).max())

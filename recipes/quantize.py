@@ -6,8 +6,7 @@ Writes `preset-int8/` and `quantized.json` beside the model's `preset/`.
 `--tokens` chooses a baseline.
 """
 
-import keras_hub
-
+from keras_nc import models
 from keras_nc.evaluation import bits_per_byte
 from recipes import launch
 from recipes import tokenize_corpus
@@ -25,7 +24,7 @@ def run(setting, tokens):
     trained = workdir.need(folder / "result.json", "train_m2")
     training = trained["training"]
     held_out = tokenize_corpus.open_shards(setting, tokens)["held_out"]
-    model = keras_hub.models.CausalLM.from_preset(str(folder / "preset"))
+    model = models.CompressedCausalLM.from_preset(str(folder / "preset"))
     model.quantize("int8")
     say("Scoring the held-out text in int8")
     score = bits_per_byte(
@@ -51,7 +50,7 @@ def run(setting, tokens):
 
 
 def weight_bytes(preset):
-    """Size of the weight files of a preset."""
+    """Return the size of a preset's weight files, in bytes."""
     return sum(path.stat().st_size for path in preset.glob("*.weights.h5"))
 
 

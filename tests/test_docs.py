@@ -194,7 +194,8 @@ def test_every_public_name_is_on_a_page(site):
     for room in set(rooms) - {"cli"}:  # a command, with a page of its own
         page = (site / "reference" / f"{room}.html").read_text()
         module = importlib.import_module(f"keras_nc.{room}")
-        for name, value in vars(module).items():
+        for name in dir(module):
+            value = getattr(module, name)
             hidden = name.startswith("_") or isinstance(value, types.ModuleType)
             if not hidden:
                 assert f'id="keras_nc.{room}.{name}"' in page, name

@@ -20,23 +20,24 @@ PROJECT = ROOT.parent
 #: What each part of the package imports of the others: no more, no less.
 ARROWS = {
     "coding": set(),
-    "entropy_models": {"coding"},
-    "layers": set(),
     "losses": set(),
+    "layers": {"coding"},
     "metrics": {"losses"},
+    "entropy_models": {"coding", "layers"},
+    "data": {"coding"},
     "tokenizers": {"coding", "entropy_models"},
     "models": {"coding", "layers", "losses", "metrics", "tokenizers"},
-    "data": {"coding"},
-    "training": {"coding", "data", "evaluation", "models"},
     "evaluation": {"coding", "data", "metrics"},
+    "training": {"coding", "data", "evaluation", "models"},
     "cli": {"coding", "data", "models", "tokenizers"},
 }
 #: Modules of the package itself, which import no part of it.
 BENEATH_ALL = {"backends", "imports"}
-#: What no part needs to be there, or what costs seconds: imported inside the
-#: functions that use it.
-LAZY = {"tensorflow", "tensorflow_text", "jax", "torch", "numba"}
-LAZY |= {"sentencepiece", "tokenizers", "brotli", "matplotlib", "tensorboardX"}
+#: What need not be installed.
+EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
+EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}
+#: What is imported inside the functions that use it.
+LAZY = EXTRAS | {"numba", "sentencepiece", "tokenizers"}
 #: Parts that Keras is loaded for only when what needs it is used.
 WITHOUT_KERAS = ("coding", "entropy_models", "data", "evaluation")
 HEAVY = ("keras", "keras_hub", "tensorflow", "jax", "torch", "numba")
@@ -138,7 +139,7 @@ def test_names_of_the_package():
 def test_what_editors_are_told_is_imported(name):
     """Names under TYPE_CHECKING are those that are imported on first use."""
     tree = ast.parse((ROOT / f"{name}.py").read_text())
-    (told,) = [node for node in tree.body if isinstance(node, ast.If)][:1]
+    told, *_ = [node for node in tree.body if isinstance(node, ast.If)]
     told = {
         alias.name: node.module for node in told.body for alias in node.names
     }
@@ -185,31 +186,40 @@ for model in (UnigramModel, NGramModel):
     assert loaded == ["numba"]
 
 
+def import_all():
+    return "\n".join(f"import keras_nc.{name}" for name in sorted(ARROWS))
+
+
 def test_no_backend_but_the_one_in_use_is_loaded():
     """What keras-hub loads on its own is not ours."""
-    backend = keras.config.backend()
-    all_parts = "\n".join(f"import keras_nc.{n}" for n in sorted(ARROWS))
-    ours = loaded_after(all_parts, backend=backend)
-    theirs = loaded_after("import keras_hub", backend=backend)
-    assert ours == theirs and backend in ours
+    printed = run_script(
+        f"""
+import sys
+import keras_hub
+print([n for n in {HEAVY} if n in sys.modules])
+{import_all()}
+print([n for n in {HEAVY} if n in sys.modules])
+""",
+        bare=True,
+    )
+    theirs, ours = map(ast.literal_eval, printed.splitlines()[-2:])
+    assert ours == theirs and keras.config.backend() in ours
 
 
 def test_all_parts_import_where_only_one_backend_is_installed():
     backend = keras.config.backend()
-    others = sorted(LAZY - {backend, "numba"})
+    others = EXTRAS - {backend}
     if backend == "tensorflow":
-        others.remove("tensorflow_text")  # keras-hub wants both or none
-    imports = "\n".join(f"import keras_nc.{n}" for n in sorted(ARROWS))
+        others -= {"tensorflow_text"}  # keras-hub wants both or none
     printed = run_script(
         f"""
 import sys
-for name in {others}:
+for name in {sorted(others)}:
     sys.modules[name] = None  # cannot be imported
-{imports}
+{import_all()}
 ids = keras_nc.tokenizers.ByteTokenizer()("hi")
 print(ids.tolist())
 """,
-        backend=backend,
         bare=True,
     )
     assert printed.splitlines()[-1] == "[107, 108]"

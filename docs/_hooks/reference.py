@@ -24,8 +24,9 @@ FIRST = {
     "training": "resumable_fit",
     "evaluation": "bits_per_byte",
 }
-#: A command, not a library; command.md describes it.
-COMMANDS = {"cli"}
+#: No library: a command, which command.md describes, and what the package is
+#: put together with.
+OTHERS = {"cli", "imports"}
 
 
 def subpackages():
@@ -33,7 +34,7 @@ def subpackages():
     found = {path.parent.name for path in ROOT.glob("[!_]*/__init__.py")}
     found |= {path.stem for path in ROOT.glob("[!_]*.py")}
     known = [name for name in FIRST if name in found]
-    return known + sorted(found - set(known) - COMMANDS)
+    return known + sorted(found - set(known) - OTHERS)
 
 
 def describe(subpackage):
@@ -42,7 +43,7 @@ def describe(subpackage):
     if not path.exists():
         path = ROOT / f"{subpackage}.py"
     tree = ast.parse(path.read_text("utf-8"))
-    names = [name for node in tree.body for name in public_names(node)]
+    names = list(public_names(tree, f"keras_nc.{subpackage}."))
     if path.name != "__init__.py":  # what it imports is not its own
         names = [
             node.name
@@ -54,11 +55,15 @@ def describe(subpackage):
     return ast.get_docstring(tree), names
 
 
-def public_names(node):
-    """Return the names that one statement of an `__init__.py` exports."""
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    return [alias.asname or alias.name for alias in node.names]
+def public_names(tree, inside):
+    """Yield what an `__init__.py` imports from modules of its own."""
+    for node in tree.body:
+        if isinstance(node, ast.If):  # what is imported on first use
+            yield from public_names(node, inside)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(
+            inside
+        ):
+            yield from (alias.asname or alias.name for alias in node.names)
 
 
 def make_page(subpackage):

@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from keras_nc.cli.standard_streams import NamedStream
-from keras_nc.cli.standard_streams import check_standard_streams
-from keras_nc.cli.standard_streams import settle
+from keras_nc.cli.files import NamedStream
+from keras_nc.cli.files import check_standard_streams
+from keras_nc.cli.files import settle
 
 OUTPUT = "standard output"
 INTERRUPTED = 130  # what shells give for a process that Ctrl-C ended

@@ -3,6 +3,16 @@
 import os
 
 import click
+from rich.text import Text
+
+from keras_nc.cli.display import make_console
+from keras_nc.cli.display import print_table
+from keras_nc.cli.display import printable
+from keras_nc.cli.display import quoted
+from keras_nc.cli.display import summary
+from keras_nc.cli.files import open_input
+from keras_nc.cli.loading import codebook_option
+from keras_nc.cli.loading import load_codebook
 
 #: Longer texts are no use in a terminal; `inspect --text` counts them.
 MAX_BYTES = 1_000_000
@@ -11,14 +21,10 @@ _STYLES = ("black on bright_cyan", "black on bright_yellow")
 
 @click.command()
 @click.argument("text", required=False)
+@codebook_option("A codebook file, or a preset.")
 @click.option(
-    "--with",
-    "codebook",
-    metavar="CODEBOOK",
-    required=True,
-    help="A codebook file, or a preset.",
+    "--file", help="Explain this file instead ('-' for standard input)."
 )
-@click.option("--file", help="Explain the bytes of this file ('-': stdin).")
 @click.option(
     "--top",
     type=click.IntRange(min=0),
@@ -28,11 +34,6 @@ _STYLES = ("black on bright_cyan", "black on bright_yellow")
 )
 def explain(text, codebook, file, top):
     """Show the windows of TEXT, their codes, and bits per byte."""
-    from keras_nc.cli.codebooks import load_codebook
-    from keras_nc.cli.display import make_console
-    from keras_nc.cli.display import print_table
-    from keras_nc.cli.display import quoted
-    from keras_nc.cli.display import summary
 
     if (text is None) == (file is None):
         raise ValueError("Pass a text or --file FILE, one of the two.")
@@ -65,8 +66,6 @@ def explain(text, codebook, file, top):
 
 
 def _read(path):
-    from keras_nc.cli.files import open_input
-
     with open_input(path) as (source, _):
         data = source.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -94,9 +93,6 @@ def mark_windows(windows, colours):
     Returns:
         A `rich.text.Text`.
     """
-    from rich.text import Text
-
-    from keras_nc.cli.display import printable
 
     if not colours:
         shown = [printable(w).replace("|", "\\|") for w in windows]

@@ -1,9 +1,13 @@
-"""`keras-nc generate`: continue a prompt with a trained model."""
+"""`keras-nc generate` and `keras-nc score`: what a trained model does."""
 
 import os
 import sys
 
 import click
+
+from keras_nc.cli.files import STANDARD_STREAM
+from keras_nc.cli.files import open_input
+from keras_nc.cli.loading import load_model
 
 
 @click.command()
@@ -41,9 +45,6 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
     The text appears as it grows. PRESET is a folder, such as
     runs/demo/models/windows/preset after `make demo`.
     """
-    from keras_nc.cli.files import open_input
-    from keras_nc.cli.models import load_model
-
     if prompt and file is not None:
         raise ValueError("Pass a prompt or --file FILE, one of the two.")
     if file is None:
@@ -93,3 +94,33 @@ def make_sampler(temperature, top_p, seed):
     return keras_hub.samplers.TopPSampler(
         p=top_p, temperature=temperature, seed=seed
     )
+
+
+@click.command()
+@click.argument("preset")
+@click.argument("files", nargs=-1, required=True)
+def score(preset, files):
+    """Print the bits per byte of FILES under the model of PRESET.
+
+    These are the bits of all tokens of a file, its end included, divided by
+    its bytes. The tokens are cut into sequences as long as those of training,
+    and the model sees nothing of the sequence before.
+    """
+    if files.count(STANDARD_STREAM) > 1:
+        raise ValueError(
+            "Standard input can be read once. Received: '-' "
+            f"{files.count(STANDARD_STREAM)} times. Pass it once."
+        )
+    texts = []
+    for path in files:
+        with open_input(path) as (source, _):
+            texts.append(source.read())
+        if not texts[-1]:
+            raise ValueError(
+                "Bits per byte need at least one byte. Received: the empty "
+                f"file {path!r}. Leave it out."
+            )
+    model = load_model(preset)
+    for path, text in zip(files, texts, strict=True):
+        value = model.bits_per_byte(text)
+        click.echo(f"{path}: {len(text):,} bytes, {value:.4f} bits/byte")

@@ -4,16 +4,17 @@ import heapq
 
 import numpy as np
 
-from keras_nc.cli.codebooks import load_codebook
 from keras_nc.cli.display import make_console
 from keras_nc.cli.display import print_table
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.display import quoted
 from keras_nc.cli.display import ratio
+from keras_nc.cli.encode import encode_blocks
+from keras_nc.cli.encode import read_blocks
 from keras_nc.cli.files import open_input
-from keras_nc.cli.streaming import encode_blocks
-from keras_nc.cli.streaming import read_blocks
+from keras_nc.cli.loading import load_codebook
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding.codebook_file import FORMAT_VERSION
 
 
 def inspect_codebook(path, text, top, first=None):
@@ -53,8 +54,6 @@ def _count_windows(codebook, path):
 
 
 def _print_summary(console, codebook):
-    from keras_nc.coding.codebook_file import FORMAT_VERSION
-
     lengths = codebook.token_lengths
     used = lengths[lengths > 0]
     rows = [

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_nc.cli.codebooks import load_codebook
 from keras_nc.cli.container import FORMAT_VERSION
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import make_console
@@ -12,7 +11,7 @@ from keras_nc.cli.display import quoted
 from keras_nc.cli.display import ratio
 from keras_nc.cli.files import open_input
 from keras_nc.cli.inspect_codebook import print_frequent
-from keras_nc.cli.startup import prepare_keras
+from keras_nc.cli.loading import load_codebook
 
 _TOKENS_AT_A_TIME = 1 << 22
 _SPECIAL = {0: "(pad)", 1: "(start)", 2: "(end)"}
@@ -26,7 +25,7 @@ def inspect_shards(path, codebook, top):
         codebook: str, the codebook or preset that made them, or `None`.
         top: int, rows of the table of frequent tokens.
     """
-    prepare_keras()
+    # Not above: it would slow down the start of every command.
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)

@@ -1,36 +1,10 @@
-"""Tokens of any scheme, used as the codes of a codebook are."""
+"""Ids of any scheme, used as the codes of a codebook are."""
 
 import math
 
 import numpy as np
 
-from keras_nc.cli.startup import prepare_keras
-
 MAX_VOCABULARY = 1 << 16  # ids are written in two bytes
-
-
-def load_scheme(config, assets):
-    """Load a scheme of a preset; this imports Keras.
-
-    Args:
-        config: dict, the scheme's configuration.
-        assets: `pathlib.Path`, the folder of its files.
-
-    Returns:
-        A `keras_nc.tokenizers.Scheme`.
-    """
-    prepare_keras()
-    from keras_nc.tokenizers.scheme import scheme_from_config
-
-    try:
-        scheme = scheme_from_config(config)
-    except TypeError as error:
-        raise ValueError(
-            "A preset must have a tokenizer of this version of keras_nc. "
-            f"Received: {error}. Load it with the version that saved it."
-        ) from error
-    scheme.load_assets(assets)
-    return scheme
 
 
 class SchemeCodes:

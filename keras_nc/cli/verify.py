@@ -4,15 +4,29 @@ import os
 import pathlib
 
 import click
+import numpy as np
+
+from keras_nc.cli.container import ContainerReader
+from keras_nc.cli.display import progress_bar
+from keras_nc.cli.encode import decode_stream
+from keras_nc.cli.files import open_input
+from keras_nc.cli.loading import ASSETS
+from keras_nc.cli.loading import TOKENIZER_CONFIG
+from keras_nc.cli.loading import codebook_option
+from keras_nc.cli.loading import find_kind
+from keras_nc.cli.loading import holds_model
+from keras_nc.cli.loading import load_codebook
+from keras_nc.cli.loading import load_model
+from keras_nc.cli.loading import load_scheme
+from keras_nc.cli.loading import prepare_keras
+from keras_nc.cli.loading import read_scheme
 
 
 @click.command()
 @click.argument("path")
-@click.option(
-    "--with",
-    "codebook",
-    metavar="CODEBOOK",
-    help="For encoded files: check the text, too, with this codebook.",
+@codebook_option(
+    "For encoded files: check the text, too, with this codebook.",
+    required=False,
 )
 def verify(path, codebook):
     """Check everything in PATH, and name what is damaged.
@@ -20,8 +34,6 @@ def verify(path, codebook):
     It is a codebook, an encoded file, a folder of token shards or a preset.
     The exit code is 0 only if all that was checked is as it was written.
     """
-    from keras_nc.cli.kinds import find_kind
-
     kind = find_kind(path)
     if codebook is not None and kind != "encoded":
         raise ValueError(
@@ -41,19 +53,11 @@ def verify(path, codebook):
 
 
 def _verify_codebook(path):
-    from keras_nc.cli.codebooks import load_codebook
-
     codebook = load_codebook(path)
     return f"a whole codebook; its fingerprint is {codebook.fingerprint}."
 
 
 def _verify_encoded(path, codebook):
-    from keras_nc.cli.codebooks import load_codebook
-    from keras_nc.cli.container import ContainerReader
-    from keras_nc.cli.display import progress_bar
-    from keras_nc.cli.files import open_input
-    from keras_nc.cli.streaming import decode_stream
-
     loaded = None if codebook is None else load_codebook(codebook)
     with (
         open_input(path) as (source, size),
@@ -80,9 +84,7 @@ def _verify_encoded(path, codebook):
 
 
 def _verify_shards(path):
-    from keras_nc.cli.startup import prepare_keras
-
-    prepare_keras()
+    # Not above: it would slow down the start of every command.
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)
@@ -94,8 +96,6 @@ def _verify_shards(path):
 
 
 def _verify_preset(path):
-    from keras_nc.cli.startup import prepare_keras
-
     prepare_keras()
     try:
         results = _load_preset(pathlib.Path(path))
@@ -104,7 +104,7 @@ def _verify_preset(path):
     except Exception as error:  # whatever a damaged preset makes fail
         raise ValueError(
             "A preset must load, with all its weights. Received: "
-            f"{path!r}: {error or type(error).__name__} Save it again, or "
+            f"{path!r}: {str(error) or type(error).__name__} Save it again, or "
             "fetch it again."
         ) from error
     return " ".join(results)
@@ -112,12 +112,6 @@ def _verify_preset(path):
 
 def _load_preset(folder):
     """Load all that a preset has; give sentences on what is right."""
-    from keras_nc.cli.codebooks import ASSETS
-    from keras_nc.cli.codebooks import TOKENIZER_CONFIG
-    from keras_nc.cli.codebooks import read_scheme
-    from keras_nc.cli.models import load_model
-    from keras_nc.cli.scheme_codes import load_scheme
-
     results = []
     if (folder / TOKENIZER_CONFIG).exists():
         scheme = load_scheme(read_scheme(folder), folder / ASSETS)
@@ -125,7 +119,7 @@ def _load_preset(folder):
             f"The tokenizer {scheme.name!r} has all its files; its "
             f"fingerprint is {scheme.fingerprint}."
         )
-    if (folder / "config.json").exists():
+    if holds_model(folder):
         from keras_nc.models.decoder_backbone import DecoderBackbone
 
         # A task has settings of its own, and the weights fit both.
@@ -136,7 +130,6 @@ def _load_preset(folder):
 
 
 def _check_weights(model):
-    import numpy as np
     from keras import ops
 
     for weight in model.weights:

@@ -1,7 +1,8 @@
 """Documents in, token shards out, and batches of them for training."""
 
-from typing import TYPE_CHECKING
+import typing
 
+from keras_nc import imports
 from keras_nc.data.corpus import Corpus
 from keras_nc.data.default_corpus import default_corpus
 from keras_nc.data.documents import find_files
@@ -11,15 +12,14 @@ from keras_nc.data.portions import take_bytes
 from keras_nc.data.progress import ProgressLine
 from keras_nc.data.shard_writer import write_shards
 from keras_nc.data.token_shards import TokenShards
-from keras_nc.imports import on_first_use
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from keras_nc.data.batches import process_batches
     from keras_nc.data.batches import tf_dataset
     from keras_nc.data.packed_sequences import PackedSequences
 
 # These need Keras.
-__getattr__, __dir__ = on_first_use(
+__getattr__, __dir__ = imports.on_first_use(
     __name__,
     {
         "PackedSequences": "keras_nc.data.packed_sequences",

@@ -13,7 +13,6 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 
 LAUNCH = """
 import sys
-sys.argv[0] = "keras-nc"
 from keras_nc.cli import main
 sys.exit(main())
 """

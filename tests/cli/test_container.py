@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from keras_nc.cli import container
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
-from keras_nc.cli.streaming import BLOCK_BYTES
-from keras_nc.cli.streaming import decode_stream
-from keras_nc.cli.streaming import encode_blocks
-from keras_nc.cli.streaming import encode_stream
+from keras_nc.cli.encode import BLOCK_BYTES
+from keras_nc.cli.encode import decode_stream
+from keras_nc.cli.encode import encode_blocks
+from keras_nc.cli.encode import encode_stream
 
 # Bytes that make windows of many lengths with a codebook of English.
 PIECES = st.lists(

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from keras_nc.cli.errors import one_line_errors
-from keras_nc.cli.standard_streams import NamedStream
+from keras_nc.cli.files import NamedStream
 
 #: Each command, as it works when all streams are open.
 COMMANDS = {
@@ -24,8 +24,6 @@ WITH_MODELS = {
     "generate": "generate {presets}/m1 she --tokens 8",
     "score": "score {presets}/m1 text",
 }
-#: Until importing the package is cheap.
-LAUNCHED = "import sys; sys.argv[0] = 'keras-nc'"
 CLOSED = "keras-nc: error: Standard output must be open"
 FULL = "keras-nc: error: No space left on device: 'standard output'. "
 
@@ -143,7 +141,7 @@ with one_line_errors("recipe"):
 """
     with open("/dev/full", "w") as full:
         result = subprocess.run(
-            [sys.executable, "-c", LAUNCHED + script],
+            [sys.executable, "-c", script],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sys
 
 import pytest
 
@@ -10,16 +11,19 @@ from keras_nc.tokenizers import ByteTokenizer
 from tests.scripts import run_script
 
 
-def test_codebooks_and_presets_need_no_keras(folder, presets):
+def test_what_needs_no_keras_starts_without_it(folder, presets):
+    write_shards([b"some text"], ByteTokenizer(), folder / "shards")
     printed = run_script(
         f"""
         import sys
-        sys.argv[0] = "/some/where/keras-nc"
         from keras_nc.cli import main
         main(["--help"])
         main(["encode", "text", "--with", {str(presets / "m2")!r}])
         main(["decode", "text.knc", "--with", "book.npz", "-o", "back"])
         main(["inspect", {str(presets / "m2")!r}])
+        main(["inspect", "shards"])
+        main(["verify", "shards"])
+        main(["verify", "text.knc", "--with", "book.npz"])
         main(["explain", "text", "--with", "book.npz"])
         heavy = "keras", "keras_hub", "tensorflow", "jax", "torch", "matplotlib"
         print([name for name in heavy if name in sys.modules])
@@ -32,22 +36,46 @@ def test_codebooks_and_presets_need_no_keras(folder, presets):
     )
 
 
-def test_shards_need_no_tensorflow(folder, monkeypatch):
-    write_shards([b"some text"], ByteTokenizer(), folder / "shards")
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+def test_the_command_starts_fast():
+    """Within half a second; what is counted is the processor's time."""
     printed = run_script(
         """
+        import time
+        import numpy  # not ours, and it reads much from the disk
+        from keras_nc.cli import main
+        main(["inspect", "--help"])
+        print(time.process_time())
+        """,
+        bare=True,
+    )
+    assert float(printed.split()[-1]) < 0.75  # on a machine that may be busy
+
+
+def test_presets_of_other_tokens_need_no_tensorflow(
+    folder, presets, monkeypatch
+):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    printed = run_script(
+        f"""
         import os
         import sys
-        sys.argv[0] = "/some/where/keras-nc"
         from keras_nc.cli import main
-        main(["inspect", "shards"])
+        main(["encode", "text", "--with", {str(presets / "m1")!r}])
         print(os.environ.get("KERAS_BACKEND"), sys.modules.get("tensorflow"))
         """,
         bare=True,
     )
     backend, tensorflow = printed.splitlines()[-1].split(maxsplit=1)
     assert backend == "tensorflow" or tensorflow == "None"
+
+
+def test_an_unknown_backend_is_one_line(run, presets, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    code, out, err = run("generate", presets / "m1", "she")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "KERAS_BACKEND=theano" in err
 
 
 def test_the_command_is_installed():
