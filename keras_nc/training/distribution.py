@@ -303,7 +303,7 @@ def one_writer(model):
     distribution = keras.distribution.distribution()
     try:
         for variable, value in spread:
-            # `assign` would divide the value again.
+            # There is no public way: `assign` would divide the value again.
             variable._value = multihost_utils.process_allgather(
                 value, tiled=True
             )
