@@ -53,7 +53,7 @@ BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
     evaluation recipes tutorials test_any_ids.py test_docstrings.py \
     test_formats.py test_loaders.py test_package.py) \
     $(addprefix tests/tokenizers/test_,arithmetic.py bpe.py dictionary.py \
-    gzip.py live_windows.py model_assets.py sentencepiece_training.py \
+    gzip.py live_windows.py sentencepiece_training.py \
     zero_padded.py)
 
 # Tiny models spend their time being compiled; XLA need not optimize them.

@@ -1,4 +1,4 @@
-"""What making a tokenizer costs, in time and memory."""
+"""Measure what making a tokenizer costs, in time and memory."""
 
 import tempfile
 
@@ -16,8 +16,8 @@ BATCH_SIZE = 16
 def print_costs(trained):
     """Print seconds and memory, a row for each `peers.Trained`."""
     rows = [
-        [name, f"{one.tokenizer.vocabulary_size():,}", *_columns(one.cost)]
-        for name, one in trained.items()
+        [name, f"{peer.tokenizer.vocabulary_size():,}", *_columns(peer.cost)]
+        for name, peer in trained.items()
     ]
     _print(["training, all cores", "ids"], rows)
 

@@ -71,9 +71,9 @@ def main(settings):
 
 
 def windows(settings):
-    """The tokenizer of M2, and the bytes that a token stands for."""
+    """Return the tokenizer of M2, and the bytes that a token stands for."""
     if not settings.build:
-        # Which windows there are does not matter for speed, only how many.
+        # Speed depends on the number of windows, not on the windows.
         model = UnigramModel.from_text(bytes(range(256)))
         codebook = Codebook.paper(model, window_bits=settings.window_bits)
         return EqualInfoTokenizer(codebook), settings.bytes_per_token
@@ -87,7 +87,7 @@ def windows(settings):
 
 
 def race(size, tokenizer, ratio, length, rounds, settings):
-    """Rows of the table, the byte model's first."""
+    """Return rows of the table, the byte model's first."""
     made = {"dtype": settings.dtype}
     if settings.quick:
         made["num_layers"] = 1
@@ -139,7 +139,7 @@ def race(size, tokenizer, ratio, length, rounds, settings):
 
 
 def generator(model, batch_size):
-    """A function that generates a batch until all its rows are full."""
+    """Return a function that generates a batch of full rows."""
     encoded = model.preprocessor.generate_preprocess([b""] * batch_size)
 
     def call():

@@ -51,7 +51,7 @@ class Trainer:
 
 
 def initial_parameters(backbone):
-    """Random weights in the shapes of a backbone."""
+    """Make random weights in the shapes of a backbone."""
     generator = np.random.default_rng(0)
     D, H, K = backbone.hidden_dim, backbone.num_heads, backbone.head_dim
     F, V = backbone.intermediate_dim, backbone.token_embedding.input_dim
@@ -89,7 +89,7 @@ def rms_norm(x, scale):
 
 
 def mean_nats(parameters, ids, heads, buckets, dtype):
-    """Mean loss of predicting each id from those before it and itself."""
+    """Return the mean loss of predicting each id from those up to itself."""
     T = ids.shape[1]
     distances = np.arange(T)[:, None] - np.arange(T)
     bucket = buckets[np.clip(distances, 0, len(buckets) - 1)]
@@ -111,7 +111,7 @@ def mean_nats(parameters, ids, heads, buckets, dtype):
 
 
 def step_megabytes(model, batch_size, length):
-    """Memory of a gradient, by its plan: nothing is run.
+    """Return the memory that a gradient needs by its plan; run nothing.
 
     Args:
         model: A compiled `DecoderCausalLM`.
@@ -146,5 +146,5 @@ def step_megabytes(model, batch_size, length):
 
 
 def device():
-    """What JAX computes on."""
+    """Return the name of the device that JAX computes on."""
     return jax.devices()[0].device_kind

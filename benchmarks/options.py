@@ -41,7 +41,7 @@ QUICK = {
 
 
 def start(run, takes_text=True, **own):
-    """Parse options and run a benchmark; one line for what is wrong.
+    """Parse options and run a benchmark; errors are one line.
 
     Args:
         run: A function of the options.
@@ -65,7 +65,7 @@ def start(run, takes_text=True, **own):
 
 
 def conditions(*packages):
-    """The machine and the versions, one line."""
+    """Describe the machine and the versions in one line."""
     versions = [f"{p} {importlib.metadata.version(p)}" for p in packages]
     return ", ".join(
         [

@@ -35,7 +35,7 @@ class Trained:
 
 
 def codebooks(text, window_bits, names=CODEBOOKS):
-    """Codebooks from counts, with two rounds of refitting.
+    """Build codebooks from counts, with two rounds of refitting.
 
     Args:
         text: Documents, a list of bytes.
@@ -59,7 +59,7 @@ def codebooks(text, window_bits, names=CODEBOOKS):
 
 
 def sentencepieces(text, vocabulary_size):
-    """SentencePiece, unigram and BPE; a dict of `Trained` by name.
+    """Train SentencePiece, unigram and BPE; return a dict of `Trained`.
 
     Text of few megabytes has not enough pieces for a large unigram
     vocabulary, which then has all that there are.
@@ -75,14 +75,14 @@ def sentencepieces(text, vocabulary_size):
 
 
 def dictionary(text, vocabulary_size):
-    """The frequency-built dictionary; a dict of one `Trained`."""
+    """Train the dictionary of frequent strings; return a dict of `Trained`."""
     with timing.costing() as cost:
         tokenizer = train_dictionary(text, vocabulary_size)
     return {"dictionary of frequent strings": Trained(tokenizer, cost)}
 
 
 def bpes(text, vocabulary_size, splits=("gpt2", None)):
-    """Byte-level BPE by its splitting; a dict of `Trained` by name."""
+    """Train byte-level BPE with each splitting; return a dict of `Trained`."""
     made = {}
     for split in splits:
         name = "BPE, GPT-2's splitting" if split else "BPE without splitting"

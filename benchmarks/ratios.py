@@ -34,7 +34,7 @@ def main(settings):
         trained |= make(text, how_much)
     rows = []
     for name, (tokenizer, cost) in (
-        (name, (one.tokenizer, one.cost)) for name, one in trained.items()
+        (name, (peer.tokenizer, peer.cost)) for name, peer in trained.items()
     ):
         row = [name, f"{tokenizer.vocabulary_size():,}"]
         for documents in domains.values():

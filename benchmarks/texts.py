@@ -14,7 +14,7 @@ from keras_nc.data import take_bytes
 
 #: Beginnings of the Unicode names of letters, by script.
 SCRIPTS = ("GREEK", "CYRILLIC", "HEBREW", "ARABIC", "DEVANAGARI", "HIRAGANA")
-#: Fewer bytes of real messages than this are no sample of a language.
+#: Fewer bytes of real messages than this are not enough.
 ENOUGH = 100_000
 #: Catalogues of a language that are read; some systems have hundreds.
 CATALOGUES = 4
@@ -26,7 +26,7 @@ LANGUAGES = (
 
 
 def training_text(patterns, max_bytes=None):
-    """Documents to learn from, a list of bytes.
+    """Return documents to learn from, a list of bytes.
 
     Args:
         patterns: Files to read, a list of str; none for the default corpus.
@@ -38,7 +38,7 @@ def training_text(patterns, max_bytes=None):
 
 
 def held_out_text(patterns, max_bytes=None):
-    """Documents to measure on, a list of bytes; see `training_text`."""
+    """Return documents to measure on, a list of bytes."""
     if not patterns:
         return list(take_bytes(default_corpus("validation"), max_bytes))
     return _read(patterns, max_bytes, "held_out")
@@ -65,7 +65,7 @@ def pieces(documents, characters):
 
 
 def domains(max_bytes):
-    """Text of four kinds; tokenizers have learned from none but docstrings.
+    """Return text of four kinds; tokenizers have learned from docstrings only.
 
     Args:
         max_bytes: int. Most bytes of each.
@@ -86,7 +86,7 @@ def domains(max_bytes):
 
 
 def _modules():
-    """Modules spread over the standard library, one in five."""
+    """Yield one module in five of the standard library."""
     root = pathlib.Path(sysconfig.get_path("stdlib"))
     skipped = {"site-packages", "dist-packages", "pydoc_data", "__pycache__"}
     paths = [
@@ -98,7 +98,7 @@ def _modules():
 
 
 def _other_languages(max_bytes):
-    """Messages that programs here speak in other languages, or letters."""
+    """Return translations of programs' messages, or generated words."""
     documents = []
     for language in LANGUAGES:
         found = sorted(
@@ -132,7 +132,7 @@ def _messages(path):
 
 
 def _generated():
-    """Words of random letters, the n-th as frequent as 1 / n."""
+    """Yield words of random letters, the n-th as frequent as 1 / n."""
     generator = random.Random(0)
     for script in SCRIPTS:
         letters = [

@@ -23,10 +23,10 @@ def contenders(windows, others, pieces):
     import tensorflow as tf
     import tensorflow_text
 
-    layers = {name: one.tokenizer for name, one in windows.items()}
-    for name, one in others.items():
+    layers = {name: peer.tokenizer for name, peer in windows.items()}
+    for name, peer in others.items():
         layers[name] = tensorflow_text.SentencepieceTokenizer(
-            model=one.tokenizer.scheme.proto
+            model=peer.tokenizer.scheme.proto
         ).tokenize
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1

@@ -92,7 +92,7 @@ def _clock(contender):
 
 
 def rates(contenders, seconds):
-    """Median MB/s of each contender, a dict by name."""
+    """Return the median MB/s of each contender, a dict by name."""
     return {
         contender.name: contender.amount
         / 1e6
@@ -122,7 +122,7 @@ def costing():
 
 
 def _memory(field, reset=False):
-    """Megabytes by the kernel's account; `None` where it keeps none."""
+    """Return megabytes as the kernel counts them; `None` if it does not."""
     try:
         if reset:
             with open("/proc/self/clear_refs", "w") as file:
@@ -135,7 +135,7 @@ def _memory(field, reset=False):
 
 
 def table(header, rows):
-    """A Markdown table; the first column to the left, others to the right.
+    """Make a Markdown table; the first column is aligned to the left.
 
     Args:
         header: A list of str.

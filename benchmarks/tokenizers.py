@@ -23,10 +23,10 @@ from recipes.flags import say
 PIECE_CHARACTERS = 2_000
 TIMED_BYTES = 2_000_000
 QUICK_TIMED_BYTES = 60_000
-#: Bytes of a call that two threads share, the held-out text over and over.
+#: Bytes of a call that two threads share: the held-out text, repeated.
 THREADED_BYTES = 32_000_000
 ROUNDS = 5
-#: What the speed of others is told in multiples of.
+#: Speeds are also given as multiples of these.
 UNIGRAM, BPE = peers.SENTENCEPIECE
 
 
@@ -76,7 +76,7 @@ def main(settings):
 
 
 def encoders(windows, others, pieces):
-    """Contenders that encode all pieces; peers get `str`, as they like it."""
+    """Return contenders that encode all pieces; peers get `str`."""
     amount = sum(map(len, pieces))
     strings = [piece.decode() for piece in pieces]
     joined = b"".join(pieces)
@@ -85,8 +85,8 @@ def encoders(windows, others, pieces):
     def add(name, call):
         found.append(timing.Contender(name, call, amount))
 
-    for name, one in windows.items():
-        tokenizer = one.tokenizer
+    for name, peer in windows.items():
+        tokenizer = peer.tokenizer
         add(name, lambda t=tokenizer: t.scheme.encode_batch(pieces))
     codebook = next(iter(windows.values())).tokenizer.codebook
     first = next(iter(windows))
@@ -95,31 +95,31 @@ def encoders(windows, others, pieces):
         f"{first}: a call per piece",
         lambda: [codebook.encode(piece) for piece in pieces],
     )
-    for name, one in others.items():
-        add(name, _encode_by_library(one.tokenizer.scheme, strings))
+    for name, peer in others.items():
+        add(name, _encode_by_library(peer.tokenizer.scheme, strings))
     return found
 
 
 def _encode_by_library(scheme, strings):
-    """The library's own call on all strings: no work of ours is timed."""
+    """Return the library's own call on all strings, without our code."""
     if scheme.name == "sentencepiece":
         encode = scheme.processor.encode
         return lambda: encode(strings, num_threads=1)
     encode = scheme.tokenizer.encode_batch_fast
-    return lambda: [one.ids for one in encode(strings)]
+    return lambda: [encoding.ids for encoding in encode(strings)]
 
 
 def decoders(windows, others, pieces):
-    """Contenders that give all pieces' text back."""
+    """Return contenders that decode all pieces."""
     amount = sum(map(len, pieces))
     found = []
-    for name, one in windows.items():
-        ids = one.tokenizer.encode_batch(pieces)[0]
-        decode = one.tokenizer.codebook.decode
+    for name, peer in windows.items():
+        ids = peer.tokenizer.encode_batch(pieces)[0]
+        decode = peer.tokenizer.codebook.decode
         call = lambda ids=ids, decode=decode: decode(ids)  # noqa: E731
         found.append(timing.Contender(name, call, amount))
-    for name, one in others.items():
-        scheme = one.tokenizer.scheme
+    for name, peer in others.items():
+        scheme = peer.tokenizer.scheme
         if scheme.name == "sentencepiece":
             rows = scheme.processor.encode([p.decode() for p in pieces])
             decode = scheme.processor.decode
@@ -153,10 +153,10 @@ def print_latencies(trained, pieces, rounds):
     contenders = [
         timing.Contender(
             name,
-            lambda scheme=one.tokenizer.scheme: scheme.encode_batch([string]),
+            lambda scheme=peer.tokenizer.scheme: scheme.encode_batch([string]),
             len(string),
         )
-        for name, one in trained.items()
+        for name, peer in trained.items()
     ]
     seconds = timing.race(contenders, rounds)
     rows = [
@@ -178,8 +178,8 @@ def print_threads(windows, pieces, least_bytes, rounds):
     halves = [pieces[::2], pieces[1::2]]
     contenders = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, one in windows.items():
-            encode = one.tokenizer.scheme.encode_batch
+        for name, peer in windows.items():
+            encode = peer.tokenizer.scheme.encode_batch
             alone = lambda e=encode: e(pieces)  # noqa: E731
             shared = lambda e=encode: list(pool.map(e, halves))  # noqa: E731
             contenders += [
@@ -191,8 +191,10 @@ def print_threads(windows, pieces, least_bytes, rounds):
     header += ["one thread, MB/s", "two threads, MB/s", "times"]
     rows = []
     for name in windows:
-        one, two = rates[f"{name}, one"], rates[f"{name}, two"]
-        rows.append([name, f"{one:,.1f}", f"{two:,.1f}", f"{two / one:.2f}"])
+        alone, shared = rates[f"{name}, one"], rates[f"{name}, two"]
+        rows.append(
+            [name, f"{alone:,.1f}", f"{shared:,.1f}", f"{shared / alone:.2f}"]
+        )
     print(f"\n{timing.table(header, rows)}", flush=True)
 
 

@@ -27,7 +27,7 @@ LEARNING_RATE = 1e-3
 
 
 def main(settings):
-    """Race both, a row for each size; then tell what chunks save."""
+    """Race both, a row for each size; then print what chunks save."""
     if keras.backend.backend() != "jax":
         raise ValueError(
             "The peer is written for JAX, so both must run on it. Received: "
@@ -65,7 +65,7 @@ def main(settings):
 
 
 def race(backbone, shape, rounds):
-    """Tokens per second of ours under `fit`, and of the peer."""
+    """Return tokens per second of our model under `fit`, and of the peer."""
     model = CompressedCausalLM(backbone)
     model.compile(
         keras.optimizers.AdamW(LEARNING_RATE, global_clipnorm=1.0),
@@ -95,7 +95,7 @@ def race(backbone, shape, rounds):
 
 
 def print_memory(settings):
-    """What XLA plans for a step: logits at once, in chunks, checkpointed."""
+    """Print the memory that XLA plans for a step in three ways."""
     B, T = settings.memory
     rows = []
     steps = [

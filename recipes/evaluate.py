@@ -33,7 +33,7 @@ def run(setting):
 
 
 def gather(setting):
-    """All figures of the report, a dict."""
+    """Return all figures of the report, a dict."""
     m1 = workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
     codebook = workdir.need(setting.workdir / "codebook.json", "build_codebook")
     say("Compressing the held-out text with gzip, xz, zstd and brotli")
@@ -63,7 +63,7 @@ def gather(setting):
 
 
 def evaluate_tokens(setting, tokens):
-    """Figures of one tokenizer and its model; `None` if it has none."""
+    """Return the figures of a tokenizer and its model; `None` without one."""
     folder = setting.workdir / "models" / tokens
     trained = workdir.read_json(folder / "result.json")
     if trained is None:
@@ -100,7 +100,7 @@ def evaluate_tokens(setting, tokens):
 
 
 def cpu_count():
-    """Cores that this process may use."""
+    """Count the cores that this process may use."""
     import os
 
     if hasattr(os, "sched_getaffinity"):

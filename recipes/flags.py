@@ -84,11 +84,11 @@ def _warnings_in_one_line(program):
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def show_in_one_line(message, category, *where, **more):
+        def show_in_one_line(message, category, *where, **others):
             if category is UserWarning:
                 say(f"{program}: warning: {' '.join(str(message).split())}")
             else:
-                show(message, category, *where, **more)
+                show(message, category, *where, **others)
 
         warnings.showwarning = show_in_one_line
         yield

@@ -48,9 +48,9 @@ def run(setting):
 
 
 def choose_prompts(setting):
-    """The beginnings of the first held-out texts that are long enough.
+    """Return the beginnings of held-out texts that are long enough.
 
-    If all are short, of the longest one.
+    If all are short, return that of the longest text.
     """
     config = setting.config
     prompts, longest = [], b""

@@ -50,7 +50,7 @@ def run(setting, tokens):
 
 
 def weight_bytes(preset):
-    """Size of the weight files of a preset."""
+    """Return the size of a preset's weight files, in bytes."""
     return sum(path.stat().st_size for path in preset.glob("*.weights.h5"))
 
 

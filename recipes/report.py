@@ -43,7 +43,7 @@ def write(setting, result):
 
 
 def label(tokens, row):
-    """What a model is called in tables and pictures."""
+    """Return what a model is called in tables and pictures."""
     size = f"{row['vocabulary_size']:,}"
     return {
         "windows": f"M2, equal-info windows {size}",
@@ -53,7 +53,7 @@ def label(tokens, row):
 
 
 def draw_curves(histories, figures):
-    """Held-out bits/byte over bytes and over seconds."""
+    """Draw held-out bits/byte over bytes and over seconds."""
     curves = {
         NAMES[tokens]: {
             "bytes": [row["bytes"] for row in history],
@@ -68,7 +68,7 @@ def draw_curves(histories, figures):
 
 
 def draw_flops(models, figures):
-    """Bits/byte against FLOPs/byte, the logits' included."""
+    """Draw bits/byte against FLOPs/byte, the logits' included."""
     points = {
         label(tokens, row): (
             row["flops_per_byte"]["with_logits"],
@@ -81,7 +81,7 @@ def draw_flops(models, figures):
 
 
 def draw_segmentation(setting, kinds, figures):
-    """How each tokenizer cuts one paragraph of the held-out text."""
+    """Draw how each tokenizer cuts a paragraph of the held-out text."""
     paragraph = choose_paragraph(setting.documents("held_out"))
     rows = {}
     for tokens in kinds:
@@ -98,7 +98,7 @@ def draw_segmentation(setting, kinds, figures):
 
 
 def pieces(tokenizer, ids):
-    """The bytes of every window: of one id, or of several that make one."""
+    """Return the bytes of every window, whether it is one id or several."""
     size = tokenizer.layout.tokens_per_window
     return [
         tokenizer.detokenize(ids[i : i + size])
@@ -107,7 +107,7 @@ def pieces(tokenizer, ids):
 
 
 def choose_paragraph(documents):
-    """The first paragraph of plain prose that is neither short nor long."""
+    """Return the first paragraph of prose that is neither short nor long."""
     first = b""
     for document in documents:
         for paragraph in document.split(b"\n\n"):
@@ -120,7 +120,7 @@ def choose_paragraph(documents):
 
 
 def heading(setting, result):
-    """Title and conditions."""
+    """Return the title and the conditions of the run."""
     models = result["models"]
     tokens = next(iter(models.values()))["train_tokens"]
     data = ", ".join(setting.data)
@@ -135,7 +135,7 @@ def heading(setting, result):
 
 
 def table(result, histories):
-    """The one table."""
+    """Return the table of all models."""
     seconds = result["equal_seconds"]
     columns = [
         "model",
@@ -190,12 +190,12 @@ def table(result, histories):
 
 
 def as_row(cells):
-    """One line of a table."""
+    """Return one line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
 def at_seconds(history, seconds):
-    """The last score of the sample within so many seconds of training."""
+    """Return the last score of the sample in so many seconds of training."""
     scores = [
         row["held_out_bits_per_byte"]
         for row in history
@@ -205,7 +205,7 @@ def at_seconds(history, seconds):
 
 
 def m1_section(result):
-    """M1 beside the classic compressors."""
+    """Compare M1 with compressors such as gzip."""
     m1 = result["m1"]
     rows = {
         f"M1 ({m1['bytes']:,} bytes seen)": m1["bits_per_byte"],
@@ -222,7 +222,7 @@ def m1_section(result):
 
 
 def curves_section():
-    """The pictures."""
+    """Return the links to the pictures."""
     return (
         "## Pictures\n\n"
         "![Bits per byte over bytes of text](figures/bits_over_bytes.png)\n\n"
@@ -236,7 +236,7 @@ def curves_section():
 
 
 def seconds_section(result):
-    """Seconds of every stage."""
+    """Return a table of the seconds of every stage."""
     stages = {
         "train M1": result["m1"]["seconds"],
         "build the codebook": result["codebook"]["seconds"],
@@ -252,7 +252,7 @@ def seconds_section(result):
 
 
 def generation_section(setting):
-    """What the models write, and how fast."""
+    """Show what the models write, and how fast."""
     generated = workdir.read_json(setting.workdir / "generations.json")
     if generated is None:
         return "## Text\n\nNothing was generated: run `recipes.generate`."
@@ -281,5 +281,5 @@ def generation_section(setting):
 
 
 def quote(text):
-    """Text as an indented block, which no character in it can end."""
+    """Return text as an indented block, which no character in it can end."""
     return "\n".join(f"    {line}" for line in text.split("\n"))

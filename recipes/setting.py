@@ -134,7 +134,7 @@ class Setting:
 
     @functools.cached_property
     def split(self):
-        """The `Split` of the workdir; without a workdir, of the data."""
+        """The `Split` of the workdir or, without a workdir, of the data."""
         kept = self.workdir and read_split(self.workdir)
         return self.check_text() if kept is None else Split(**kept)
 
@@ -168,7 +168,7 @@ class Setting:
         return Split()
 
     def describe(self):
-        """What another run in the same workdir must share, as JSON values."""
+        """Return what runs in the same workdir must share, as JSON values."""
         return {
             "config": self.name,
             "data": [self._absolute(pattern) for pattern in self.data],

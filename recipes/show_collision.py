@@ -6,7 +6,7 @@ The rule of "Training LLMs over Neurally Compressed Text" (section 3.3): the
 code of a text is the shortest bit string whose interval lies inside the text's
 own. A window ends where one more byte would need more than W bits, and its
 code is padded with zeros to W bits. The decoder grows the text as long as its
-code stays the same: `keras_nc.entropy_models.ZeroPaddedWindows`.
+code stays the same: `keras_nc.coding.ZeroPaddedWindows`.
 """
 
 import itertools
@@ -14,10 +14,11 @@ import itertools
 import numpy as np
 
 from keras_nc.coding import Codebook
+from keras_nc.coding import ZeroPaddedWindows
 from keras_nc.data import default_corpus
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
-from keras_nc.entropy_models import ZeroPaddedWindows
+from keras_nc.entropy_models import stepper_for
 from recipes import launch
 
 WINDOW_BITS = 16
@@ -87,7 +88,7 @@ def print_wrong(name, wrong, windows):
 def main():
     """Print a collision, and how many windows of real text come back wrong."""
     model = UnigramModel.from_text(SENTENCES)
-    rule = ZeroPaddedWindows(model, WINDOW_BITS)
+    rule = ZeroPaddedWindows(stepper_for(model, 1, 1024), WINDOW_BITS)
     texts = find_collision(rule, SENTENCES.split())
     codebook = Codebook.paper(model, window_bits=WINDOW_BITS)
     print("Zero-padded windows: two texts, the same codes.")
@@ -100,7 +101,7 @@ def main():
     model = NGramModel.from_text(list(default_corpus("train", TRAIN_BYTES)))
     sample = b"".join(default_corpus("validation", SAMPLE_BYTES))
     print(f"{len(sample):,} bytes of the default corpus, n-gram counts:")
-    rule = ZeroPaddedWindows(model, WINDOW_BITS)
+    rule = ZeroPaddedWindows(stepper_for(model, 32, 1024), WINDOW_BITS)
     print_wrong("zero-padded", *rule.count_collisions(sample))
     codebook = Codebook.paper(model, window_bits=WINDOW_BITS)
     ids = codebook.encode(sample)

@@ -52,7 +52,7 @@ def run(config, steps):
 
 
 def tokens_per_second(backbone, training, steps):
-    """Median over the timed steps."""
+    """Return the median over the timed steps."""
     model = CompressedCausalLM(backbone)
     model.compile(weighted_metrics=[])
     shape = (training.batch_size, training.sequence_length)

@@ -33,7 +33,7 @@ TOKENS_FLAG = {
 
 
 def get_tokenizer(setting, tokens):
-    """The tokenizer that the workdir holds; SentencePiece is trained first.
+    """Return the tokenizer of the workdir; train SentencePiece if need be.
 
     Args:
         setting: A `Setting`.
@@ -75,7 +75,7 @@ def get_tokenizer(setting, tokens):
 
 
 def open_shards(setting, tokens):
-    """The shards of a tokenizer, a dict by split."""
+    """Open the shards of a tokenizer; return a dict by split."""
     folder = setting.workdir / "tokens" / tokens
     workdir.need(folder / "result.json", f"tokenize_corpus --tokens {tokens}")
     try:
@@ -88,9 +88,9 @@ def open_shards(setting, tokens):
 
 
 def documents_to_tokenize(setting, split, tokenizer):
-    """Iterate over documents, if few for training, over and over.
+    """Iterate over documents; repeat those for training if they are few.
 
-    An epoch has at least one batch, also of a text of few words.
+    Then every epoch has at least one batch, even if the text is a few words.
 
     Args:
         setting: A `Setting`.
@@ -161,7 +161,7 @@ def run(setting, tokens):
 
 
 def main(setting, tokens):
-    """Tokenize; what was written before is checked, and damage mended."""
+    """Tokenize; if that is done, check the files and mend damaged ones."""
     path = setting.workdir / "tokens" / tokens / "result.json"
     if path.exists():
         setting.need_one_process("tokenizing")

@@ -1,4 +1,4 @@
-"""What training M1, M2 and the baselines has in common."""
+"""Train a model of a recipe, score it, and save it as a preset."""
 
 import dataclasses
 import time

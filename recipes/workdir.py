@@ -55,14 +55,14 @@ def claim_workdir(setting):
         if split.position == 0:
             what = "the longest document"
         say(
-            f"No fair share of the documents falls to the 1 in 32 that are "
-            f"held out, so {what} is: {split.size:,} "
-            f"{'byte' if split.size == 1 else 'bytes'}"
+            f"Held out: {what}, {split.size:,} "
+            f"{'byte' if split.size == 1 else 'bytes'}, because the usual 1 in "
+            "32 documents are none here, or too many"
         )
 
 
 def read_split(workdir):
-    """What a workdir says about the held-out text.
+    """Read what a workdir says about the held-out text.
 
     Returns:
         The fields of a `Split`, a dict; `None` if there is no workdir yet.
@@ -80,7 +80,7 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """What `write_json` wrote, or `None` if the stage is not finished.
+    """Read what `write_json` wrote; `None` if the stage is not finished.
 
     Raises:
         ValueError: If the file is damaged.
@@ -103,7 +103,7 @@ def read_json(path):
 
 
 def need(path, recipe):
-    """What a stage left behind, or an error that names its recipe.
+    """Read what a stage wrote; if there is nothing, name its recipe.
 
     Raises:
         ValueError: If the stage has not been run.

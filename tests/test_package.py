@@ -21,9 +21,9 @@ PROJECT = ROOT.parent
 ARROWS = {
     "coding": set(),
     "losses": set(),
-    "layers": set(),
+    "layers": {"coding"},
     "metrics": {"losses"},
-    "entropy_models": {"coding"},
+    "entropy_models": {"coding", "layers"},
     "data": {"coding"},
     "tokenizers": {"coding", "entropy_models"},
     "models": {"coding", "layers", "losses", "metrics", "tokenizers"},

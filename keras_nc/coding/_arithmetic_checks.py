@@ -1,4 +1,4 @@
-"""What the arithmetic coder checks, and the buffers that it writes to."""
+"""Checks and buffers of the arithmetic coder."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def split_text(text, bounds):
 
 
 def capacities(lengths, precision):
-    """Give where the codes of documents begin in a buffer that holds any.
+    """Return where documents' codes begin in a buffer that is large enough.
 
     Args:
         lengths: bytes of each document, int64 of shape (B,).
@@ -47,13 +47,13 @@ def check_lengths(lengths, offsets, precision):
 
 def refuse(document, fault):
     """Raise the ValueError for a fault that a kernel found."""
-    from keras_nc.coding import _arithmetic_kernels
+    from keras_nc.coding.kernels import range_coder
 
     what = {
-        _arithmetic_kernels.NO_SYMBOL: "one that lies in the part of no byte",
-        _arithmetic_kernels.TOO_SHORT: "one that is too short for its bytes",
-        _arithmetic_kernels.TOO_LONG: "one that is too long for its bytes",
-        _arithmetic_kernels.NOT_SHORTEST: "one with another last byte",
+        range_coder.NO_SYMBOL: "one that lies in the part of no byte",
+        range_coder.TOO_SHORT: "one that is too short for its bytes",
+        range_coder.TOO_LONG: "one that is too long for its bytes",
+        range_coder.NOT_SHORTEST: "one with another last byte",
     }[fault]
     raise ValueError(
         "A code must be one that this coder writes, with the same model. "
@@ -63,7 +63,7 @@ def refuse(document, fault):
 
 
 def check_tables(tables, B, precision):
-    """Give tables as the kernels take them, or raise a ValueError."""
+    """Return tables as the kernels take them, or raise a ValueError."""
     tables = np.ascontiguousarray(tables)
     if (
         tables.shape != (B, 257)
@@ -79,7 +79,7 @@ def check_tables(tables, B, precision):
 
 
 def as_table(table):
-    """Give a table for all bytes, checked, and its precision."""
+    """Check a table for all bytes; return it and its precision."""
     table = np.ascontiguousarray(table)
     precision = int(table[-1]).bit_length() - 1 if table.size else 0
     steps = np.diff(table.astype(np.int64))
@@ -101,7 +101,7 @@ def as_table(table):
 
 
 def as_lengths(lengths):
-    """Give lengths of documents as int64, checked."""
+    """Check lengths of documents; return them as int64."""
     array = np.asarray(lengths)
     if array.size == 0:
         return np.zeros(0, np.int64)
@@ -119,7 +119,7 @@ def as_lengths(lengths):
 
 
 def as_codes(codes, offsets, B):
-    """Give joined codes and their offsets, checked."""
+    """Check joined codes and their offsets; return both."""
     codes = as_byte_array(codes)
     offsets = np.asarray(offsets, np.int64)
     if (
@@ -137,7 +137,7 @@ def as_codes(codes, offsets, B):
 
 
 def join_streams(codes, firsts, ends):
-    """Put the codes of a buffer together."""
+    """Join the codes of a buffer; return them and their offsets."""
     rows = [codes[a:b] for a, b in zip(firsts, ends, strict=False)]
     offsets = np.concatenate([[0], np.cumsum(ends - firsts[:-1])])
     joined = np.concatenate(rows) if rows else np.zeros(0, np.uint8)

@@ -1,4 +1,4 @@
-"""The rows of a batch of live windows, and how they ask the model."""
+"""The rows of a batch of live windows, and their questions to the model."""
 
 import numpy as np
 
@@ -13,10 +13,10 @@ NO_CACHE = (
 
 
 class Rows:
-    """What the rows of a batch are at, and how they ask the model."""
+    """The states of the rows of a batch; asks the model for them."""
 
     def __init__(self, stepper, cache_arrays):
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         B = stepper.batch_size
         self._stepper = stepper
@@ -32,13 +32,16 @@ class Rows:
         )  # fmt: skip
 
     def ask(self, source, ends):
-        """Ask the model for the rows that need it; whether there are any.
+        """Ask the model for the rows that need it.
 
         Args:
             source: uint8: holds the bytes of every row's window.
             ends: (B,): where they end in it.
+
+        Returns:
+            bool: whether there were any.
         """
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         asking = self.table[:, kernels.NEXT] == kernels.ASK
         if not asking.any():
@@ -58,8 +61,8 @@ class Rows:
 
 
 def serve(table, out, offsets, parts, waiting):
-    """Empty the buffers of rows that wait, and give them new documents."""
-    from keras_nc.coding import _window_kernels as kernels
+    """Empty buffers of waiting rows, and give new documents to idle ones."""
+    from keras_nc.coding.kernels import windows as kernels
 
     states = table[:, kernels.NEXT]
     full = (states == kernels.FULL) | (states == kernels.IDLE)
@@ -83,9 +86,9 @@ def serve(table, out, offsets, parts, waiting):
 def end_before_bad(table):
     """End the documents of rows whose code stands for no window.
 
-    Of a window that must end, for it is as long as any, while its code says
-    that more follows, the bytes so far are known, and stay.
+    If a code asks for more than `max_window_bytes`, keep the bytes that are
+    decoded so far.
     """
-    from keras_nc.coding import _window_kernels as kernels
+    from keras_nc.coding.kernels import windows as kernels
 
     table[table[:, kernels.NEXT] == kernels.BAD, kernels.NEXT] = kernels.IDLE

@@ -1,4 +1,4 @@
-"""Arithmetic coding of whole streams, in integers.
+"""Arithmetic coding of whole documents, in integers.
 
 An interval of 64 bits moves over the bytes of the code. It has a `low` and a
 `span`, at first 0 and 2^64 - 1; all is modulo 2^64. With a table of `P` bits, a
@@ -75,11 +75,11 @@ class ArithmeticEncoder:
             symbols: the bytes, uint8 of shape (B,); those of documents
                 without any left are ignored.
         """
-        from keras_nc.coding import _arithmetic_kernels
+        from keras_nc.coding.kernels import range_coder
 
         tables = check_tables(tables, self._left.size, self._precision)
         active = self._left > 0
-        wrong = _arithmetic_kernels.encode_step(
+        wrong = range_coder.encode_step(
             self._lows,
             self._spans,
             self._ats,
@@ -98,19 +98,19 @@ class ArithmeticEncoder:
         self._left[active] -= 1
 
     def get_compressed(self):
-        """Give the codes once all bytes are coded.
+        """Return the codes once all bytes are coded.
 
         Returns:
             All codes joined, uint8, and offsets, int64 of shape (B + 1,).
         """
-        from keras_nc.coding import _arithmetic_kernels
+        from keras_nc.coding.kernels import range_coder
 
         if self._left.any():
             raise ValueError(
                 "A code is complete when every byte is coded. Received: "
                 f"{self._left.max()} bytes left. Call `encode` for them."
             )
-        _arithmetic_kernels.end_streams(
+        range_coder.end_streams(
             self._lows, self._ats, self._has_text, self._codes
         )
         self._has_text[:] = False  # a second call changes nothing
@@ -132,7 +132,7 @@ class ArithmeticDecoder:
     """
 
     def __init__(self, codes, offsets, lengths, precision=16):
-        from keras_nc.coding import _arithmetic_kernels
+        from keras_nc.coding.kernels import range_coder
 
         self._precision = check_precision(precision)
         self._left = as_lengths(lengths)
@@ -143,11 +143,11 @@ class ArithmeticDecoder:
         self._ats = offsets[:-1].copy()
         self._spans = np.full(self._left.size, (1 << 64) - 1, np.uint64)
         self._distances = np.zeros(self._left.size, np.uint64)
-        _arithmetic_kernels.begin_states(self._codes, offsets, self._distances)
+        range_coder.begin_states(self._codes, offsets, self._distances)
 
     @property
     def active(self):
-        """Which documents have bytes left, bool of shape (B,)."""
+        """Documents that have bytes left, bool of shape (B,)."""
         return self._left > 0
 
     def decode(self, tables):
@@ -159,12 +159,12 @@ class ArithmeticDecoder:
         Returns:
             The bytes, uint8 of shape (B,), 0 where none was left.
         """
-        from keras_nc.coding import _arithmetic_kernels
+        from keras_nc.coding.kernels import range_coder
 
         tables = check_tables(tables, self._left.size, self._precision)
         symbols = np.zeros(self._left.size, np.uint8)
         active = self.active
-        document, fault = _arithmetic_kernels.decode_step(
+        document, fault = range_coder.decode_step(
             self._distances,
             self._spans,
             self._ats,
@@ -182,7 +182,7 @@ class ArithmeticDecoder:
 
     def close(self):
         """Check that every code ends where its last byte does."""
-        from keras_nc.coding import _arithmetic_kernels
+        from keras_nc.coding.kernels import range_coder
 
         for d in range(self._left.size):
             at, end = int(self._ats[d]), int(self._ends[d])
@@ -191,7 +191,7 @@ class ArithmeticDecoder:
                     "A decoder may be closed when all bytes are decoded. "
                     f"Received: {self._left[d]} bytes left of document {d}"
                 )
-            fault = _arithmetic_kernels.fault_at_end(
+            fault = range_coder.fault_at_end(
                 self._distances[d], at, end, self._lengths[d]
             )
             if fault:
@@ -217,14 +217,14 @@ def encode_static(documents, table):
     >>> decode_static(codes, offsets, [5, 0], table)
     [b'to be', b'']
     """
-    from keras_nc.coding import _arithmetic_kernels
+    from keras_nc.coding.kernels import range_coder
 
     table, precision = as_table(table)
     text, offsets = join_documents(documents)
     firsts = capacities(np.diff(offsets), precision)
     codes = np.empty(firsts[-1], np.uint8)
     ends = np.empty(len(firsts) - 1, np.int64)
-    _arithmetic_kernels.encode_static(
+    range_coder.encode_static(
         text, offsets, table, precision, codes, firsts, ends
     )
     return join_streams(codes, firsts, ends)
@@ -245,7 +245,7 @@ def decode_static(codes, offsets, lengths, table):
     Raises:
         ValueError: if a code is damaged.
     """
-    from keras_nc.coding import _arithmetic_kernels
+    from keras_nc.coding.kernels import range_coder
 
     table, precision = as_table(table)
     lengths = as_lengths(lengths)
@@ -253,7 +253,7 @@ def decode_static(codes, offsets, lengths, table):
     check_lengths(lengths, offsets, precision)
     bounds = np.concatenate([[0], np.cumsum(lengths)])
     text = np.empty(bounds[-1], np.uint8)
-    document, fault = _arithmetic_kernels.decode_static(
+    document, fault = range_coder.decode_static(
         codes, offsets, table, precision, text, bounds
     )
     if fault:

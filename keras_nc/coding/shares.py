@@ -1,8 +1,8 @@
 """Probabilities to integer shares of codes.
 
 Here probabilities become integers. Everything after it is exact, so an encoder
-and a decoder that start from the same frequencies agree on every code. A kernel
-of the range coder does the same for one row, by the same rule. Costs of windows
+and a decoder that start from the same frequencies agree on every code.
+`kernels.shares` does the same for one row, by the same rule. Costs of windows
 (see `prune`) are integers that come from counts, not from probabilities.
 """
 
@@ -70,6 +70,18 @@ def stepper_frequencies(stepper, rows=slice(None)):
     """
     p = check_rows(stepper.probabilities(), stepper.batch_size, stepper)
     return frequencies(p[rows])
+
+
+def check_stepper(stepper):
+    """Raise a TypeError unless a coder can ask for the next byte."""
+    methods = ("restart", "append", "step", "probabilities")
+    sizes = ("batch_size", "context_bytes")
+    if not all(hasattr(stepper, name) for name in (*methods, *sizes)):
+        raise TypeError(
+            "`stepper` must give the probabilities of the next byte, as those "
+            "of `entropy_models.stepper_for(model, batch_size, "
+            f"context_bytes)` do. Received: {stepper!r}"
+        )
 
 
 def check_rows(probabilities, n, giver):

@@ -32,6 +32,7 @@ from keras_nc.coding._window_rows import serve
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import check_stepper
 
 MIN_WINDOW_BITS = 9
 WORD_BITS = 64
@@ -70,6 +71,7 @@ class WindowCoder:
     """
 
     def __init__(self, stepper, *, window_bits, cache=None):
+        check_stepper(stepper)
         window_bits = check_live_window_bits(window_bits)
         if not 1 <= stepper.context_bytes <= MAX_WINDOW_BYTES:
             raise ValueError(
@@ -106,7 +108,7 @@ class WindowCoder:
         return self._narrow(codes), offsets
 
     def cut_batch(self, documents):
-        """Say how many bytes the windows of each document have.
+        """Cut documents as `encode_batch` does; return the windows' lengths.
 
         Args:
             documents: `str` or bytes, or a list of them.
@@ -139,7 +141,7 @@ class WindowCoder:
         return closed, int(lengths[-1]), (low, low + size)
 
     def _encode(self, documents):
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         text, offsets = join_documents(documents)
         codes = np.empty((text.size, 2), np.uint64)
@@ -165,7 +167,7 @@ class WindowCoder:
                 )
                 if not rows.ask(text, rows.table[:, kernels.PLACE]):
                     break
-        # A document's codes lie at the beginning of the room it has.
+        # Each document's codes lie at the beginning of the part kept for it.
         ends = np.cumsum(counts)
         index = np.arange(ends[-1] if ends.size else 0)
         index += np.repeat(offsets[:-1] - (ends - counts), counts)
@@ -173,7 +175,7 @@ class WindowCoder:
         return codes[index], lengths[index], offsets, last_sizes
 
     def decode_batch(self, codes, offsets, truncate=False):
-        """Give the documents that codes stand for.
+        """Return the documents that codes stand for.
 
         Args:
             codes: as `encode_batch` returns them.
@@ -191,7 +193,7 @@ class WindowCoder:
             ValueError: if codes or offsets are malformed, or a code stands for
                 no window of this model.
         """
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         codes = self._wide(codes)
         offsets = _as_offsets(offsets, len(codes))
@@ -258,7 +260,7 @@ class WindowCoder:
         return wide
 
     def _refuse_bad(self, table, codes):
-        from keras_nc.coding import _window_kernels as kernels
+        from keras_nc.coding.kernels import windows as kernels
 
         bad = np.flatnonzero(table[:, kernels.NEXT] == kernels.BAD)
         if bad.size:

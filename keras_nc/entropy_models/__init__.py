@@ -4,9 +4,10 @@ from keras_nc.entropy_models.byte_lm import ByteLMModel
 from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 from keras_nc.entropy_models.ngram import NGramModel
 from keras_nc.entropy_models.protocol import EntropyModel
+from keras_nc.entropy_models.protocol import class_named
+from keras_nc.entropy_models.protocol import name_of
+from keras_nc.entropy_models.protocol import register
+from keras_nc.entropy_models.refitted import RefittedModel
 from keras_nc.entropy_models.stepping import PrefixStepper
 from keras_nc.entropy_models.stepping import stepper_for
-from keras_nc.entropy_models.streams import decode_streams
-from keras_nc.entropy_models.streams import encode_streams
 from keras_nc.entropy_models.unigram import UnigramModel
-from keras_nc.entropy_models.zero_padded import ZeroPaddedWindows

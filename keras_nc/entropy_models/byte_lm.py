@@ -1,21 +1,49 @@
 """M1 as an entropy model."""
 
-import keras
+import json
+import os
+
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.archive import FaultError
+from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.atomic import atomic_path
 from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
+from keras_nc.entropy_models.byte_lm_weights import build_backbone
+from keras_nc.entropy_models.byte_lm_weights import plain_weights
+from keras_nc.entropy_models.byte_lm_weights import read_weights
+from keras_nc.entropy_models.protocol import EntropyModel
+from keras_nc.entropy_models.protocol import check_head
+from keras_nc.entropy_models.protocol import head_of
+from keras_nc.entropy_models.protocol import model_error
+from keras_nc.entropy_models.protocol import register
 from keras_nc.entropy_models.refitted import RefittedModel
-from keras_nc.entropy_models.refitted import count_window_starts
 
 #: Prefixes per call where only a few are left.
 SMALL_BATCH = 32
+CONFIG = "entropy_model.json"
+WEIGHTS = "entropy_model.weights.h5"
+#: What decides what is computed, in a backbone's configuration.
+_SETTINGS = (
+    "vocabulary_size",
+    "num_layers",
+    "num_heads",
+    "hidden_dim",
+    "intermediate_dim",
+    "head_dim",
+    "position",
+    "num_buckets",
+    "max_distance",
+    "gradient_checkpointing",
+)
 
 
-class ByteLMModel:
+@register("byte_lm")
+class ByteLMModel(EntropyModel):
     """p(next byte | bytes since the window's start) of a byte-level LM.
 
     The model sees the start id and then the window's bytes, so it is reset at
@@ -32,9 +60,9 @@ class ByteLMModel:
         batch_size: int. Prefixes per call of the model.
 
     Raises:
-        TypeError: If `causal_lm` is no such model.
+        TypeError: If `causal_lm` is no such model, or `batch_size` no integer.
         ValueError: If its weights are not finite numbers, its embedding table
-            is quantized, or `batch_size` is no positive integer.
+            is quantized, or `batch_size` is not positive.
 
     Example:
     >>> from keras_nc.models import ByteBackbone, ByteCausalLM
@@ -46,8 +74,10 @@ class ByteLMModel:
     (2, 256)
     """
 
+    file_names = [CONFIG, WEIGHTS]
+
     def __init__(self, causal_lm, batch_size=256):
-        self.batch_size = as_integer("batch_size", batch_size)
+        batch_size = as_integer("batch_size", batch_size, 1)
         backbone = getattr(causal_lm, "backbone", causal_lm)
         if not hasattr(backbone, "call_with_cache"):
             raise TypeError(
@@ -61,17 +91,26 @@ class ByteLMModel:
                 f"{type(causal_lm).__name__} with "
                 f"{backbone.vocabulary_size} ids. Pass a `ByteCausalLM`."
             )
-        self._backbone = copy_in_float32(backbone)
-        table = self._backbone.token_embedding.get_weights()[0]
-        self._byte_rows = table[NUM_SPECIAL : NUM_SPECIAL + 256]
+        config = backbone.get_config()
+        config = {name: config[name] for name in _SETTINGS}
+        self._set(config, plain_weights(backbone), batch_size)
+
+    def _set(self, config, weights, batch_size):
+        self.batch_size = batch_size
+        self._config = config
+        self._weights = weights  # float32, in the order of a backbone's
+        self._lazy_backbone = None
+        self._byte_rows = weights[0][NUM_SPECIAL : NUM_SPECIAL + 256]
 
     @property
     def backbone(self):
-        """The copy of the backbone, in float32."""
-        return self._backbone
+        """A Keras model of the copied weights, made when it is first used."""
+        if self._lazy_backbone is None:
+            self._lazy_backbone = build_backbone(self._config, self._weights)
+        return self._lazy_backbone
 
     def probabilities(self, prefixes):
-        """Probabilities of the next byte.
+        """Return the distribution of the byte after each prefix.
 
         Args:
             prefixes: A sequence of bytes: windows so far.
@@ -82,7 +121,7 @@ class ByteLMModel:
         # Prefixes of similar lengths share a call.
         lengths = np.array([len(prefix) for prefix in prefixes], dtype=int)
         result = np.empty((len(prefixes), 256))
-        order = np.argsort(lengths, kind="stable")
+        order = np.argsort(lengths)
         first = 0
         while first < len(order):
             size = self.batch_size
@@ -103,20 +142,59 @@ class ByteLMModel:
                 int64 of shape (windows,), ascending.
 
         Returns:
-            An entropy model: counts of the window starts, and this model
+            A `RefittedModel`: counts of the window starts, and this model
             where they know nothing.
 
         Raises:
             ValueError: if `starts` are no ascending offsets into the text.
         """
-        return RefittedModel(self, count_window_starts(text, starts))
+        return RefittedModel.from_text(self, text, starts)
 
     def stepper(self, batch_size, context_bytes):
-        """A `ByteLMStepper` of this model; see `stepper_for`."""
-        return ByteLMStepper(self._backbone, batch_size, context_bytes)
+        """Return a `ByteLMStepper` of this model; see `stepper_for`."""
+        return ByteLMStepper(
+            self._config, self._weights, batch_size, context_bytes
+        )
+
+    def state(self):
+        """Return configuration and weights; see `EntropyModel.state`.
+
+        A model is not its batch size, so that is no part of it.
+        """
+        names = [f"weight_{i}" for i in range(len(self._weights))]
+        return self._config, dict(zip(names, self._weights, strict=True))
+
+    def save(self, directory):
+        """Write the configuration and the weights."""
+        path = os.path.join(directory, WEIGHTS)
+        with atomic_path(path, suffix=".weights.h5") as temporary:
+            self.backbone.save_weights(temporary)
+        config = {
+            **head_of(self),
+            "backbone": self._config,
+            "batch_size": self.batch_size,
+        }
+        with atomic_file(os.path.join(directory, CONFIG)) as file:
+            file.write(json.dumps(config, indent=2).encode())
+
+    @classmethod
+    def load(cls, directory):
+        """Read both; see `EntropyModel.load`."""
+        with model_error(directory, cls):
+            path = os.path.join(directory, CONFIG)
+            with open(path, encoding="utf-8") as file:
+                config = check_head(json.load(file), cls)
+            backbone = config["backbone"]
+            batch_size = as_integer("batch_size", config["batch_size"], 1)
+            if set(backbone) != set(_SETTINGS):
+                raise FaultError(f"settings {sorted(backbone)}")
+            weights = read_weights(os.path.join(directory, WEIGHTS), backbone)
+        model = cls.__new__(cls)
+        model._set(backbone, weights, batch_size)
+        return model
 
     def _batch(self, prefixes, size):
-        """Probabilities for up to `size` prefixes, padded to few shapes."""
+        """Return probabilities for `size` prefixes or fewer, in few shapes."""
         shape = (size, padded_length(1 + max(map(len, prefixes))))
         token_ids = np.full(shape, PAD_ID, dtype="int32")
         token_ids[:, 0] = START_ID
@@ -124,7 +202,7 @@ class ByteLMModel:
             ids = np.frombuffer(prefix, dtype="uint8").astype("int32")
             row[1 : 1 + len(prefix)] = ids + NUM_SPECIAL
         padding_mask = (token_ids != PAD_ID).astype("int32")
-        hidden = self._backbone.predict_on_batch(
+        hidden = self.backbone.predict_on_batch(
             {"token_ids": token_ids, "padding_mask": padding_mask}
         )
         last = [len(prefix) for prefix in prefixes]
@@ -137,82 +215,6 @@ class ByteLMModel:
 
 
 def padded_length(length):
-    """The least of 4, 8, 12, 16, 24, 32, 48, 64, 96, ... that is as long."""
+    """Round a length up to 4, 8, 12, 16, 24, 32, 48, 64, 96, ..."""
     step = max(4, 1 << max(0, (length - 1).bit_length() - 2))
     return -(-length // step) * step
-
-
-def copy_in_float32(backbone):
-    """Return a copy of a backbone with plain float32 weights.
-
-    Raises:
-        ValueError: If weights are not finite, or the embedding table is
-            quantized.
-    """
-    config = {**backbone.get_config(), "dtype": "float32", "trainable": True}
-    copy = type(backbone).from_config(config)
-    for layer, copied in zip(_layers(backbone), _layers(copy), strict=True):
-        [weight] = copied.weights
-        value = _plain_weight(layer, weight.shape)
-        if not np.isfinite(value).all():
-            raise ValueError(
-                "Weights of an entropy model must be finite numbers: with "
-                "others its probabilities are no distribution. Received: NaN "
-                f"or infinity in {layer.path}. Load an earlier checkpoint, "
-                "and train with a lower learning rate or in more precision."
-            )
-        weight.assign(value)
-    return copy
-
-
-def _layers(backbone):
-    """The layers of a backbone that have weights of their own, in order."""
-    yield backbone.token_embedding
-    for block in backbone.transformer_layers:
-        attention, mlp = block.attention, block.mlp
-        yield from (block.attention_norm, attention.query, attention.key)
-        yield from (attention.value, attention.output_projection)
-        if attention.position == "relative_bias":
-            yield attention.relative_bias
-        yield from (block.mlp_norm, mlp.gate, mlp.value, mlp.output_projection)
-    yield backbone.layer_norm
-
-
-def _plain_weight(layer, shape):
-    """The one weight that a layer has without LoRA and quantization."""
-    # Float8 is a precision to compute in: the weights themselves are kept.
-    if layer.quantization_mode not in (None, "float8"):
-        return _dequantized(layer, shape)
-    arrays = {v.name: as_float32(v) for v in layer.weights}
-    for name in ("kernel", "embeddings"):
-        if f"lora_{name}_a" in arrays:
-            factors = arrays[f"lora_{name}_a"], arrays[f"lora_{name}_b"]
-            scale = np.float32(layer.lora_alpha / layer.lora_rank)
-            return arrays[name] + scale * np.matmul(*factors)
-        if name in arrays:
-            return arrays[name]
-    return arrays["scale"]
-
-
-def _dequantized(layer, shape):
-    """The kernel of a quantized projection, whatever the quantization.
-
-    A projection is linear, so what it makes of the unit vectors is its kernel,
-    with all scales, and with LoRA if there is.
-    """
-    if not hasattr(layer, "kernel"):
-        raise ValueError(
-            "The embedding table of an entropy model must not be quantized. "
-            f"Received: {layer.path} quantized to {layer.quantization_mode}. "
-            "Quantize with `ByteCausalLM.quantize`, which leaves it as it is."
-        )
-    # Axes of the inputs besides batch and positions: "bthk,hkd->btd" has two.
-    axes = len(getattr(layer, "equation", "btd").split(",")[0]) - 2
-    units = np.eye(int(np.prod(shape[:axes])), dtype="float32")
-    units = units.reshape(1, -1, *shape[:axes])
-    return as_float32(layer(units)).reshape(shape)
-
-
-def as_float32(tensor):
-    """A variable or tensor as a float32 array."""
-    return keras.ops.convert_to_numpy(tensor).astype("float32")

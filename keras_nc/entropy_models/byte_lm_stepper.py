@@ -7,6 +7,9 @@ from keras_nc.coding import START_ID
 from keras_nc.coding.checks import as_integer
 from keras_nc.entropy_models.stepping import check_room
 
+#: Of `keras_hub.layers.RotaryEmbedding`.
+_MAX_WAVELENGTH = 10_000.0
+
 
 class ByteLMStepper:
     """Steps of M1: every row is computed alone, whatever the batch.
@@ -18,34 +21,37 @@ class ByteLMStepper:
     time. On CPUs it is also faster than a backend's call per byte.
 
     Args:
-        backbone: A `ByteBackbone`. Its weights are copied.
+        config: A dict: the settings of a `ByteBackbone`.
+        weights: What `byte_lm_weights.plain_weights` returned.
         batch_size: int, `B`.
         context_bytes: int. Bytes that a row is fed at most between restarts.
 
     Raises:
-        ValueError: If a size is no positive integer.
+        TypeError: If a size is no integer.
+        ValueError: If a size is not positive.
 
     Example:
+    >>> from keras_nc.entropy_models import ByteLMModel
     >>> from keras_nc.models import ByteBackbone
     >>> backbone = ByteBackbone(
     ...     num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
     ... )
-    >>> stepper = ByteLMStepper(backbone, batch_size=2, context_bytes=8)
+    >>> stepper = ByteLMModel(backbone).stepper(2, context_bytes=8)
     >>> stepper.probabilities().shape
     (2, 256)
     """
 
-    def __init__(self, backbone, batch_size, context_bytes):
-        from keras_nc.entropy_models._byte_lm_kernels import LANES
+    def __init__(self, config, weights, batch_size, context_bytes):
+        from keras_nc.entropy_models.kernels.byte_lm import LANES
 
-        batch_size = as_integer("batch_size", batch_size)
-        context_bytes = as_integer("context_bytes", context_bytes)
+        batch_size = as_integer("batch_size", batch_size, 1)
+        context_bytes = as_integer("context_bytes", context_bytes, 1)
         self.batch_size = batch_size
         self.context_bytes = context_bytes
         positions = context_bytes + 1  # the start id has one, too
-        self._weights = pack_weights(backbone, positions)
-        heads = (backbone.num_layers, batch_size, backbone.num_heads)
-        K = backbone.head_dim
+        self._weights = pack_weights(config, weights, positions)
+        heads = (config["num_layers"], batch_size, config["num_heads"])
+        K = config["head_dim"]
         blocks = -(-positions // LANES)
         # Memory that no position has used yet is not taken from the system.
         self._keys = np.zeros((*heads, blocks, K, LANES), "float32")
@@ -75,11 +81,13 @@ class ByteLMStepper:
         self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
 
     def probabilities(self):
-        """Distribution of each row's next byte; see `PrefixStepper`.
+        """Return the distribution of each row's next byte.
+
+        See `PrefixStepper.probabilities`.
 
         The model runs on what has been fed since it was asked last.
         """
-        from keras_nc.entropy_models import _byte_lm_kernels
+        from keras_nc.entropy_models.kernels import byte_lm as kernels
 
         counts = self._held - self._fed
         rows = np.repeat(np.arange(self.batch_size), counts)
@@ -90,14 +98,14 @@ class ByteLMStepper:
         ids = self._ids[rows, positions]
         last = positions == self._held[rows] - 1
         self._rows = self._rows.copy()
-        for i in range(0, rows.size, _byte_lm_kernels.CHUNK):
-            some = slice(i, i + _byte_lm_kernels.CHUNK)
-            _byte_lm_kernels.feed(
+        for i in range(0, rows.size, kernels.CHUNK):
+            chunk = slice(i, i + kernels.CHUNK)
+            kernels.feed(
                 self._weights,
-                ids[some],
-                rows[some],
-                positions[some],
-                last[some],
+                ids[chunk],
+                rows[chunk],
+                positions[chunk],
+                last[chunk],
                 self._keys,
                 self._values,
                 self._rows,
@@ -106,8 +114,13 @@ class ByteLMStepper:
         return self._rows
 
 
-def pack_weights(backbone, positions):
-    """Weights of a `DecoderBackbone`, as the kernels read them.
+def pack_weights(config, weights, positions):
+    """Return the weights of M1 as the kernels read them.
+
+    Args:
+        config: A dict: the settings of a `ByteBackbone`.
+        weights: What `byte_lm_weights.plain_weights` returned.
+        positions: int, `S`.
 
     Returns:
         A tuple of arrays: embeddings; scales of the norms, two per layer and
@@ -116,31 +129,33 @@ def pack_weights(backbone, positions):
         none; output projections; gates and values of the MLPs; their output
         projections; the projection to the logits of bytes.
     """
-    from keras_nc.entropy_models._byte_lm_kernels import pack
+    from keras_nc.entropy_models.kernels.byte_lm import pack
 
-    D, width = backbone.hidden_dim, backbone.num_heads * backbone.head_dim
-    blocks = backbone.transformer_layers
+    D, H = config["hidden_dim"], config["num_heads"]
+    width = H * config["head_dim"]
+    has_biases = config["position"] == "relative_bias"
+    table, *blocks, final_scale = weights
+    per_block = 10 if has_biases else 9
     scales, qkv, biases, outputs, gates, mlp_outputs = ([] for _ in range(6))
-    for block in blocks:
-        scales += [block.attention_norm.scale, block.mlp_norm.scale]
-        attention, mlp = block.attention, block.mlp
-        layers = (attention.query, attention.key, attention.value)
-        kernels = [_array(layer.kernel).reshape(D, width) for layer in layers]
+    for i in range(0, len(blocks), per_block):
+        attention_scale, query, key, value, output, *rest = blocks[
+            i : i + per_block
+        ]
+        bias = _biases(config, rest.pop(0)) if has_biases else np.zeros((H, 1))
+        mlp_scale, gate, mlp_value, mlp_output = rest
+        scales += [attention_scale, mlp_scale]
+        kernels = [kernel.reshape(D, width) for kernel in (query, key, value)]
         qkv.append(pack(np.concatenate(kernels, axis=1)))
-        biases.append(_biases(attention))
-        output = _array(attention.output_projection.kernel)
+        biases.append(bias.astype("float32"))
         outputs.append(pack(output.reshape(width, D)))
-        kernels = [_array(mlp.gate.kernel), _array(mlp.value.kernel)]
-        gates.append(pack(np.concatenate(kernels, axis=1)))
-        mlp_outputs.append(pack(_array(mlp.output_projection.kernel)))
-    scales.append(backbone.layer_norm.scale)
-    table = _array(backbone.token_embedding.embeddings)
+        gates.append(pack(np.concatenate([gate, mlp_value], axis=1)))
+        mlp_outputs.append(pack(mlp_output))
     return (
         table * np.float32(D**0.5),
-        np.stack([_array(scale) for scale in scales]),
+        np.stack([*scales, final_scale]),
         np.stack(qkv),
         np.stack(biases),
-        _rotation(backbone, positions),
+        _rotation(config, positions),
         np.stack(outputs),
         np.stack(gates),
         np.stack(mlp_outputs),
@@ -148,25 +163,18 @@ def pack_weights(backbone, positions):
     )
 
 
-def _array(variable):
-    import keras
+def _biases(config, table):
+    """Bias of every distance, (H, distances)."""
+    from keras_nc.layers.relative_bias import distance_buckets
 
-    return keras.ops.convert_to_numpy(variable).astype("float32")
-
-
-def _biases(attention):
-    """Bias of every distance, (H, distances); zero for rotary positions."""
-    if attention.position == "rope":
-        return np.zeros((attention.num_heads, 1), "float32")
-    relative = attention.relative_bias
-    return _array(relative.embeddings)[relative.distance_buckets].T.copy()
+    buckets = distance_buckets(config["num_buckets"], config["max_distance"])
+    return table[buckets].T.copy()
 
 
-def _rotation(backbone, positions):
-    if backbone.position != "rope":
+def _rotation(config, positions):
+    if config["position"] != "rope":
         return np.zeros((0, 2, 1), "float32")
-    half = backbone.head_dim // 2
-    wavelength = backbone.transformer_layers[0].attention.rotary.max_wavelength
-    frequencies = float(wavelength) ** -(np.arange(half) / half)
+    half = config["head_dim"] // 2
+    frequencies = _MAX_WAVELENGTH ** -(np.arange(half) / half)
     angles = np.arange(positions)[:, None] * frequencies
     return np.stack([np.cos(angles), np.sin(angles)], 1).astype("float32")

@@ -2,14 +2,19 @@
 
 import numpy as np
 
+from keras_nc.coding.archive import FaultError
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import join_documents
-from keras_nc.entropy_models._counts import CountTrie
+from keras_nc.entropy_models.counts import CountTrie
+from keras_nc.entropy_models.protocol import EntropyModel
+from keras_nc.entropy_models.protocol import register
 from keras_nc.entropy_models.refitted import MAX_WINDOW_BYTES
 from keras_nc.entropy_models.refitted import count_window_starts
+from keras_nc.entropy_models.stepping import PrefixStepper
 
 
-class NGramModel:
+@register("ngram")
+class NGramModel(EntropyModel):
     """Substring counts with interpolated Witten-Bell smoothing.
 
     With `n(s)` occurrences of a context s that is followed by `T(s)` distinct
@@ -48,7 +53,7 @@ class NGramModel:
         self._counts = counts
         self._start_counts = start_counts
         if start_min_count is not None:
-            start_min_count = as_integer("start_min_count", start_min_count)
+            start_min_count = as_integer("start_min_count", start_min_count, 1)
         self._start_min_count = start_min_count
 
     @classmethod
@@ -77,9 +82,9 @@ class NGramModel:
         """
         order = as_integer("order", order, 0, MAX_WINDOW_BYTES)
         if min_count is not None:
-            min_count = as_integer("min_count", min_count)
+            min_count = as_integer("min_count", min_count, 1)
         if start_min_count is not None:
-            start_min_count = as_integer("start_min_count", start_min_count)
+            start_min_count = as_integer("start_min_count", start_min_count, 1)
         joined, offsets = join_documents(text)
         if not joined.size:
             raise ValueError(
@@ -118,7 +123,7 @@ class NGramModel:
         return NGramModel(self._counts, start_counts, self._start_min_count)
 
     def probabilities(self, prefixes):
-        """Give the distribution of the byte after each prefix.
+        """Return the distribution of the byte after each prefix.
 
         Args:
             prefixes: sequence of n prefixes (bytes).
@@ -131,15 +136,65 @@ class NGramModel:
         >>> round(float(model.probabilities([b""]).sum()), 9)
         1.0
         """
-        from keras_nc.entropy_models import _count_kernels
+        from keras_nc.entropy_models.kernels import counts as kernels
 
         joined, offsets = join_documents(list(prefixes))
         rows = np.empty((len(prefixes), 256))
-        _count_kernels.probabilities(
-            self._counts.arrays,
-            self._start_counts.arrays,
-            joined,
-            offsets,
-            rows,
-        )
+        kernels.probabilities(*self.tries, joined, offsets, rows)
         return rows
+
+    @property
+    def tries(self):
+        """Both tries as the kernels take them: anywhere, window starts."""
+        return self._counts.arrays, self._start_counts.arrays
+
+    def stepper(self, batch_size, context_bytes):
+        """Return a stepper that codes streams without leaving Numba."""
+        return _NGramStepper(self, batch_size, context_bytes)
+
+    def state(self):
+        """Return both tries; see `EntropyModel.state`."""
+        settings = {"start_min_count": self._start_min_count}
+        arrays = self._counts.named("anywhere")
+        return settings, {**arrays, **self._start_counts.named("starts")}
+
+    @classmethod
+    def from_state(cls, settings, arrays):
+        """Return the model of a state; see `EntropyModel.from_state`."""
+        arrays = dict(arrays)
+        counts = CountTrie.from_named("anywhere", arrays)
+        start_counts = CountTrie.from_named("starts", arrays)
+        if arrays:
+            raise FaultError(f"fields {sorted(arrays)}")
+        return cls(counts, start_counts, **settings)
+
+
+class _NGramStepper(PrefixStepper):
+    """Steps of an `NGramModel`; see `coding.StreamCoder` for its streams."""
+
+    def encode_streams(self, text, bounds, precision, out, firsts, ends):
+        from keras_nc.entropy_models.kernels import streams
+
+        streams.encode(
+            self.model.tries,
+            text,
+            bounds,
+            self.context_bytes,
+            precision,
+            out,
+            firsts,
+            ends,
+        )
+
+    def decode_streams(self, codes, offsets, precision, text, bounds):
+        from keras_nc.entropy_models.kernels import streams
+
+        return streams.decode(
+            self.model.tries,
+            codes,
+            offsets,
+            self.context_bytes,
+            precision,
+            text,
+            bounds,
+        )

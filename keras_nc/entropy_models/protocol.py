@@ -1,45 +1,327 @@
-"""What an entropy model is."""
+"""What an entropy model is, how it is saved, and how files name its class.
 
-from collections.abc import Sequence
-from typing import Protocol
+A model is a file of arrays, `entropy_model.npz`, unless its class says
+otherwise. The fingerprint is the SHA-256 of the line
+
+    keras_nc entropy_model <format version> <name> <settings>
+
+(the settings as JSON with sorted keys and no spaces), and then, for every
+array in its order, of the line `<name> <dtype> <shape>` and its bytes,
+little-endian.
+"""
+
+import abc
+import hashlib
+import json
+import os
+import re
 
 import numpy as np
 
+from keras_nc.coding.archive import FaultError
+from keras_nc.coding.archive import one_error
+from keras_nc.coding.archive import read_arrays
+from keras_nc.coding.archive import write_arrays
+from keras_nc.entropy_models.stepping import PrefixStepper
 
-class EntropyModel(Protocol):
+FORMAT_VERSION = 1
+ARRAYS = "entropy_model.npz"
+
+_CLASSES = {}
+#: What a registered class offers.
+_OFFERED = ("probabilities", "fingerprint", "file_names", "save", "load")
+
+
+def register(name):
+    """Make a class of entropy models known by its name in files.
+
+    A tokenizer that runs its model while coding saves the model with itself.
+    Whoever loads it must have imported the module that registers the class: a
+    file never causes an import.
+
+    Args:
+        name: str. Lowercase letters, digits and underscores.
+
+    Returns:
+        A class decorator.
+
+    Raises:
+        ValueError: If another class has the name, or it is no such name.
+        TypeError: If the class lacks something of `EntropyModel`.
+
+    Example:
+    >>> @register("uniform_bytes")
+    ... class Uniform(EntropyModel):
+    ...     def probabilities(self, prefixes):
+    ...         return np.full((len(prefixes), 256), 1 / 256)
+    >>> name_of(Uniform())
+    'uniform_bytes'
+    """
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError(
+            "The name of a model must be lowercase letters, digits and "
+            f"underscores. Received: {name!r}"
+        )
+
+    def decorate(cls):
+        if not isinstance(cls, type):
+            raise TypeError(
+                f"`register` is for classes of models. Received: {cls!r}"
+            )
+        lacking = [name for name in _OFFERED if not hasattr(cls, name)]
+        if lacking:
+            raise TypeError(
+                f"A registered class must offer {', '.join(_OFFERED)}. "
+                f"Received: {cls.__name__} without {', '.join(lacking)}. "
+                "Derive it from `keras_nc.entropy_models.EntropyModel`."
+            )
+        other = _CLASSES.get(name)
+        # A notebook's cell that runs again defines its class again.
+        again = other is not None and cls.__module__ == "__main__"
+        again = again and _full_name(cls) == _full_name(other)
+        if other not in (None, cls) and not again:
+            raise ValueError(
+                f"The name of a model must be its own. Received: {name!r} for "
+                f"{_full_name(cls)}, which {_full_name(other)} has. Choose "
+                "another name."
+            )
+        _CLASSES[name] = cls
+        return cls
+
+    return decorate
+
+
+def _full_name(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def name_of(model):
+    """Return the name of a model's class, or raise a TypeError."""
+    for name, cls in _CLASSES.items():
+        if cls is type(model):
+            return name
+    raise TypeError(
+        "A model that is saved with a tokenizer must have a class that is "
+        "registered with `@entropy_models.register(name)`, such as "
+        f"{_names()}. Received: {type(model).__name__}"
+    )
+
+
+def _names():
+    """Return the names of the registered classes, for errors."""
+    return ", ".join(cls.__name__ for cls in _CLASSES.values())
+
+
+def class_named(name):
+    """Return the class that is registered by a name, or raise a ValueError."""
+    cls = _CLASSES.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise ValueError(
+            "The kind of an entropy model must be a registered name: one of "
+            f"{sorted(_CLASSES)}. Received: kind={name!r}. Import the module "
+            "that registers it first."
+        )
+    return cls
+
+
+class EntropyModel(abc.ABC):
     """p(next byte | bytes since the window's start).
 
-    Anything with a method `probabilities` will do. A model whose rows depend
-    on nothing but their own prefix, bit for bit, gives the same codebook
-    whatever the batch; count models do, neural ones mostly do not.
+    For a codebook anything with a method `probabilities` will do. A model
+    whose rows depend on nothing but their own prefix, bit for bit, gives the
+    same codebook whatever the batch; count models do, neural ones mostly do
+    not. Tokenizers that run the model while coding need that guarantee, and a
+    class that can be saved:
+
+    - Derive it from this class and register it by a name with
+      `@entropy_models.register(name)`.
+    - If it has parameters, override `state` and `from_state`.
+    - If its rows depend on their batch, or it is faster one byte after the
+      other, override `stepper`.
 
     A model may also offer
 
         refit(text, starts) -> EntropyModel
 
-    a new model with the statistics of window starts. `text` is bytes or a
+    a model with the statistics of window starts. `text` is bytes or a
     sequence of documents, and `starts` are the offsets of the window starts
-    in the documents joined: int64, ascending. `Codebook.build` uses it.
+    in the documents joined: int64, ascending. `Codebook.build` uses it, and
+    `RefittedModel.from_text` gives one for any model.
+
+    Attributes:
+        file_names: Names of the files that `save` writes, a list of str.
 
     Example:
-    >>> import numpy as np
+    >>> import tempfile
+    >>> from keras_nc import entropy_models
     >>> from keras_nc.coding import Codebook
-    >>> class Uniform:
+    >>> from keras_nc.tokenizers import LiveWindowTokenizer
+    >>> @entropy_models.register("last_byte_again")
+    ... class LastByteAgain(entropy_models.EntropyModel):
+    ...     def __init__(self, weight):
+    ...         self.weight = weight
+    ...
     ...     def probabilities(self, prefixes):
-    ...         return np.full((len(prefixes), 256), 1 / 256)
-    >>> codebook = Codebook.paper(Uniform(), window_bits=9)
-    >>> codebook.decode(codebook.encode(b"ab"))
-    b'ab'
+    ...         rows = np.full((len(prefixes), 256), 1 / 256)
+    ...         for row, prefix in zip(rows, prefixes):
+    ...             if prefix:
+    ...                 row *= 1 - self.weight
+    ...                 row[prefix[-1]] += self.weight
+    ...         return rows
+    ...
+    ...     def state(self):
+    ...         return {"weight": self.weight}, {}
+    ...
+    ...     @classmethod
+    ...     def from_state(cls, settings, arrays):
+    ...         return cls(**settings)
+    >>> model = LastByteAgain(0.5)
+    >>> codebook = Codebook.paper(model, window_bits=9)
+    >>> codebook.decode(codebook.encode(b"aaab"))
+    b'aaab'
+    >>> tokenizer = LiveWindowTokenizer(model, window_bits=32)
+    >>> tokenizer.detokenize(tokenizer(b"aaab"))
+    b'aaab'
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder)
+    ...     LastByteAgain.load(folder).weight
+    0.5
     """
 
-    def probabilities(self, prefixes: Sequence[bytes]) -> np.ndarray:
-        """Give the distribution of the byte after each prefix.
+    file_names = [ARRAYS]
+
+    @abc.abstractmethod
+    def probabilities(self, prefixes):
+        """Return the distribution of the byte after each prefix.
 
         Args:
-            prefixes: the bytes since the window's start, one per row; empty
-                at the start.
+            prefixes: A sequence of bytes: the bytes since the window's start,
+                one per row; empty at the start.
 
         Returns:
-            float64 of shape (n, 256); rows sum to 1.
+            A float64 array of shape `(len(prefixes), 256)`; rows sum to 1.
         """
-        ...
+
+    def stepper(self, batch_size, context_bytes):
+        """Return what coders ask byte after byte; see `stepper_for`."""
+        return PrefixStepper(self, batch_size, context_bytes)
+
+    def state(self):
+        """Return all that makes the model.
+
+        Returns:
+            A pair: settings, a dict that JSON can hold, and a dict of NumPy
+            arrays.
+        """
+        return {}, {}
+
+    @classmethod
+    def from_state(cls, settings, arrays):
+        """Return the model that `state` described.
+
+        Args:
+            settings: A dict.
+            arrays: A dict of NumPy arrays, from a file that may be damaged.
+
+        Raises:
+            ValueError: If they make no such model.
+        """
+        if settings or arrays:
+            raise FaultError(f"fields {sorted([*settings, *arrays])}")
+        return cls()
+
+    @property
+    def fingerprint(self):
+        """SHA-256 of the class's name and the state, in hexadecimal."""
+        settings, arrays = self.state()
+        line = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        head = f"keras_nc entropy_model {FORMAT_VERSION} {name_of(self)}"
+        digest = hashlib.sha256(f"{head} {line}\n".encode())
+        for name, array in arrays.items():
+            array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            line = f"{name} {array.dtype.str} {array.shape}\n"
+            digest.update(line.encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def save(self, directory):
+        """Write the files, each whole or not at all.
+
+        Args:
+            directory: A path.
+        """
+        settings, arrays = self.state()
+        write_model(os.path.join(directory, ARRAYS), self, settings, arrays)
+
+    @classmethod
+    def load(cls, directory):
+        """Read a model that `save` wrote, and check it.
+
+        Args:
+            directory: A path.
+
+        Returns:
+            A model of this class.
+
+        Raises:
+            ValueError: If the files hold no such model.
+            OSError: If a file is missing or cannot be read.
+        """
+        with model_error(directory, cls):
+            path = os.path.join(directory, ARRAYS)
+            return cls.from_state(*read_model(path, cls))
+
+
+def model_error(directory, cls):
+    """Turn whatever damaged files make fail into one ValueError."""
+    return one_error(
+        directory,
+        "A folder must hold a whole entropy model of the kind "
+        f"{_registered(cls)!r}, format version {FORMAT_VERSION}",
+        "Fetch or save its files again.",
+    )
+
+
+def _registered(cls):
+    return next((n for n, c in _CLASSES.items() if c is cls), None)
+
+
+def head_of(model):
+    """Return what the file of a model begins with, a dict for JSON."""
+    return {"format_version": FORMAT_VERSION, "kind": name_of(model)}
+
+
+def check_head(head, cls):
+    """Return the settings in a head that is one of this class, without it."""
+    if not isinstance(head, dict):
+        raise FaultError("a head that is no object")
+    settings = dict(head)
+    found = (settings.pop("format_version", None), settings.pop("kind", None))
+    if found != (FORMAT_VERSION, _registered(cls)):
+        raise FaultError(f"format version and kind {found}")
+    return settings
+
+
+def write_model(path, model, settings, arrays):
+    """Write settings and arrays of a model, as JSON and arrays in an archive.
+
+    Args:
+        path: Where the file goes.
+        model: The model, for the head.
+        settings: A dict that JSON can hold.
+        arrays: A dict of arrays.
+    """
+    head = json.dumps({**head_of(model), **settings})
+    write_arrays(path, {**arrays, "head": head})
+
+
+def read_model(path, cls):
+    """Return settings and arrays of a file; raise any error if it is damaged.
+
+    Args:
+        path: A file that `write_model` wrote.
+        cls: The class of the model, for the head.
+    """
+    arrays = read_arrays(path)
+    head = json.loads(arrays.pop("head").item())
+    return check_head(head, cls), arrays

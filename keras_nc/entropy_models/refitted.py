@@ -1,50 +1,172 @@
 """What follows window starts, mixed into any entropy model."""
 
+import os
+
 import numpy as np
 
+from keras_nc.coding.archive import FaultError
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_rows
-from keras_nc.entropy_models._counts import CountTrie
+from keras_nc.entropy_models.counts import CountTrie
+from keras_nc.entropy_models.protocol import EntropyModel
+from keras_nc.entropy_models.protocol import class_named
+from keras_nc.entropy_models.protocol import model_error
+from keras_nc.entropy_models.protocol import name_of
+from keras_nc.entropy_models.protocol import read_model
+from keras_nc.entropy_models.protocol import register
+from keras_nc.entropy_models.protocol import write_model
+from keras_nc.entropy_models.stepping import PrefixStepper
+from keras_nc.entropy_models.stepping import stepper_for
 
 # No codebook has longer windows.
 MAX_WINDOW_BYTES = 255
+#: The counts; the files of the other model lie beside it.
+COUNTS = "entropy_model.starts.npz"
 
 
-class RefittedModel:
-    """An entropy model and the counts of what follows window starts.
+@register("refitted")
+class RefittedModel(EntropyModel):
+    """An entropy model mixed with counts of what follows window starts.
 
     Where a window begins, and the bytes s since then have been counted n(s)
     times with T(s) distinct bytes after them,
 
         p(b | s) = (n(sb) + T(s) * q(b | s)) / (n(s) + T(s))
 
-    with the probabilities q of the other model. What was not counted is left
-    to that model.
+    with the probabilities q of the other model. Where nothing was counted,
+    p is q.
 
     Args:
         model: An `EntropyModel`.
         start_counts: `CountTrie` of strings at window starts; see
             `count_window_starts`.
+
+    Raises:
+        TypeError: If `model` is refitted already.
+
+    Example:
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> model = UnigramModel.from_text(b"abab")
+    >>> refitted = RefittedModel.from_text(model, b"abab", np.array([0, 2]))
+    >>> bool(refitted.probabilities([b""])[0, ord("a")] > 0.5)
+    True
     """
 
     def __init__(self, model, start_counts):
+        if isinstance(model, RefittedModel):
+            raise TypeError(
+                "Counts are mixed into a model that has none. Received: a "
+                "`RefittedModel`. Use its method `refit`."
+            )
         self._model = model
         self._start_counts = start_counts
 
+    @classmethod
+    def from_text(cls, model, text, starts):
+        """Count what follows the window starts of a text.
+
+        Args:
+            model: An `EntropyModel`.
+            text: `str` or bytes, or a list of documents.
+            starts: Offsets of the window starts in the documents joined,
+                int64 of shape (windows,), ascending.
+
+        Returns:
+            A `RefittedModel`.
+
+        Raises:
+            ValueError: If `starts` are no ascending offsets into the text.
+        """
+        return cls(model, count_window_starts(text, starts))
+
     def refit(self, text, starts):
-        """Count other window starts; see `ByteLMModel.refit`."""
-        return RefittedModel(self._model, count_window_starts(text, starts))
+        """Count other window starts; see `from_text`."""
+        return RefittedModel.from_text(self._model, text, starts)
 
     def probabilities(self, prefixes):
-        """Probabilities of the next byte, float64 `(len(prefixes), 256)`."""
-        from keras_nc.entropy_models import _count_kernels
+        """Return the distribution after each prefix; see `EntropyModel`."""
+        rows = self._model.probabilities(prefixes)
+        return self.mix_in(
+            check_rows(rows, len(prefixes), self._model), prefixes
+        )
+
+    def mix_in(self, rows, prefixes):
+        """Mix the counts into rows of the other model.
+
+        Args:
+            rows: Floats of shape `(n, 256)`.
+            prefixes: n bytes.
+
+        Returns:
+            A new float64 array of the same shape.
+        """
+        from keras_nc.entropy_models.kernels import counts as kernels
 
         joined, offsets = join_documents(list(prefixes))
-        rows = check_rows(
-            self._model.probabilities(prefixes), len(prefixes), self._model
-        ).astype("float64")
-        _count_kernels.mix_in(self._start_counts.arrays, joined, offsets, rows)
+        rows = np.array(rows, "float64")
+        kernels.mix_in(self._start_counts.arrays, joined, offsets, rows)
         return rows
+
+    def stepper(self, batch_size, context_bytes):
+        """Return a stepper that asks the other model's stepper."""
+        inner = stepper_for(self._model, batch_size, context_bytes)
+        return _RefittedStepper(self, inner)
+
+    @property
+    def file_names(self):
+        """Names of the files: those of the other model, and the counts."""
+        return [*self._model.file_names, COUNTS]
+
+    def state(self):
+        """Return what the other model is, and the counts."""
+        settings = {
+            "model": name_of(self._model),
+            "model_fingerprint": self._model.fingerprint,
+        }
+        return settings, self._start_counts.named("starts")
+
+    def save(self, directory):
+        """Write the other model's files and the counts."""
+        settings, arrays = self.state()
+        self._model.save(directory)
+        write_model(os.path.join(directory, COUNTS), self, settings, arrays)
+
+    @classmethod
+    def load(cls, directory):
+        """Read both; see `EntropyModel.load`."""
+        with model_error(directory, cls):
+            path = os.path.join(directory, COUNTS)
+            settings, arrays = read_model(path, cls)
+            counts = CountTrie.from_named("starts", arrays)
+            expected = settings.pop("model_fingerprint")
+            inner = class_named(settings.pop("model"))
+            if inner is cls or settings or arrays:
+                raise FaultError("other fields than those of counts")
+            model = inner.load(directory)
+            if model.fingerprint != expected:
+                raise FaultError("counts that belong to another model")
+        return cls(model, counts)
+
+
+class _RefittedStepper(PrefixStepper):
+    """Steps of the other model, with the counts mixed in."""
+
+    def __init__(self, model, inner):
+        super().__init__(model, inner.batch_size, inner.context_bytes)
+        self._inner = inner
+
+    def restart(self, rows):
+        super().restart(rows)
+        self._inner.restart(rows)
+
+    def append(self, data, counts):
+        super().append(data, counts)
+        self._inner.append(data, counts)
+
+    def _ask(self, rows, prefixes):
+        answer = self._inner.probabilities()
+        answer = check_rows(answer, self.batch_size, self._inner)
+        return self.model.mix_in(answer[rows], prefixes)
 
 
 def count_window_starts(text, starts, min_count=None):

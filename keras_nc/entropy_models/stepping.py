@@ -23,10 +23,17 @@ class PrefixStepper:
 
     Letters: `B` batch. Rows begin restarted.
 
+    A stepper may also have methods `encode_streams` and `decode_streams`,
+    which code whole documents faster; see `keras_nc.coding.StreamCoder`.
+
     Args:
         model: An `EntropyModel`. It is asked for the rows that changed.
         batch_size: int, `B`.
         context_bytes: int. Bytes that a row is fed at most between restarts.
+
+    Raises:
+        TypeError: If `model` has no `probabilities`, or a size is no integer.
+        ValueError: If a size is not positive.
 
     Example:
     >>> import numpy as np
@@ -39,15 +46,10 @@ class PrefixStepper:
     """
 
     def __init__(self, model, batch_size, context_bytes):
-        self.batch_size = as_integer("batch_size", batch_size)
-        self.context_bytes = as_integer("context_bytes", context_bytes)
-        if isinstance(model, type) or not hasattr(model, "probabilities"):
-            raise TypeError(
-                "`model` must be an entropy model, with "
-                f"`probabilities(prefixes)`. Received: {model!r}. See "
-                "`keras_nc.entropy_models`."
-            )
-        self._model = model
+        check_model(model)
+        self.model = model
+        self.batch_size = as_integer("batch_size", batch_size, 1)
+        self.context_bytes = as_integer("context_bytes", context_bytes, 1)
         B = self.batch_size
         self._prefixes = [bytearray() for _ in range(B)]
         self._rows = np.zeros((B, 256))
@@ -93,7 +95,7 @@ class PrefixStepper:
         self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
 
     def probabilities(self):
-        """Distribution of each row's next byte.
+        """Return the distribution of each row's next byte.
 
         Returns:
             A float64 array of shape `(B, 256)`; rows sum to 1. It is not
@@ -106,15 +108,18 @@ class PrefixStepper:
         if rows.size:
             prefixes = [bytes(self._prefixes[row]) for row in rows]
             self._rows = self._rows.copy()
-            self._rows[rows] = check_rows(
-                self._model.probabilities(prefixes), rows.size, self._model
-            )
+            self._rows[rows] = self._ask(rows, prefixes)
             self._changed[:] = False
         return self._rows
 
+    def _ask(self, rows, prefixes):
+        """Return the distributions after the prefixes of some rows."""
+        answer = self.model.probabilities(prefixes)
+        return check_rows(answer, len(prefixes), self.model)
+
 
 def stepper_for(model, batch_size, context_bytes):
-    """Make the stepper of a model.
+    """Return the stepper of a model.
 
     A model that has a method `stepper(batch_size, context_bytes)` makes its
     own, as M1 does. Any other model gets a `PrefixStepper`.
@@ -128,7 +133,8 @@ def stepper_for(model, batch_size, context_bytes):
         An object with the methods of `PrefixStepper`.
 
     Raises:
-        ValueError: If a size is no positive integer.
+        TypeError: If `model` is no entropy model, or a size is no integer.
+        ValueError: If a size is not positive.
 
     Example:
     >>> from keras_nc.entropy_models import UnigramModel
@@ -137,10 +143,20 @@ def stepper_for(model, batch_size, context_bytes):
     >>> bytes([stepper.probabilities()[0].argmax()])
     b'a'
     """
+    check_model(model)
     make = getattr(model, "stepper", None)
     if make is None:
         return PrefixStepper(model, batch_size, context_bytes)
     return make(batch_size, context_bytes)
+
+
+def check_model(model):
+    """Raise a TypeError unless a model can be asked."""
+    if isinstance(model, type) or not hasattr(model, "probabilities"):
+        raise TypeError(
+            "`model` must be an entropy model, with `probabilities(prefixes)`. "
+            f"Received: {model!r}. See `keras_nc.entropy_models`."
+        )
 
 
 def check_room(fed, context_bytes):

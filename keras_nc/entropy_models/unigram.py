@@ -2,10 +2,16 @@
 
 import numpy as np
 
+from keras_nc.coding.archive import FaultError
 from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import cumulative_frequencies
+from keras_nc.entropy_models.protocol import EntropyModel
+from keras_nc.entropy_models.protocol import register
+from keras_nc.entropy_models.stepping import PrefixStepper
 
 
-class UnigramModel:
+@register("unigram")
+class UnigramModel(EntropyModel):
     """The same distribution of the next byte after every prefix.
 
     This is the model of StaticAC in "Training LLMs over Neurally Compressed
@@ -66,7 +72,7 @@ class UnigramModel:
         return self._counts.copy()
 
     def probabilities(self, prefixes):
-        """Give the distribution of the byte after each prefix.
+        """Return the distribution of the byte after each prefix.
 
         Args:
             prefixes: sequence of n prefixes (bytes).
@@ -79,3 +85,42 @@ class UnigramModel:
         (2, 256)
         """
         return np.tile(self._row, (len(prefixes), 1))
+
+    def stepper(self, batch_size, context_bytes):
+        """Return a stepper that codes streams with one table."""
+        return _UnigramStepper(self, batch_size, context_bytes)
+
+    def state(self):
+        """Return the counts; see `EntropyModel.state`."""
+        return {}, {"counts": self.counts}
+
+    @classmethod
+    def from_state(cls, settings, arrays):
+        """Return the model of a state; see `EntropyModel.from_state`."""
+        if settings or set(arrays) != {"counts"}:
+            raise FaultError(f"fields {sorted([*settings, *arrays])}")
+        return cls(arrays["counts"])
+
+
+class _UnigramStepper(PrefixStepper):
+    """Steps of a `UnigramModel`; see `coding.StreamCoder` for its streams."""
+
+    def encode_streams(self, text, bounds, precision, out, firsts, ends):
+        from keras_nc.coding.kernels import range_coder
+
+        table = self._table(precision)
+        range_coder.encode_static(
+            text, bounds, table, precision, out, firsts, ends
+        )
+
+    def decode_streams(self, codes, offsets, precision, text, bounds):
+        from keras_nc.coding.kernels import range_coder
+
+        table = self._table(precision)
+        return range_coder.decode_static(
+            codes, offsets, table, precision, text, bounds
+        )
+
+    def _table(self, precision):
+        row = self.model.probabilities([b""])
+        return cumulative_frequencies(row, precision)[0]

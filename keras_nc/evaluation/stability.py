@@ -35,7 +35,6 @@ def instability(tokenizer, sentence, first_words):
     2
     """
     sentence, first_words = as_bytes(sentence), as_documents(first_words)
-    sentence, first_words = as_bytes(sentence), as_documents(first_words)
     if len(first_words) < 2:
         raise ValueError(
             "Two first words or more can be compared. Received: "

@@ -4,7 +4,7 @@ import keras
 import keras_hub
 from keras import ops
 
-from keras_nc.layers.integers import positive_integers
+from keras_nc.coding.checks import as_integer
 from keras_nc.layers.relative_bias import RelativeBias
 
 POSITIONS = ("relative_bias", "rope")
@@ -92,22 +92,16 @@ class CausalSelfAttention(keras.layers.Layer):
                 f"`position` must be one of {POSITIONS}. "
                 f"Received: position={position!r}"
             )
-        num_heads, head_dim, num_buckets, max_distance = positive_integers(
-            num_heads=num_heads,
-            head_dim=head_dim,
-            num_buckets=num_buckets,
-            max_distance=max_distance,
-        )
-        if position == "rope" and head_dim % 2:
+        self.num_heads = as_integer("num_heads", num_heads)
+        self.head_dim = as_integer("head_dim", head_dim)
+        self.position = position
+        self.num_buckets = as_integer("num_buckets", num_buckets)
+        self.max_distance = as_integer("max_distance", max_distance)
+        if position == "rope" and self.head_dim % 2:
             raise ValueError(
                 "Rotary positions rotate pairs: `head_dim` must be even. "
                 f"Received: head_dim={head_dim}"
             )
-        self.num_heads = num_heads
-        self.head_dim = head_dim
-        self.position = position
-        self.num_buckets = num_buckets
-        self.max_distance = max_distance
 
     def build(self, input_shape):
         """Create the four projections and the positions."""

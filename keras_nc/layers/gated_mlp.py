@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_nc.layers.integers import positive_integers
+from keras_nc.coding.checks import as_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -30,9 +30,7 @@ class GatedMLP(keras.layers.Layer):
 
     def __init__(self, intermediate_dim, **kwargs):
         super().__init__(**kwargs)
-        (self.intermediate_dim,) = positive_integers(
-            intermediate_dim=intermediate_dim
-        )
+        self.intermediate_dim = as_integer("intermediate_dim", intermediate_dim)
 
     def build(self, input_shape):
         """Create the three projections."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_nc.layers.integers import positive_integers
+from keras_nc.coding.checks import as_integer
 
 
 def distance_buckets(num_buckets, max_distance):
@@ -78,11 +78,9 @@ class RelativeBias(keras.layers.Layer):
 
     def __init__(self, num_heads, num_buckets=32, max_distance=128, **kwargs):
         super().__init__(**kwargs)
-        num_heads, num_buckets, max_distance = positive_integers(
-            num_heads=num_heads,
-            num_buckets=num_buckets,
-            max_distance=max_distance,
-        )
+        num_heads = as_integer("num_heads", num_heads)
+        num_buckets = as_integer("num_buckets", num_buckets)
+        max_distance = as_integer("max_distance", max_distance)
         if num_buckets < 2 or num_buckets % 2 or max_distance <= num_buckets:
             raise ValueError(
                 "`num_buckets` must be even and smaller than `max_distance`. "

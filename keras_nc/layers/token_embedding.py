@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_nc.layers.integers import positive_integers
+from keras_nc.coding.checks import as_integer
 
 #: Embedding tables have a multiple of this many rows, so that they shard.
 ROW_MULTIPLE = 128
@@ -43,9 +43,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     """
 
     def __init__(self, vocabulary_size, hidden_dim, **kwargs):
-        vocabulary_size, hidden_dim = positive_integers(
-            vocabulary_size=vocabulary_size, hidden_dim=hidden_dim
-        )
+        vocabulary_size = as_integer("vocabulary_size", vocabulary_size)
+        hidden_dim = as_integer("hidden_dim", hidden_dim)
         rows = -(-vocabulary_size // ROW_MULTIPLE) * ROW_MULTIPLE
         super().__init__(
             rows,

@@ -1,6 +1,5 @@
 """The causal language model that M1 and M2 share."""
 
-import operator
 import types
 
 import keras
@@ -8,6 +7,7 @@ import keras_hub
 from keras import ops
 
 from keras_nc.coding import PAD_ID
+from keras_nc.coding.checks import as_integer
 from keras_nc.losses import TokenNats
 from keras_nc.metrics import BitsPerByte
 from keras_nc.models.chunked_nats import positions_at_once
@@ -134,12 +134,7 @@ class DecoderCausalLM(
         Raises:
             ValueError: If a loss or metric cannot be computed from nats.
         """
-        logits_bytes = operator.index(logits_bytes)
-        if logits_bytes < 1:
-            raise ValueError(
-                "`logits_bytes` must be positive. Received: "
-                f"logits_bytes={logits_bytes}"
-            )
+        logits_bytes = as_integer("logits_bytes", logits_bytes)
         sampler = to_sampler(sampler, self.backbone.vocabulary_size)
         if _is_auto(optimizer):
             optimizer = keras.optimizers.AdamW(1e-3)

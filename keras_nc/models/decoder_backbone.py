@@ -3,9 +3,9 @@
 import keras
 import keras_hub
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
-from keras_nc.layers import positive_integers
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.presets import SavesBackbone
 from keras_nc.models.sizes import size_config
@@ -58,17 +58,13 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         dtype=None,
         **kwargs,
     ):
-        vocabulary_size, num_layers, num_heads = positive_integers(
-            vocabulary_size=vocabulary_size,
-            num_layers=num_layers,
-            num_heads=num_heads,
-        )
-        hidden_dim, intermediate_dim = positive_integers(
-            hidden_dim=hidden_dim, intermediate_dim=intermediate_dim
-        )
-        num_buckets, max_distance = positive_integers(
-            num_buckets=num_buckets, max_distance=max_distance
-        )
+        vocabulary_size = as_integer("vocabulary_size", vocabulary_size)
+        num_layers = as_integer("num_layers", num_layers)
+        num_heads = as_integer("num_heads", num_heads)
+        hidden_dim = as_integer("hidden_dim", hidden_dim)
+        intermediate_dim = as_integer("intermediate_dim", intermediate_dim)
+        num_buckets = as_integer("num_buckets", num_buckets)
+        max_distance = as_integer("max_distance", max_distance)
         if head_dim is None and hidden_dim % num_heads:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_heads`, or pass "
@@ -77,7 +73,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
             )
         if head_dim is None:
             head_dim = hidden_dim // num_heads
-        (head_dim,) = positive_integers(head_dim=head_dim)
+        head_dim = as_integer("head_dim", head_dim)
         gradient_checkpointing = bool(gradient_checkpointing)
 
         # === Layers ===

@@ -1,13 +1,11 @@
 """The preprocessor that M1 and M2 share."""
 
-import operator
-
 import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_documents
-from keras_nc.layers import positive_integers
 from keras_nc.models.presets import SavesPreprocessor
 from keras_nc.models.prompt_mask import pack_bounds
 from keras_nc.models.prompt_mask import pack_next_codes
@@ -44,7 +42,7 @@ class DecoderCausalLMPreprocessor(
         add_end_token=True,
         **kwargs,
     ):
-        (sequence_length,) = positive_integers(sequence_length=sequence_length)
+        sequence_length = as_integer("sequence_length", sequence_length)
         super().__init__(
             tokenizer,
             sequence_length,
@@ -134,12 +132,7 @@ class DecoderCausalLMPreprocessor(
         """
         length = self.sequence_length
         if sequence_length is not None:
-            length = operator.index(sequence_length)
-        if length < 1:
-            raise ValueError(
-                "`sequence_length` and `max_length` must be positive. "
-                f"Received: {length}"
-            )
+            length = as_integer("max_length", sequence_length)
         documents = as_documents(x)
         prompts = [self.tokenizer.split_prompt(text) for text in documents]
         per_window = self.tokenizer.layout.tokens_per_window

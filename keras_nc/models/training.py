@@ -44,6 +44,8 @@ class TrainsOnText:
         scored = ops.cast(y != PAD_ID, "float32")
         if sample_weight is not None:
             scored = scored * token_weights(sample_weight, y)
+        # What a torch `DataLoader` collates may be arrays still.
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
         key = "ranked_ids" if self.wants_ranks else "target_ids"
         return keras.utils.pack_x_y_sample_weight({**x, key: y}, y, scored)
 

@@ -15,7 +15,7 @@ from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
 from keras_nc.tokenizers.gzip import GZipScheme
 from keras_nc.tokenizers.gzip import GZipTokenizer
-from keras_nc.tokenizers.live_window_scheme import LiveWindowScheme
+from keras_nc.tokenizers.live_windows import LiveWindowScheme
 from keras_nc.tokenizers.live_windows import LiveWindowTokenizer
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout

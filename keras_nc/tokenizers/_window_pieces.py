@@ -63,17 +63,17 @@ def join_pieces(pieces, window_bits, token_bits):
         ValueError: If a window is incomplete, or padding is not zero.
     """
     data = pieces_to_bytes(pieces, token_bits)
-    whole = len(data) - len(data) % (window_bits // 8)
-    used = -(-whole // (token_bits // 8))
+    complete = len(data) - len(data) % (window_bits // 8)
+    used = -(-complete // (token_bits // 8))
     if used != len(pieces):
         raise ValueError(
             f"Windows of {window_bits} bits in tokens of {token_bits} must be "
             f"whole. Received: {len(pieces)} ids of windows, of which only "
             f"{used} are. Decode whole documents."
         )
-    if any(data[whole:]):
+    if any(data[complete:]):
         raise ValueError(
             "Bits after the last window must be zero. Received: "
-            f"{list(data[whole:])}. Decode whole documents."
+            f"{list(data[complete:])}. Decode whole documents."
         )
-    return bytes_to_codes(data[:whole], window_bits)
+    return bytes_to_codes(data[:complete], window_bits)

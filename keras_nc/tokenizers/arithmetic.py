@@ -6,16 +6,18 @@ import zlib
 import keras
 import numpy as np
 
+from keras_nc.coding import StreamCoder
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_precision
-from keras_nc.entropy_models import decode_streams
-from keras_nc.entropy_models import encode_streams
-from keras_nc.entropy_models.streams import check_context
+from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.stream_scheme import StreamScheme
 from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
+#: Documents side by side. It changes the speed and not the codes.
+_BATCH_SIZE = 32
 _CHECKSUM_BYTES = 4
 _MAX_HEAD_BYTES = 8
 
@@ -35,8 +37,8 @@ class ArithmeticScheme(StreamScheme):
     All of it is counted as tokens.
 
     Args:
-        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`; `None` until
-            assets are loaded.
+        model: An `EntropyModel` of a registered class; `None` until assets are
+            loaded.
         token_bits: int. Bits of a token, 8 or 16.
         precision: int. Bits of a probability, 14 (the paper's) to 24.
         context_bytes: int. Bytes after which the model's context restarts.
@@ -56,18 +58,25 @@ class ArithmeticScheme(StreamScheme):
         entropy_model=None,
     ):
         super().__init__(token_bits)
-        check_precision(precision)
-        check_context(context_bytes)
         self._asset = ModelAsset(model, **(entropy_model or {}))
         self.file_assets = self._asset.file_names
-        self.precision = int(precision)
-        self.context_bytes = int(context_bytes)
+        self.precision = check_precision(precision)
+        self.context_bytes = as_integer("context_bytes", context_bytes, 1)
         self.checksum = bool(checksum)
+        self._lazy_coder = None
 
     @property
     def model(self):
         """The entropy model; an error if it is not loaded yet."""
         return self.require(self._asset.model, "entropy model")
+
+    @property
+    def coder(self):
+        """The `StreamCoder`; an error if the model is not loaded yet."""
+        if self._lazy_coder is None:
+            stepper = stepper_for(self.model, _BATCH_SIZE, self.context_bytes)
+            self._lazy_coder = StreamCoder(stepper, self.precision)
+        return self._lazy_coder
 
     @property
     def fingerprint(self):
@@ -79,9 +88,7 @@ class ArithmeticScheme(StreamScheme):
 
     def compress(self, documents):
         """Length, checksum and code of every document."""
-        codes, offsets = encode_streams(
-            self.model, documents, self.precision, self.context_bytes
-        )
+        codes, offsets = self.coder.encode_batch(documents)
         streams = []
         for i, document in enumerate(documents):
             body = codes[offsets[i] : offsets[i + 1]].tobytes()
@@ -105,14 +112,7 @@ class ArithmeticScheme(StreamScheme):
         lengths = np.array([length for length, _, _ in parts], "int64")
         codes = [code for _, _, code in parts]
         offsets = np.cumsum([0, *map(len, codes)], dtype="int64")
-        documents = decode_streams(
-            self.model,
-            b"".join(codes),
-            offsets,
-            lengths,
-            self.precision,
-            self.context_bytes,
-        )
+        documents = self.coder.decode_batch(b"".join(codes), offsets, lengths)
         for document, (_, checksum, _) in zip(documents, parts, strict=True):
             if self.checksum and zlib.crc32(document) != checksum:
                 refuse_stream("ids that give bytes with another checksum")
@@ -153,10 +153,11 @@ class ArithmeticScheme(StreamScheme):
     def load_assets(self, directory):
         """Read the model and check that it is the expected one."""
         self._asset.load(directory)
+        self._lazy_coder = None
 
 
 def to_groups(number):
-    """A number in groups of 7 bits, the lowest first."""
+    """Return a number as groups of 7 bits, the lowest first."""
     groups = bytearray()
     while number > 127:
         groups.append(128 | number & 127)
@@ -165,7 +166,7 @@ def to_groups(number):
 
 
 def from_groups(data):
-    """The number that bytes begin with, and how many bytes it has."""
+    """Return the number that bytes begin with, and how many bytes it has."""
     number = 0
     for at, group in enumerate(data[:_MAX_HEAD_BYTES]):
         number |= (group & 127) << 7 * at
@@ -191,7 +192,8 @@ class ArithmeticTokenizer(SchemeTokenizer):
     that decodes, and prompts cannot be continued.
 
     Args:
-        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`.
+        model: An `EntropyModel` of a registered class, such as a
+            `UnigramModel`, `NGramModel` or `ByteLMModel`.
         token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).
         precision: int. Bits of a probability, 14 to 24.
         context_bytes: int. Bytes after which the model's context restarts.

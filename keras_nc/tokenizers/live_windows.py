@@ -1,9 +1,358 @@
 """Equal-info windows of more than 16 bits as tokens."""
 
-import keras
+import hashlib
+import math
+import operator
+import os
+import threading
+import zlib
 
-from keras_nc.tokenizers.live_window_scheme import LiveWindowScheme
+import keras
+import numpy as np
+
+from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding import PrefixCache
+from keras_nc.coding import Prompt
+from keras_nc.coding import WindowCoder
+from keras_nc.coding.windows import MAX_WINDOW_BYTES
+from keras_nc.entropy_models import stepper_for
+from keras_nc.tokenizers._window_pieces import bytes_to_codes
+from keras_nc.tokenizers._window_pieces import bytes_to_pieces
+from keras_nc.tokenizers._window_pieces import check_bits
+from keras_nc.tokenizers._window_pieces import codes_to_bytes
+from keras_nc.tokenizers._window_pieces import join_pieces
+from keras_nc.tokenizers._window_pieces import pieces_to_bytes
+from keras_nc.tokenizers._window_pieces import split_pieces
+from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.scheme import Scheme
+from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
+
+_CACHE_FILE = "prefix_cache.npz"
+_CHECKSUM_BYTES = 4
+
+
+@register_scheme
+class LiveWindowScheme(Scheme):
+    """Windows of `W` bits, each written in `W / N` tokens, M1 in the loop.
+
+    Args:
+        model: An `EntropyModel` of a registered class; `None` until assets are
+            loaded.
+        window_bits: int. `W`: 24, 32, 40, 48, 56, 64 or 128.
+        token_bits: int. `N`: 8 or 16, which divides `W`; or 16 with `W` = 24,
+            where tokens cross windows.
+        cache: A `keras_nc.coding.PrefixCache`, or `None`.
+        checksum: bool. Whether a document ends with its checksum.
+        verify: bool. Whether to decode at once what was encoded, and compare.
+        max_window_bytes: int. Bytes that a window has at most, up to 1,024.
+        batch_size: int. Documents that are worked on side by side; it changes
+            no id.
+        model_asset: A dict. Only without a model: what it will be.
+        cache_fingerprint: str. Only without a cache: what it will have.
+
+    Raises:
+        ValueError: If no window has so many bits, or no token.
+    """
+
+    name = "live_windows"
+
+    def __init__(
+        self,
+        model=None,
+        window_bits=32,
+        token_bits=16,
+        cache=None,
+        checksum=True,
+        verify=False,
+        max_window_bytes=MAX_WINDOW_BYTES,
+        batch_size=64,
+        model_asset=None,
+        cache_fingerprint=None,
+    ):
+        if model is None and model_asset is None:
+            raise ValueError("Pass a `model`. Received: model=None")
+        if cache is not None and not isinstance(cache, PrefixCache):
+            raise TypeError(
+                "`cache` must be a `keras_nc.coding.PrefixCache`. Received: "
+                f"{type(cache).__name__}. Make one with `PrefixCache.build`."
+            )
+        self.window_bits = operator.index(window_bits)
+        self.token_bits = operator.index(token_bits)
+        check_bits(self.window_bits, self.token_bits)
+        self.checksum = bool(checksum)
+        self.verify = bool(verify)
+        self.max_window_bytes = operator.index(max_window_bytes)
+        self.batch_size = operator.index(batch_size)
+        self._asset = ModelAsset(model, **(model_asset or {}))
+        self._cache = cache
+        self._expected_cache = cache_fingerprint
+        if cache is not None:
+            self._expected_cache = cache.fingerprint
+        self.file_assets = list(self._asset.file_names)
+        if self._expected_cache is not None:
+            self.file_assets.append(_CACHE_FILE)
+        self._lazy_coder = None
+        self._lock = threading.Lock()
+        if model is not None:
+            self._checked_coder()
+
+    def _checked_coder(self):
+        """Return the coder, made at first use: assets bring the model."""
+        with self._lock:
+            if self._lazy_coder is None:
+                model = self.require(self._asset.model, "entropy model")
+                if self._expected_cache is not None:
+                    self.require(self._cache, "prefix cache")
+                stepper = stepper_for(
+                    model, self.batch_size, self.max_window_bytes
+                )
+                self._lazy_coder = WindowCoder(
+                    stepper, window_bits=self.window_bits, cache=self._cache
+                )
+            return self._lazy_coder
+
+    @property
+    def coder(self):
+        """The `WindowCoder`; an error if assets are not loaded yet."""
+        return self._lazy_coder or self._checked_coder()
+
+    @property
+    def model(self):
+        """The entropy model; an error if it is not loaded yet."""
+        return self.require(self._asset.model, "entropy model")
+
+    @property
+    def vocabulary_size(self):
+        """3 + 2^N."""
+        return NUM_SPECIAL + 2**self.token_bits
+
+    @property
+    def fingerprint(self):
+        """Hex digest of the model, the cache and all that changes ids."""
+        parts = (
+            self.name,
+            self._asset.fingerprint,
+            self._expected_cache,
+            self.window_bits,
+            self.token_bits,
+            self.checksum,
+            self.max_window_bytes,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def layout(self):
+        """Every piece may come next: only the model knows the windows."""
+        return TokenLayout.one_token(
+            np.arange(self.vocabulary_size) >= NUM_SPECIAL
+        )
+
+    @property
+    def _checksum_ids(self):
+        """Ids of a document's checksum."""
+        return 8 * _CHECKSUM_BYTES // self.token_bits * self.checksum
+
+    def whole_length(self, length):
+        """Ids of the whole windows that fit a length.
+
+        With a checksum, a document that is cut cannot be decoded at all.
+        """
+        if self.checksum:
+            return length
+        # As few ids as hold whole windows exactly.
+        group = math.lcm(self.window_bits, self.token_bits) // self.token_bits
+        return length - length % group
+
+    def encode_batch(self, documents):
+        """Windows, cut into pieces, and the checksum's pieces."""
+        codes, offsets = self.coder.encode_batch(documents)
+        if self.verify:
+            self._verify(documents, codes, offsets)
+        rows = []
+        for i, document in enumerate(documents):
+            own = codes[offsets[i] : offsets[i + 1]]
+            rows.append(split_pieces(own, self.window_bits, self.token_bits))
+            if self.checksum:
+                crc = zlib.crc32(document).to_bytes(_CHECKSUM_BYTES, "big")
+                rows.append(bytes_to_pieces(crc, self.token_bits))
+        per_document = 2 if self.checksum else 1
+        sizes = [len(row) for row in rows]
+        offsets = np.cumsum([0, *sizes], dtype="int64")[::per_document]
+        pieces = np.concatenate([np.empty(0, "int32"), *rows])
+        return pieces.astype("int32") + NUM_SPECIAL, offsets
+
+    def _verify(self, documents, codes, offsets):
+        decoded = self.coder.decode_batch(codes, offsets)
+        for i, (found, document) in enumerate(
+            zip(decoded, documents, strict=True)
+        ):
+            if found != bytes(document):
+                raise RuntimeError(
+                    "Decoding must give back what was encoded. Received: "
+                    f"other bytes for document {i} of {len(document)} bytes. "
+                    "The model does not give the same probabilities twice."
+                )
+
+    def decode(self, ids, skip_special=False):
+        """Decode the ids of one document."""
+        return self.decode_batch([ids], skip_special)[0]
+
+    def decode_batch(self, rows, skip_special=False):
+        """Decode several documents side by side.
+
+        Args:
+            rows: A list of integer arrays: the ids of one document each.
+            skip_special: bool. Whether to drop special ids before and after a
+                document; they are an error otherwise, and between its ids.
+
+        Returns:
+            A list of bytes.
+
+        Raises:
+            ValueError: If ids are no windows of this scheme, or a checksum is
+                not that of the decoded bytes.
+        """
+        all_codes, sums = [], []
+        for row in rows:
+            pieces = self._pieces(np.asarray(row), skip_special)
+            sums.append(None)
+            if self.checksum:
+                n = self._checksum_ids
+                if len(pieces) < n:
+                    raise ValueError(
+                        f"A document ends with a checksum of {n} ids. "
+                        f"Received: {len(pieces)} ids. Decode whole documents, "
+                        "or encode with `checksum=False`."
+                    )
+                crc = pieces_to_bytes(pieces[-n:], self.token_bits)
+                sums[-1] = int.from_bytes(crc, "big")
+                pieces = pieces[:-n]
+            all_codes.append(
+                join_pieces(pieces, self.window_bits, self.token_bits)
+            )
+        if not all_codes:
+            return []
+        offsets = np.cumsum([0, *map(len, all_codes)])
+        texts = self.coder.decode_batch(np.concatenate(all_codes), offsets)
+        for text, expected in zip(texts, sums, strict=True):
+            if expected not in (None, zlib.crc32(text)):
+                raise ValueError(
+                    "The checksum of a document must be that of its bytes. "
+                    f"Received: checksum {expected:#010x}, and bytes of "
+                    f"checksum {zlib.crc32(text):#010x}. The ids are damaged "
+                    "or cut, or the software or the machine that encoded "
+                    "them was another one."
+                )
+        return texts
+
+    def _pieces(self, ids, skip_special):
+        """Pieces of one document's ids, or a ValueError."""
+        if skip_special:
+            kept = np.flatnonzero((ids < 0) | (ids >= NUM_SPECIAL))
+            ids = ids[kept[0] : kept[-1] + 1] if kept.size else ids[:0]
+        lacking = (ids < NUM_SPECIAL) | (ids >= self.vocabulary_size)
+        if lacking.any():
+            at = int(np.argmax(lacking))
+            raise ValueError(
+                f"Ids of a document must be from {NUM_SPECIAL} to "
+                f"{self.vocabulary_size - 1}. Received: id {int(ids[at])} at "
+                f"position {at}. Pass `skip_special=True` to drop special ids "
+                "around a document; inside a window they are refused."
+            )
+        return ids - NUM_SPECIAL
+
+    def token_bytes(self, token_id):
+        """Raise an error: a token of a window has no bytes of its own."""
+        raise ValueError(
+            "A token of a split window stands for no bytes of its own. "
+            f"Received: id {token_id}. Decode whole documents."
+        )
+
+    def split_prompt(self, prompt):
+        """Commit all windows but the last, whose code has bounds.
+
+        The bounds include the checksum that may follow the window at once:
+        otherwise the window's ids would be read as a checksum.
+        """
+        if not prompt:
+            return Prompt(np.empty(0, "int32"))
+        codes, length, (low, stop) = self.coder.encode_part(prompt)
+        closed = codes_to_bytes(codes, self.window_bits)
+        unit = self.token_bits // 8
+        # Where tokens cross windows, the next one may have begun.
+        complete = len(closed) - len(closed) % unit
+        bounds = []
+        for code, filling in ((low, b"\0"), (stop - 1, b"\xff")):
+            data = closed[complete:] + code.to_bytes(
+                self.window_bits // 8, "big"
+            )
+            data += filling * (-len(data) % unit)
+            data += filling * (self._checksum_ids * unit)
+            bounds.append(bytes_to_pieces(data, self.token_bits))
+        ids = bytes_to_pieces(closed[:complete], self.token_bits) + NUM_SPECIAL
+        return Prompt(ids, prompt[-length:], bounds=np.stack(bounds))
+
+    def decode_generated(self, rows):
+        """Decode ids that a model generated, side by side.
+
+        If documents have a checksum, the last ids are dropped: what a model
+        generates there is not the checksum. A text ends before the first code
+        that stands for no window. See `WindowCoder.decode_batch`.
+        """
+        codes = []
+        for row in rows:
+            pieces = self._pieces(np.asarray(row), False)
+            data = pieces_to_bytes(
+                pieces[: max(0, len(pieces) - self._checksum_ids)],
+                self.token_bits,
+            )
+            complete = len(data) - len(data) % (self.window_bits // 8)
+            codes.append(bytes_to_codes(data[:complete], self.window_bits))
+        if not codes:
+            return []
+        offsets = np.cumsum([0, *map(len, codes)])
+        return self.coder.decode_batch(
+            np.concatenate(codes), offsets, truncate=True
+        )
+
+    def get_config(self):
+        """Bits and fingerprints; model and cache are assets."""
+        return {
+            "name": self.name,
+            "window_bits": self.window_bits,
+            "token_bits": self.token_bits,
+            "checksum": self.checksum,
+            "verify": self.verify,
+            "max_window_bytes": self.max_window_bytes,
+            "batch_size": self.batch_size,
+            "model_asset": self._asset.get_config(),
+            "cache_fingerprint": self._expected_cache,
+        }
+
+    def save_assets(self, directory):
+        """Write the model and the cache."""
+        self._checked_coder()
+        self._asset.save(directory)
+        if self._cache is not None:
+            self._cache.save(os.path.join(directory, _CACHE_FILE))
+
+    def load_assets(self, directory):
+        """Read model and cache, and check that they are the expected ones."""
+        self._asset.load(directory)
+        if self._expected_cache is not None:
+            path = os.path.join(directory, _CACHE_FILE)
+            cache = PrefixCache.load(path)
+            if cache.fingerprint != self._expected_cache:
+                raise ValueError(
+                    f"{path} must be the cache that the configuration names, "
+                    f"with fingerprint {self._expected_cache}. Received: one "
+                    f"with fingerprint {cache.fingerprint}. Restore the file "
+                    "that was saved with the configuration."
+                )
+            self._cache = cache
+        self._lazy_coder = None
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -23,8 +372,8 @@ class LiveWindowTokenizer(SchemeTokenizer):
     is padded with zero bits.
 
     Args:
-        model: An `EntropyModel` that can be saved: a `ByteLMModel`,
-            `NGramModel` or `UnigramModel`.
+        model: An `EntropyModel` of a registered class, such as a
+            `ByteLMModel`, `NGramModel` or `UnigramModel`.
         window_bits: int. `W`: 24, 32, 40, 48, 56, 64 or 128.
         token_bits: int. `N`: 8, or 16 if that divides `W` or `W` is 24.
         cache: A `keras_nc.coding.PrefixCache`, or `None`: frequencies of

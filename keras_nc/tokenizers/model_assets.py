@@ -1,8 +1,9 @@
 """Entropy models as the asset files of a scheme."""
 
 import os
+import re
 
-from keras_nc.tokenizers import _model_files
+from keras_nc import entropy_models
 
 
 class ModelAsset:
@@ -12,10 +13,16 @@ class ModelAsset:
     tokenizer holds it.
 
     Args:
-        model: A `UnigramModel`, `NGramModel` or `ByteLMModel`; `None` until
-            it is loaded.
-        kind: str. Only without a model: `"unigram"`, `"ngram"` or `"byte_lm"`.
+        model: An `EntropyModel` of a registered class; `None` until it is
+            loaded.
+        kind: str. Only without a model: the name of its class.
         fingerprint: str. Only without a model: what it will have.
+        file_names: A list of str. Only without a model: names of its files if
+            they are not those of its class.
+
+    Raises:
+        TypeError: If the model's class is not registered.
+        ValueError: If there is no class of that name.
 
     Example:
     >>> import tempfile
@@ -29,23 +36,21 @@ class ModelAsset:
     5
     """
 
-    def __init__(self, model=None, kind=None, fingerprint=None):
+    def __init__(
+        self, model=None, kind=None, fingerprint=None, file_names=None
+    ):
         self._model = model
-        self.kind = kind if model is None else _model_files.kind_of(model)
-        if self.kind not in _model_files.KINDS:
-            raise ValueError(
-                "Pass an entropy model, or the kind of one to load: one of "
-                f"{sorted(_model_files.KINDS)}. Received: model=None, "
-                f"kind={kind!r}"
-            )
-        self._fingerprint = fingerprint
         if model is not None:
-            self._fingerprint = _model_files.fingerprint(model)
-
-    @property
-    def file_names(self):
-        """Names of the files, a list of str."""
-        return list(_model_files.FILES[self.kind])
+            kind = entropy_models.name_of(model)
+            fingerprint = model.fingerprint
+            file_names = model.file_names
+        self.kind = kind
+        self._cls = entropy_models.class_named(kind)
+        self._fingerprint = fingerprint
+        if file_names is None:
+            file_names = self._cls.file_names
+        #: Names of the files, a list of str.
+        self.file_names = _checked_names(file_names)
 
     @property
     def model(self):
@@ -58,17 +63,20 @@ class ModelAsset:
         return self._fingerprint
 
     def get_config(self):
-        """Constructor arguments that stand for the model."""
-        return {"kind": self.kind, "fingerprint": self._fingerprint}
+        """Return constructor arguments that stand for the model."""
+        config = {"kind": self.kind, "fingerprint": self._fingerprint}
+        if self.file_names != self._cls.file_names:
+            config["file_names"] = self.file_names
+        return config
 
     def save(self, directory):
         """Write the files."""
-        _model_files.save(self._model, directory)
+        self._model.save(directory)
 
     def load(self, directory):
         """Read the files and check that they hold the expected model."""
-        model = _model_files.load(directory, self.kind)
-        found = _model_files.fingerprint(model)
+        model = self._cls.load(directory)
+        found = model.fingerprint
         if self._fingerprint not in (None, found):
             raise ValueError(
                 f"{os.fspath(directory)!r} must hold the entropy model that "
@@ -77,3 +85,17 @@ class ModelAsset:
                 "Restore the files that were saved with the configuration."
             )
         self._model, self._fingerprint = model, found
+
+
+def _checked_names(names):
+    """Return names of files in a folder as a list, or raise a ValueError."""
+    valid = isinstance(names, (list, tuple)) and names
+    for name in names if valid else ():
+        valid = valid and isinstance(name, str)
+        valid = valid and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name)
+    if not valid:
+        raise ValueError(
+            "An entropy model must have `file_names`, a list of names without "
+            f"folders. Received: {names!r}"
+        )
+    return list(names)

@@ -34,11 +34,11 @@ class StreamScheme(Scheme):
 
     @abc.abstractmethod
     def compress(self, documents):
-        """Give the stream of each document, a list of bytes."""
+        """Return the compressed form of each document, a list of bytes."""
 
     @abc.abstractmethod
     def decompress(self, streams):
-        """Give the documents of streams, with their filling, or an error."""
+        """Return the documents of compressed forms, which may be filled."""
 
     @property
     def vocabulary_size(self):
@@ -87,7 +87,7 @@ class StreamScheme(Scheme):
         return b"".join(self.decompress(streams))
 
     def token_bytes(self, token_id):
-        """An error: a token of a stream stands for no bytes of its own."""
+        """Raise an error: a token stands for no bytes of its own."""
         raise ValueError(
             "A token of a stream stands for no bytes of its own. Received: id "
             f"{token_id}. Decode whole documents."

@@ -45,10 +45,10 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
     assert "tunstall, aligned, pruned" in parts["encode"]
     assert float(parts["one string of 100 bytes"]["tunstall, greedy"][0]) > 0
     (threads,) = (p for name, p in parts.items() if "calls of" in name)
-    one, two, times = (
+    alone, shared, times = (
         float(x.replace(",", "")) for x in threads["tunstall, greedy"]
     )
-    assert times == pytest.approx(two / one, rel=0.1, abs=0.1)
+    assert times == pytest.approx(shared / alone, rel=0.1, abs=0.1)
     assert "arithmetic" in parts["codebook from M1, all cores"]
     assert re.search(r"reaches \d\.\d{3} bits/byte", printed)
 
@@ -81,8 +81,8 @@ def test_ratios_are_those_of_every_scheme():
         prose, code, _, noise = map(float, found[name][1:5])
         assert prose > 1.5 and code > 1.2 and 0.9 < noise < 1.3, name
     # Splitting at words costs tokens.
-    whole, split = "BPE without splitting", "BPE, GPT-2's splitting"
-    assert float(found[whole][1]) > float(found[split][1])
+    unsplit, split = "BPE without splitting", "BPE, GPT-2's splitting"
+    assert float(found[unsplit][1]) > float(found[split][1])
 
 
 def test_windows_generate_more_bytes_than_bytes():

@@ -108,7 +108,7 @@ def big_shares(f, k):
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_shares_are_those_of_the_rule(data):
-    from keras_nc.coding import _window_kernels as kernels
+    from keras_nc.coding.kernels import windows as kernels
 
     weights = st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 1 << 17))
     f = data.draw(st.lists(weights, min_size=256, max_size=256))

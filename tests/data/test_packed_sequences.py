@@ -101,10 +101,10 @@ def test_drop_remainder(shards):
     assert data.drop_remainder
     assert len(data) == data.num_sequences // B
     assert data.num_sequences % B, "the test needs a remainder"
-    whole = PackedSequences(shards, T, B, shuffle=False)
-    assert not whole.drop_remainder
-    assert len(whole) == len(data) + 1
-    assert sum(weight.sum() for _, _, weight in whole) == shards.num_tokens
+    padded = PackedSequences(shards, T, B, shuffle=False)
+    assert not padded.drop_remainder
+    assert len(padded) == len(data) + 1
+    assert sum(weight.sum() for _, _, weight in padded) == shards.num_tokens
 
 
 def test_same_seed_and_step_same_batch(shards):

@@ -51,9 +51,9 @@ def test_documents_up_to_so_many_bytes(documents, max_bytes):
         return
     total = sum(map(len, taken))
     assert total <= max_bytes
-    *whole, last = taken or [b""]
+    *uncut, last = taken or [b""]
     remaining = iter(documents)
-    assert all(document in remaining for document in whole), "in their order"
+    assert all(document in remaining for document in uncut), "in their order"
     assert any(document.startswith(last) for document in documents or [b""])
     # Whatever the documents are, there is something of each text.
     if max_bytes and any(documents):

@@ -5,13 +5,12 @@ import pytest
 
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
+from keras_nc.coding import StreamCoder
 from keras_nc.coding import WindowCoder
+from keras_nc.coding import ZeroPaddedWindows
 from keras_nc.entropy_models import PrefixStepper
-from keras_nc.entropy_models import ZeroPaddedWindows
-from keras_nc.entropy_models import decode_streams
-from keras_nc.entropy_models import encode_streams
+from keras_nc.entropy_models import RefittedModel
 from keras_nc.entropy_models import stepper_for
-from keras_nc.entropy_models.refitted import RefittedModel
 from keras_nc.entropy_models.refitted import count_window_starts
 
 TEXT = b"to be or not to be" * 3
@@ -64,7 +63,7 @@ class Broken:
 
 class BrokenStepper(PrefixStepper):
     def probabilities(self):
-        return self._model.give(self.batch_size)
+        return self.model.give(self.batch_size)
 
 
 class WithStepper(Broken):
@@ -85,18 +84,30 @@ def code_windows(model, decode):
         coder.encode_batch([TEXT, b"to"])
 
 
+def code_streams(model, decode):
+    coder = StreamCoder(stepper_for(model, 2, 8))
+    if decode:
+        coder.decode_batch(b"abcdef", [0, 6], [5])
+    else:
+        coder.encode_batch([TEXT, b"to"])
+
+
+def code_zero_padded(model, decode):
+    rule = ZeroPaddedWindows(stepper_for(model, 2, 8))
+    if decode:
+        rule.decode([b"ab", b"cd"])
+    else:
+        rule.encode([TEXT, b"a"])
+
+
 USES = {
     "codebook": lambda model: Codebook.paper(model, window_bits=9),
-    "encode streams": lambda model: encode_streams(model, [TEXT, b"to"]),
-    "decode streams": lambda model: decode_streams(
-        model, b"abcdef", [0, 6], [5]
-    ),
+    "encode streams": lambda model: code_streams(model, False),
+    "decode streams": lambda model: code_streams(model, True),
     "encode windows": lambda model: code_windows(model, False),
     "decode windows": lambda model: code_windows(model, True),
-    "zero-padded": lambda model: ZeroPaddedWindows(model).encode([TEXT, b"a"]),
-    "decode zero-padded": lambda model: ZeroPaddedWindows(model).decode(
-        [b"ab", b"cd"]
-    ),
+    "encode zero-padded": lambda model: code_zero_padded(model, False),
+    "decode zero-padded": lambda model: code_zero_padded(model, True),
     "prefix cache": build_cache,
 }
 RULE = "Probabilities must|one row of 256 probabilities"

@@ -127,9 +127,9 @@ def test_advice_can_be_followed_in_the_same_workdir(command, tmp_path):
     workdir = "--workdir", tmp_path / "new"
     lines = tmp_path / "lines.jsonl"
     lines.write_text('{"body": "Text enough."}\n' * 40)
-    empty, one = tmp_path / "empty.txt", tmp_path / "one.txt"
+    empty, document = tmp_path / "empty.txt", tmp_path / "one.txt"
     empty.touch()
-    one.write_text("One document, and no other one. " * 9)
+    document.write_text("One document, and no other one. " * 9)
     check(command(*workdir, "--data", lines), "Set --text_key to the key")
     check(command(*workdir, "--data", empty), "Give other files to --data")
     held_out = "--data", lines, "--text_key", "body", "--held_out"
@@ -138,7 +138,7 @@ def test_advice_can_be_followed_in_the_same_workdir(command, tmp_path):
     check(command(*workdir, *held_out, tmp_path / "no"), "at least one file")
     check(command(*workdir, "--data", ""), "--data: must name a file")
     assert not (tmp_path / "new").exists()
-    code, said = command(*workdir, *held_out, one)
+    code, said = command(*workdir, *held_out, document)
     assert (code, said) == (0, "")
 
 
@@ -278,11 +278,11 @@ def test_processes_that_lack_a_number(command, tmp_path):
 def test_several_processes_only_train(tmp_path, data):
     config = configs.CONFIGS["smoke"]
     texts = (str(data / "*.txt"),)
-    one = Setting("smoke", config, tmp_path / "new", texts)
-    several = dataclasses.replace(one, alone=False)
+    alone = Setting("smoke", config, tmp_path / "new", texts)
+    several = dataclasses.replace(alone, alone=False)
     with pytest.raises(ValueError, match="without --coordinator"):
         workdir.claim_workdir(several)
-    workdir.claim_workdir(one)
+    workdir.claim_workdir(alone)
     workdir.claim_workdir(several)
     with pytest.raises(ValueError, match="tokenizing is for one"):
         train_m1.run(several)

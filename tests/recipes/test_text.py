@@ -113,7 +113,7 @@ def test_an_unusual_part_is_said(tmp_path, capsys):
     setting = make_setting(tmp_path / "data", CASES["four books"])
     workdir.claim_workdir(setting)
     held_out = sum(map(len, setting.documents("held_out")))
-    assert f"the end of the longest document is: {held_out:,} bytes" in (
+    assert f"Held out: the end of the longest document, {held_out:,} bytes" in (
         capsys.readouterr().err
     )
     other = tmp_path / "other"

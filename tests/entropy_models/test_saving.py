@@ -10,7 +10,6 @@ from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
 from keras_nc.tokenizers import ZeroPaddedTokenizer
-from keras_nc.tokenizers._model_files import fingerprint
 from keras_nc.tokenizers.model_assets import ModelAsset
 
 PREFIXES = [b"", b"t", b"the stat", b"\x00\xff", b"a" * 40]
@@ -37,7 +36,7 @@ def test_models_come_back(models, name, tmp_path):
     again = ModelAsset(**json.loads(json.dumps(asset.get_config())))
     assert again.model is None
     again.load(tmp_path)
-    assert fingerprint(again.model) == asset.fingerprint
+    assert again.model.fingerprint == asset.fingerprint
     rows = [a.model.probabilities(PREFIXES) for a in (asset, again)]
     assert (rows[0] == rows[1]).all()
     again.save(tmp_path)
@@ -51,19 +50,19 @@ def test_refitting_goes_on_after_loading(models, text, tmp_path):
     again.load(tmp_path)
     starts = np.arange(0, 50000, 5)
     refitted = again.model.refit(text[:50000], starts)
-    assert fingerprint(refitted) == fingerprint(models["refitted"])
+    assert refitted.fingerprint == models["refitted"].fingerprint
 
 
 def test_fingerprints_tell_models_apart(models, make_m1):
     changed = make_m1()
     changed.backbone.set_weights(models["byte_lm"].backbone.get_weights())
-    same = fingerprint(ByteLMModel(changed))
-    assert same == fingerprint(models["byte_lm"])
+    same = ByteLMModel(changed).fingerprint
+    assert same == models["byte_lm"].fingerprint
     weights = changed.backbone.get_weights()
     weights[3].flat[0] += 1e-3
     changed.backbone.set_weights(weights)
-    prints = [fingerprint(model) for model in models.values()]
-    prints.append(fingerprint(ByteLMModel(changed)))
+    prints = [model.fingerprint for model in models.values()]
+    prints.append(ByteLMModel(changed).fingerprint)
     assert len(set(prints)) == len(prints)
 
 
@@ -71,7 +70,7 @@ def test_fingerprints_are_what_the_format_says():
     counts = np.arange(1, 257)
     line = b"keras_nc entropy_model 1 unigram {}\ncounts <i8 (256,)\n"
     expected = hashlib.sha256(line + counts.astype("<i8").tobytes())
-    assert fingerprint(UnigramModel(counts)) == expected.hexdigest()
+    assert UnigramModel(counts).fingerprint == expected.hexdigest()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -207,7 +206,7 @@ def test_settings_may_be_integers_of_numpy(text, make_m1, tmp_path):
     plain = NGramModel.from_text(
         text[:5000], order=3, min_count=2, start_min_count=2
     )
-    assert fingerprint(ngram) == fingerprint(plain)
+    assert ngram.fingerprint == plain.fingerprint
     byte_lm = ByteLMModel(make_m1(), batch_size=np.int32(16))
     for model in (ngram, byte_lm):
         asset = ModelAsset(model)

@@ -154,8 +154,8 @@ def _interpolate(trie, node, row):
     for r in range(starts[node], starts[node + 1]):
         total += np.int64(counts[r])
     T = float(starts[node + 1] - starts[node])
-    whole = float(total) + T
-    if whole == 0.0:
+    denominator = float(total) + T
+    if denominator == 0.0:
         return
     # Counts are added after scaling: one rounding order, whatever the batch.
     for b in range(256):
@@ -163,7 +163,7 @@ def _interpolate(trie, node, row):
     for r in range(starts[node], starts[node + 1]):
         row[_bytes[r]] += float(counts[r])
     for b in range(256):
-        row[b] = row[b] / whole
+        row[b] = row[b] / denominator
 
 
 @jit

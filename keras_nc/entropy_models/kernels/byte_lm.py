@@ -39,7 +39,7 @@ def pack(matrix):
 def matmul(x, packed, out):
     """Write `x @ matrix`, for `x` of (n, K), into the columns of `out`."""
     n, K = x.shape
-    whole = K - K % 4
+    fours = K - K % 4
     for block in range(packed.shape[0]):
         w = packed[block]
         first = block * COLUMNS
@@ -48,7 +48,7 @@ def matmul(x, packed, out):
             x0, x1 = x[b], x[b + 1]
             y0 = out[b, first : first + COLUMNS]
             y1 = out[b + 1, first : first + COLUMNS]
-            for k in range(0, whole, 4):
+            for k in range(0, fours, 4):
                 a0, a1, a2, a3 = x0[k], x0[k + 1], x0[k + 2], x0[k + 3]
                 c0, c1, c2, c3 = x1[k], x1[k + 1], x1[k + 2], x1[k + 3]
                 for j in range(COLUMNS):
@@ -56,7 +56,7 @@ def matmul(x, packed, out):
                     w2, w3 = w[k + 2, j], w[k + 3, j]
                     y0[j] = (((y0[j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3
                     y1[j] = (((y1[j] + c0 * w0) + c1 * w1) + c2 * w2) + c3 * w3
-            for k in range(whole, K):
+            for k in range(fours, K):
                 for j in range(COLUMNS):
                     y0[j] += x0[k] * w[k, j]
                     y1[j] += x1[k] * w[k, j]

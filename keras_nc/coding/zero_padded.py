@@ -4,25 +4,23 @@ Arithmetic coding gives a text an interval; its code is the shortest bit string
 whose interval lies inside. A window ends where one more byte would need more
 than W bits, and its code is padded with zeros to W bits; then the coder starts
 again. The decoder grows the text as long as its code stays the same. Windows
-collide: bytes that add nothing but zeros to a code are lost among the padding,
-or appear from it ("Training LLMs over Neurally Compressed Text", section 3.3).
+collide: bytes that add only zeros to a code are lost in the padding, or
+appear from it ("Training LLMs over Neurally Compressed Text", section 3.3).
 """
 
 import dataclasses
-import numbers
+import threading
 
 import numpy as np
 
+from keras_nc.coding._zero_padded_rows import Contexts
+from keras_nc.coding._zero_padded_rows import OpenWindows
+from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.shares import check_precision
-from keras_nc.entropy_models._zero_padded_rows import Contexts
-from keras_nc.entropy_models._zero_padded_rows import OpenWindows
-from keras_nc.entropy_models.streams import check_context
-
-#: Texts or windows side by side. It changes the speed and not the codes.
-BATCH_SIZE = 32
+from keras_nc.coding.shares import check_stepper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +48,11 @@ class ZeroPaddedWindows:
     is the rule.
 
     Args:
-        model: An `EntropyModel`.
+        stepper: Gives the probabilities: what
+            `entropy_models.stepper_for(model, batch_size, context_bytes)`
+            makes. Its `context_bytes` are the bytes after which the context
+            restarts anyway; its `batch_size` is how many texts or windows are
+            worked on side by side, and changes no code.
         window_bits: int. Bits of a window, `W`: whole bytes, and more than
             `precision`, so that every byte fits a window.
         precision: int. Bits of a probability; the paper has 14.
@@ -58,33 +60,34 @@ class ZeroPaddedWindows:
             nothing in its padded code move to the next window.
         reset_every: int, or `None` for never. The model's context restarts at
             every window, at every second, and so on.
-        context_bytes: int. Bytes after which the context restarts anyway.
+
+    Raises:
+        TypeError: If a setting is no integer.
+        ValueError: If there are no such windows.
 
     Example:
-    >>> from keras_nc.entropy_models import UnigramModel
+    >>> from keras_nc.entropy_models import UnigramModel, stepper_for
     >>> model = UnigramModel.from_text(b"she sells sea shells")
-    >>> windows = ZeroPaddedWindows(model).encode([b"sea shells"])[0]
+    >>> rule = ZeroPaddedWindows(stepper_for(model, 1, context_bytes=1024))
+    >>> windows = rule.encode([b"sea shells"])[0]
     >>> [window.code.hex() for window in windows]
     ['7b00', '5de4', '7b28', '6450', '7080']
     """
 
     def __init__(
         self,
-        model,
+        stepper,
         window_bits=16,
         precision=14,
         delay=False,
         reset_every=1,
-        context_bytes=1024,
     ):
-        check_windows(window_bits, precision, reset_every)
-        check_context(context_bytes)
-        self.model = model
-        self.window_bits = int(window_bits)
-        self.precision = int(precision)
+        check_stepper(stepper)
+        settings = check_windows(window_bits, precision, reset_every)
+        self.window_bits, self.precision, self.reset_every = settings
         self.delay = bool(delay)
-        self.reset_every = None if reset_every is None else int(reset_every)
-        self.context_bytes = int(context_bytes)
+        self.stepper = stepper
+        self._lock = threading.Lock()
 
     def encode(self, documents):
         """Cut documents into windows.
@@ -99,9 +102,11 @@ class ZeroPaddedWindows:
         arrays = [as_byte_array(document) for document in documents]
         order = np.argsort([-array.size for array in arrays], kind="stable")
         rows = [None] * len(arrays)
-        for first in range(0, len(arrays), BATCH_SIZE):
-            batch = order[first : first + BATCH_SIZE]
-            found = self._encode_batch([arrays[i] for i in batch])
+        size = self.stepper.batch_size
+        for first in range(0, len(arrays), size):
+            batch = order[first : first + size]
+            with self._lock:
+                found = self._encode_batch([arrays[i] for i in batch])
             for i, windows in zip(batch, found, strict=True):
                 rows[i] = windows
         return rows
@@ -157,9 +162,11 @@ class ZeroPaddedWindows:
         """
         contexts = contexts or [b""] * len(codes)
         texts = []
-        for first in range(0, len(codes), BATCH_SIZE):
-            some = slice(first, first + BATCH_SIZE)
-            texts += self._decode_batch(codes[some], contexts[some])
+        size = self.stepper.batch_size
+        for first in range(0, len(codes), size):
+            batch = slice(first, first + size)
+            with self._lock:
+                texts += self._decode_batch(codes[batch], contexts[batch])
         return texts
 
     def _decode_batch(self, codes, before):
@@ -214,19 +221,17 @@ class ZeroPaddedWindows:
 
 
 def check_windows(window_bits, precision, reset_every):
-    """Raise a ValueError unless there are such windows."""
-    check_precision(precision)
-    whole = isinstance(window_bits, numbers.Integral)
-    if not whole or window_bits % 8 or not precision < window_bits <= 128:
+    """Return the settings as integers, or raise an error."""
+    precision = check_precision(precision)
+    window_bits = as_integer("window_bits", window_bits, 1)
+    if window_bits % 8 or not precision < window_bits <= 128:
         raise ValueError(
             "`window_bits` must be a multiple of 8, more than `precision` and "
-            f"128 at most. Received: window_bits={window_bits!r}, "
+            f"128 at most. Received: window_bits={window_bits}, "
             f"precision={precision}. The paper has 16, 24, 32, 64 and 128, "
             "and 14."
         )
-    whole = isinstance(reset_every, numbers.Integral)
-    if reset_every is not None and (not whole or reset_every < 1):
-        raise ValueError(
-            "`reset_every` must be a positive integer, or `None` for never. "
-            f"Received: reset_every={reset_every!r}"
-        )
+    if reset_every is not None:
+        remedy = "`None` is for never."
+        reset_every = as_integer("reset_every", reset_every, 1, remedy=remedy)
+    return window_bits, precision, reset_every

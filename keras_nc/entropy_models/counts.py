@@ -2,9 +2,14 @@
 
 import numpy as np
 
+from keras_nc.coding.archive import FaultError
+
+#: Attributes of a trie, in the order that kernels take, and their types.
+FIELDS = {"starts": "<i8", "bytes": "|u1", "counts": "<u4", "children": "<i4"}
+
 
 class CountTrie:
-    """How often each byte follows each frequent enough string.
+    """Counts of the bytes that follow frequent strings.
 
     Node 0 is the empty string; nodes are numbered level by level. All bytes
     that follow a node are recorded, and those that do so often enough lead
@@ -24,12 +29,34 @@ class CountTrie:
 
     @property
     def arrays(self):
-        """What the kernels take."""
+        """The arrays as the kernels take them."""
         return self.starts, self.bytes, self.counts, self.children
+
+    def named(self, prefix):
+        """Return the arrays by name, as a model's state holds them."""
+        return {
+            f"{prefix}_{field}": array
+            for field, array in zip(FIELDS, self.arrays, strict=True)
+        }
+
+    @classmethod
+    def from_named(cls, prefix, arrays):
+        """Return the trie that `named` gave; take its arrays from the dict.
+
+        Raises:
+            FaultError: If they are no trie that the kernels can walk.
+        """
+        fields = [arrays.pop(f"{prefix}_{field}") for field in FIELDS]
+        for array, dtype in zip(fields, FIELDS.values(), strict=True):
+            if array.dtype.str != dtype or array.ndim != 1:
+                raise FaultError(f"{prefix}: {array.dtype}, {array.shape}")
+        if not _is_trie(*fields):
+            raise FaultError(f"{prefix}: records that are no trie")
+        return cls(*fields)
 
     @classmethod
     def empty(cls):
-        """A trie that has seen nothing."""
+        """Return a trie without counts."""
         return cls(
             np.zeros(2, np.int64),
             np.zeros(0, np.uint8),
@@ -39,7 +66,7 @@ class CountTrie:
 
     @classmethod
     def count(cls, text, offsets, positions, order, min_count):
-        """Count the strings that begin at some positions.
+        """Count the strings that begin at given positions.
 
         Args:
             text: documents joined, uint8 of shape (L,).
@@ -52,24 +79,24 @@ class CountTrie:
         Returns:
             A `CountTrie`.
         """
-        from keras_nc.entropy_models import _count_kernels
+        from keras_nc.entropy_models.kernels import counts as kernels
 
         # Large arrays from NumPy lie in large pages, if the system has them.
         places = text.size + offsets.size - 1
-        symbols = np.empty(places + _count_kernels.CARRIED, np.uint16)
-        _count_kernels.separate(text, offsets, symbols)
+        symbols = np.empty(places + kernels.CARRIED, np.uint16)
+        kernels.separate(text, offsets, symbols)
         if positions is None:
             items = np.empty(places, np.uint64)
-            _count_kernels.all_occurrences(symbols, items)
+            kernels.all_occurrences(symbols, items)
         else:
             items = np.empty(positions.size, np.uint64)
-            _count_kernels.occurrences(symbols, positions, offsets, items)
+            kernels.occurrences(symbols, positions, offsets, items)
         spare = np.empty_like(items)
         bounds = np.array([0, items.size], np.int64)
         levels = []
         for depth in range(order + 1):
             last = depth == order
-            *level, used, bounds = _count_kernels.count_level(
+            *level, used, bounds = kernels.count_level(
                 symbols, items, spare, bounds, depth, min_count, last
             )
             items, spare = spare[:used], items
@@ -94,3 +121,29 @@ class CountTrie:
             np.concatenate([level[2] for level in levels]),
             np.concatenate(children),
         )
+
+
+def _is_trie(starts, bytes_, counts, children):
+    """Return whether arrays are such as `CountTrie.count` makes."""
+    records = bytes_.size
+    if (
+        counts.size != records
+        or counts.min(initial=1) < 1
+        or children.size != records
+        or starts.size < 2
+        or starts[0] != 0
+        or starts[-1] != records
+        or (np.diff(starts) < 0).any()
+    ):
+        return False
+    # Nodes are numbered level by level, in the order of their records, and
+    # the records of a node ascend.
+    nodes = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    leads = children >= 0
+    steps = np.diff(bytes_.astype(np.int64))
+    return (
+        (children[~leads] == -1).all()
+        and np.array_equal(children[leads], np.arange(1, starts.size - 1))
+        and (children[leads] > nodes[leads]).all()
+        and (steps[np.diff(nodes) == 0] > 0).all()
+    )

@@ -1,17 +1,16 @@
-"""What `ZeroPaddedWindows` keeps of each text that it cuts or decodes."""
+"""The state of `ZeroPaddedWindows`: one row for each text or window."""
 
 import numpy as np
 
 from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import stepper_frequencies
-from keras_nc.entropy_models.stepping import stepper_for
 
 
 class OpenWindows:
     """The open window of each row."""
 
     def __init__(self, rule, B):
-        from keras_nc.coding import _zero_padded_kernels as kernels
+        from keras_nc.coding.kernels import zero_padded as kernels
 
         self._kernels = kernels
         self._precision = rule.precision
@@ -32,7 +31,7 @@ class OpenWindows:
         self.lengths[rows] = 0
 
     def try_bytes(self, tables, symbols, active):
-        """Add bytes to windows; give where they fit, bool of shape (B,)."""
+        """Add bytes to windows; return where they fit, bool of shape (B,)."""
         fits = np.zeros(active.size, bool)
         self._kernels.try_bytes(
             self._lows,
@@ -70,13 +69,16 @@ class OpenWindows:
 
 
 class Contexts:
-    """What the model has seen of each row's text, and its tables."""
+    """The bytes that the model has seen in each row, and its tables."""
 
     def __init__(self, rule, texts):
         B = len(texts)
         self._rule = rule
         self._texts = texts
-        self._stepper = stepper_for(rule.model, B, rule.context_bytes)
+        self._stepper = rule.stepper
+        # The last batch may have fewer texts than the stepper has rows.
+        self._spare = self._stepper.batch_size - B
+        self._stepper.restart(np.ones(self._stepper.batch_size, bool))
         self._firsts = np.zeros(B, np.int64)
         self._ends = np.zeros(B, np.int64)
         self._closed = np.zeros(B, np.int64)
@@ -85,7 +87,7 @@ class Contexts:
 
     def tables(self):
         """Tables of the next byte, uint32 of shape (B, 257)."""
-        rows = stepper_frequencies(self._stepper)
+        rows = stepper_frequencies(self._stepper, slice(len(self._texts)))
         # Shares as in codebooks: the padding is all that is different here.
         spare = (1 << self._rule.precision) - 256
         tables = np.zeros((len(rows), 257), np.uint32)
@@ -94,24 +96,32 @@ class Contexts:
         return tables
 
     def move(self, positions, closing):
-        """See the texts up to these positions; some windows close there."""
+        """Show the model the texts up to new positions.
+
+        Args:
+            positions: (B,): where each text is now.
+            closing: bool (B,): whether a window ends there.
+        """
         self._closed += closing
-        size, begin = self._rule.context_bytes, self.window_contexts
+        size, begin = self._stepper.context_bytes, self.window_contexts
         firsts = begin + (positions - begin) // size * size
         every = self._rule.reset_every
         if every is not None:
             due = closing & (self._closed % every == 0)
             firsts[due] = positions[due]
-        # Delay takes back bytes that the model has seen.
+        # Delay moves bytes that the model has seen to the next window.
         restart = (firsts != self._firsts) | (positions < self._ends)
         self._firsts = firsts
         self._ends = np.where(restart, firsts, self._ends)
-        self._stepper.restart(restart)
+        self._stepper.restart(np.pad(restart, (0, self._spare)))
         counts = positions - self._ends
         data = np.zeros((positions.size, counts.max(initial=0)), np.uint8)
         for d in np.flatnonzero(counts):
             new = self._texts[d][self._ends[d] : positions[d]]
             data[d, : counts[d]] = np.frombuffer(new, np.uint8)
-        self._stepper.append(data, counts)
+        spare = (0, self._spare)
+        self._stepper.append(
+            np.pad(data, (spare, (0, 0))), np.pad(counts, spare)
+        )
         self._ends = positions.copy()
         self.window_contexts[closing] = firsts[closing]

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc.coding import StreamCoder
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
-from keras_nc.entropy_models import decode_streams
-from keras_nc.entropy_models import encode_streams
+from keras_nc.entropy_models import stepper_for
 
 NAMES = ["unigram", "ngram", "refitted", "byte_lm"]
 few = settings(
@@ -37,6 +37,18 @@ def models(text, make_m1):
     }
 
 
+def encode_streams(model, documents, precision=16, context_bytes=1024):
+    stepper = stepper_for(model, 32, context_bytes)
+    return StreamCoder(stepper, precision).encode_batch(documents)
+
+
+def decode_streams(
+    model, codes, offsets, lengths, precision=16, context_bytes=1024
+):
+    stepper = stepper_for(model, 32, context_bytes)
+    return StreamCoder(stepper, precision).decode_batch(codes, offsets, lengths)
+
+
 def round_trip(model, documents, precision, context_bytes):
     codes, offsets = encode_streams(model, documents, precision, context_bytes)
     lengths = [len(document) for document in documents]
@@ -60,6 +72,19 @@ def test_any_bytes_come_back(models, name, documents, precision, context):
     for i, document in enumerate(documents):
         alone, _ = encode_streams(models[name], [document], precision, context)
         assert alone.tolist() == codes[offsets[i] : offsets[i + 1]].tolist()
+
+
+def test_batches_change_no_code(models, text):
+    documents = [text[i : i + i % 23] for i in range(100)]
+    expected = encode_streams(models["byte_lm"], documents, context_bytes=9)
+    lengths = [len(document) for document in documents]
+    for size in (1, 7, 100):
+        coder = StreamCoder(stepper_for(models["byte_lm"], size, 9))
+        for _ in range(2):  # nothing is left behind in the stepper
+            codes, offsets = coder.encode_batch(documents)
+            assert codes.tobytes() == expected[0].tobytes()
+            assert offsets.tolist() == expected[1].tolist()
+            assert coder.decode_batch(codes, offsets, lengths) == documents
 
 
 @pytest.mark.parametrize("name", ["unigram", "ngram", "refitted"])
@@ -124,7 +149,10 @@ def test_damage_is_refused(models, name):
 
 def test_odd_settings_are_refused(models):
     for odd in (0, -1, 2.5, None):
-        with pytest.raises(ValueError, match="Received: context_bytes="):
+        with pytest.raises((TypeError, ValueError), match="context_bytes="):
             encode_streams(models["ngram"], [b"a"], context_bytes=odd)
     with pytest.raises(ValueError, match="Received: precision=13"):
         encode_streams(models["unigram"], [b"a"], precision=13)
+    for odd in (models["unigram"], None, 5):
+        with pytest.raises(TypeError, match=r"`stepper` must.*Received"):
+            StreamCoder(odd)

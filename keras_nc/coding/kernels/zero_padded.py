@@ -1,4 +1,4 @@
-"""Numba kernels of zero-padded windows; see `entropy_models.zero_padded`.
+"""Numba kernels of zero-padded windows; see `coding.zero_padded`.
 
 The interval of a window is that of the arithmetic coder, begun with a span of
 2^63, so that the bytes of the code have one bit before the point.
@@ -6,10 +6,10 @@ The interval of a window is that of the arithmetic coder, begun with a span of
 
 import numpy as np
 
-from keras_nc.coding._arithmetic_kernels import begin_stream
-from keras_nc.coding._arithmetic_kernels import find
-from keras_nc.coding._arithmetic_kernels import narrow
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.range_coder import begin_stream
+from keras_nc.coding.kernels.range_coder import find
+from keras_nc.coding.kernels.range_coder import narrow
 
 WHOLE = np.uint64(1 << 63)
 _ONE = np.uint64(1)
@@ -37,18 +37,18 @@ def _write_padded(low, gap, at, bits, padded):
     top = low + gap
     carry = top < low
     size = padded.size
-    whole = np.zeros(size + 9, np.uint8)
-    whole[:at] = bits[:at]
+    code = np.zeros(size + 9, np.uint8)
+    code[:at] = bits[:at]
     for i in range(8):
-        whole[at + i] = (top >> np.uint64(56 - 8 * i)) & np.uint64(255)
+        code[at + i] = (top >> np.uint64(56 - 8 * i)) & np.uint64(255)
     i = at
     while carry:
         i -= 1
-        whole[i] += np.uint8(1)
-        carry = whole[i] == 0
+        code[i] += np.uint8(1)
+        carry = code[i] == 0
     for i in range(size):
-        first = np.int64(whole[i]) << 1 & 255
-        padded[i] = first | np.int64(whole[i + 1]) >> 7
+        first = np.int64(code[i]) << 1 & 255
+        padded[i] = first | np.int64(code[i + 1]) >> 7
 
 
 @jit

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc.coding import ZeroPaddedWindows
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
-from keras_nc.entropy_models import ZeroPaddedWindows
-from tests.entropy_models.exact_windows import ExactWindows
+from keras_nc.entropy_models import stepper_for
+from tests.coding.exact_windows import ExactWindows
 
 few = settings(
     deadline=None,
@@ -42,9 +43,23 @@ def models(text):
     }
 
 
+def windows_of(
+    model,
+    window_bits=16,
+    precision=14,
+    delay=False,
+    reset_every=1,
+    context_bytes=1024,
+):
+    stepper = stepper_for(model, 32, context_bytes)
+    return ZeroPaddedWindows(
+        stepper, window_bits, precision, delay, reset_every
+    )
+
+
 def check(model, documents, values, exact=False):
     """Compare with unlimited integers."""
-    rule = ZeroPaddedWindows(model, *values)
+    rule = windows_of(model, *values)
     exact = ExactWindows(model, *values, exact)
     rows = rule.encode(documents)
     for text, row in zip(documents, rows, strict=True):
@@ -93,8 +108,8 @@ def test_runs_of_a_probable_byte(models):
 
 def test_windows_collide_and_delayed_ones_less(models, text):
     sample = text[2000:5000]
-    plain = ZeroPaddedWindows(models["ngram"]).count_collisions(sample)
-    delayed = ZeroPaddedWindows(models["ngram"], delay=True)
+    plain = windows_of(models["ngram"]).count_collisions(sample)
+    delayed = windows_of(models["ngram"], delay=True)
     wrong, windows = delayed.count_collisions(sample)
     assert plain[0] > 0.1 * plain[1]
     assert wrong < 0.2 * plain[0]
@@ -105,11 +120,7 @@ def test_windows_collide_and_delayed_ones_less(models, text):
 def test_fewer_resets_make_longer_windows(models, text):
     sample = text[2000:8000]
     sizes = [
-        len(
-            ZeroPaddedWindows(models["ngram"], reset_every=every).encode(
-                [sample]
-            )[0]
-        )
+        len(windows_of(models["ngram"], reset_every=every).encode([sample])[0])
         for every in (1, 2, None)
     ]
     assert sizes[0] > sizes[1] > sizes[2]
@@ -117,7 +128,7 @@ def test_fewer_resets_make_longer_windows(models, text):
 
 def test_a_document_is_cut_alone_as_in_company(make_m1, text):
     model = ByteLMModel(make_m1(hidden_dim=16))
-    rule = ZeroPaddedWindows(model, delay=True, reset_every=2)
+    rule = windows_of(model, delay=True, reset_every=2)
     documents = [text[i : i + 7 * i] for i in range(9)]
     rows = rule.encode(documents)
     for document, row in zip(documents, rows, strict=True):
@@ -130,13 +141,18 @@ def test_a_document_is_cut_alone_as_in_company(make_m1, text):
 
 def test_odd_settings_are_refused(models):
     model = models["unigram"]
-    for W in (14, 15, 20, 136, 0, 16.0):
+    for W in (14, 15, 20, 136, 0):
         with pytest.raises(ValueError, match="`window_bits` must be"):
-            ZeroPaddedWindows(model, W)
+            windows_of(model, W)
+    with pytest.raises(TypeError, match=r"window_bits=16\.0"):
+        windows_of(model, 16.0)
     with pytest.raises(ValueError, match="precision=16"):
-        ZeroPaddedWindows(model, 16, precision=16)
-    for every in (0, -1, 1.5):
-        with pytest.raises(ValueError, match="`reset_every` must be"):
-            ZeroPaddedWindows(model, reset_every=every)
+        windows_of(model, 16, precision=16)
+    for every in (0, -1, 1.5, True):
+        with pytest.raises((TypeError, ValueError), match="`reset_every` must"):
+            windows_of(model, reset_every=every)
     with pytest.raises(ValueError, match="context_bytes=0"):
-        ZeroPaddedWindows(model, context_bytes=0)
+        windows_of(model, context_bytes=0)
+    for odd in (model, None, 5):
+        with pytest.raises(TypeError, match=r"`stepper` must.*Received"):
+            ZeroPaddedWindows(odd)

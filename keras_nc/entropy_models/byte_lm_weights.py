@@ -1,0 +1,230 @@
+"""The weights of M1 as plain float32 arrays, from a model or a file.
+
+In the order of a backbone's weights: the embedding table; of every block the
+scale of the norm, the kernels of queries, keys, values and outputs, the biases
+by distance (none with rotary positions), the scale of the second norm, the
+kernels of gate, value and output of the MLP; the scale of the last norm.
+"""
+
+import io
+
+import numpy as np
+
+from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding.archive import FaultError
+from keras_nc.coding.checks import as_integer
+
+#: Rows of the embedding table: 259 ids, in multiples of 128.
+_TABLE_ROWS = 384
+#: More distances than any text has bytes before a reset.
+_MAX_DISTANCE = 1 << 24
+
+
+def plain_weights(backbone):
+    """Return the weights of a backbone, LoRA merged and without quantization.
+
+    Args:
+        backbone: A `keras_nc.models.ByteBackbone`.
+
+    Returns:
+        A list of float32 arrays.
+
+    Raises:
+        ValueError: If weights are not finite, or the embedding table is
+            quantized.
+    """
+    config = backbone.get_config()
+    layers = _layers(backbone)
+    weights = []
+    for layer, (_, shape) in zip(layers, weight_paths(config), strict=True):
+        weight = _plain_weight(layer, shape)
+        _check_finite(weight, layer.path)
+        weights.append(weight)
+    return weights
+
+
+def _layers(backbone):
+    """Yield the layers of a backbone that have one weight each, in order."""
+    yield backbone.token_embedding
+    for block in backbone.transformer_layers:
+        attention, mlp = block.attention, block.mlp
+        yield from (block.attention_norm, attention.query, attention.key)
+        yield from (attention.value, attention.output_projection)
+        if attention.position == "relative_bias":
+            yield attention.relative_bias
+        yield from (block.mlp_norm, mlp.gate, mlp.value, mlp.output_projection)
+    yield backbone.layer_norm
+
+
+def weight_paths(config):
+    """Yield where a file has each weight, and its shape."""
+    D, inner = config["hidden_dim"], config["intermediate_dim"]
+    H, K = config["num_heads"], config["head_dim"]
+    yield "token_embedding", (_TABLE_ROWS, D)
+    for i in range(config["num_layers"]):
+        block = f"decoder_block_{i}/" if i else "decoder_block/"
+        yield block + "attention_norm", (D,)
+        for name in ("query", "key", "value"):
+            yield block + f"attention/{name}", (D, H, K)
+        yield block + "attention/output_projection", (H, K, D)
+        if config["position"] == "relative_bias":
+            buckets = config["num_buckets"]
+            yield block + "attention/relative_bias", (buckets, H)
+        yield block + "mlp_norm", (D,)
+        yield block + "mlp/gate", (D, inner)
+        yield block + "mlp/value", (D, inner)
+        yield block + "mlp/output_projection", (inner, D)
+    yield "rms_normalization", (D,)
+
+
+def _check_finite(weight, name):
+    if not np.isfinite(weight).all():
+        raise ValueError(
+            "Weights of an entropy model must be finite numbers: with others "
+            "its probabilities are no distribution. Received: NaN or infinity "
+            f"in {name}. Load an earlier checkpoint, and train with a lower "
+            "learning rate or in more precision."
+        )
+
+
+def _plain_weight(layer, shape):
+    """Return the weight that a layer has without LoRA and quantization."""
+    # Float8 is a precision to compute in: the weights themselves are kept.
+    if layer.quantization_mode not in (None, "float8"):
+        return _dequantized(layer, shape)
+    arrays = {v.name: _as_float32(v) for v in layer.weights}
+    for name in ("kernel", "embeddings"):
+        if f"lora_{name}_a" in arrays:
+            factors = arrays[f"lora_{name}_a"], arrays[f"lora_{name}_b"]
+            scale = np.float32(layer.lora_alpha / layer.lora_rank)
+            return arrays[name] + scale * np.matmul(*factors)
+        if name in arrays:
+            return arrays[name]
+    return arrays["scale"]
+
+
+def _dequantized(layer, shape):
+    """Return the kernel of a quantized projection as floats.
+
+    A projection is linear: its outputs for the unit vectors are its kernel,
+    with all scales, and with LoRA if it has any. This holds for every kind of
+    quantization.
+    """
+    if not hasattr(layer, "kernel"):
+        raise ValueError(
+            "The embedding table of an entropy model must not be quantized. "
+            f"Received: {layer.path} quantized to {layer.quantization_mode}. "
+            "Quantize with `ByteCausalLM.quantize`, which leaves it as it is."
+        )
+    # Axes of the inputs besides batch and positions: "bthk,hkd->btd" has two.
+    axes = len(getattr(layer, "equation", "btd").split(",")[0]) - 2
+    units = np.eye(int(np.prod(shape[:axes])), dtype="float32")
+    units = units.reshape(1, -1, *shape[:axes])
+    return _as_float32(layer(units)).reshape(shape)
+
+
+def _as_float32(tensor):
+    import keras
+
+    return keras.ops.convert_to_numpy(tensor).astype("float32")
+
+
+def build_backbone(config, weights):
+    """Return a Keras model in float32, from ids to hidden states.
+
+    Args:
+        config: A dict: the settings of a `ByteBackbone`.
+        weights: What `plain_weights` returned.
+    """
+    import keras
+
+    from keras_nc.layers import DecoderBlock
+    from keras_nc.layers import TokenEmbedding
+
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    x = TokenEmbedding(
+        config["vocabulary_size"],
+        config["hidden_dim"],
+        dtype="float32",
+        name="token_embedding",
+    )(token_ids)
+    for i in range(config["num_layers"]):
+        x = DecoderBlock(
+            config["num_heads"],
+            config["head_dim"],
+            config["intermediate_dim"],
+            config["position"],
+            config["num_buckets"],
+            config["max_distance"],
+            dtype="float32",
+            name=f"block_{i}",
+        )(x)
+    x = keras.layers.RMSNormalization(
+        epsilon=1e-6, dtype="float32", name="layer_norm"
+    )(x)
+    inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    backbone = keras.Model(inputs, x, name="byte_backbone")
+    backbone.set_weights(weights)
+    return backbone
+
+
+def read_weights(path, config):
+    """Read the weights that a backbone of a configuration has.
+
+    Args:
+        path: A file of `keras.Model.save_weights`.
+        config: A dict from a file that may be damaged.
+
+    Returns:
+        A list of float32 arrays.
+
+    Raises:
+        Exception: Of any kind if the file does not hold them.
+        OSError: If the file is missing or cannot be read.
+    """
+    import h5py
+
+    _check_config(config)
+    with open(path, "rb") as file:
+        data = io.BytesIO(file.read())
+    try:
+        with h5py.File(data, "r") as file:
+            return [
+                _read_weight(file[f"layers/{name}/vars/0"], shape, name)
+                for name, shape in weight_paths(config)
+            ]
+    except OSError as error:  # of the content, the file has been read
+        raise FaultError(str(error)) from error
+
+
+def _check_config(config):
+    sizes = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
+    for name in (*sizes, "head_dim"):
+        as_integer(name, config[name], 1)
+    as_integer("num_buckets", config["num_buckets"], 2)
+    least = config["num_buckets"] + 1
+    as_integer("max_distance", config["max_distance"], least, _MAX_DISTANCE)
+    if (
+        config["vocabulary_size"] != NUM_SPECIAL + 256
+        or config["position"] not in ("relative_bias", "rope")
+        or config["num_buckets"] % 2
+        or (config["position"] == "rope" and config["head_dim"] % 2)
+    ):
+        raise FaultError("settings of no model over bytes")
+
+
+def _read_weight(dataset, shape, name):
+    # Before anything is read: a small file may claim to hold large arrays.
+    size = 4 * int(np.prod(shape, dtype=object))
+    if (
+        dataset.shape != shape
+        or dataset.dtype != np.float32
+        or dataset.external
+        or dataset.is_virtual
+        or dataset.id.get_storage_size() != size
+    ):
+        raise FaultError(f"no weights of shape {shape} for {name}")
+    weight = dataset[()]
+    _check_finite(weight, name)
+    return weight

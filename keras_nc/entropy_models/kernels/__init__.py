@@ -1,0 +1,5 @@
+"""Kernels of entropy models that Numba compiles.
+
+Import these modules inside the functions that use them: importing one imports
+Numba.
+"""
