@@ -24,7 +24,7 @@ def make_console(stderr=False):
 
 
 def printable(data):
-    r"""Give bytes as text of one line; what cannot be shown is escaped.
+    r"""Return bytes as text of one line; what cannot be shown is escaped.
 
     Example:
     >>> printable("é\n".encode() + b"\xff\\")
@@ -38,7 +38,7 @@ def printable(data):
 
 
 def quoted(data):
-    """Give bytes as text in quotes, so that spaces can be seen."""
+    """Return bytes as text in quotes, so that spaces can be seen."""
     return f'"{printable(data)}"'
 
 
@@ -104,10 +104,10 @@ def progress_bar(label, total):
 
 
 def summary(codebook, num_bytes, num_codes, file_bytes=None):
-    """Say how much text stands in how many codes.
+    """Describe in one line how many codes a text takes.
 
     Args:
-        codebook: what `load_codebook` gives.
+        codebook: what `load_codebook` returns.
         num_bytes: int, of the text.
         num_codes: int.
         file_bytes: int, size of the encoded file, whose rate is then shown;
@@ -129,6 +129,6 @@ def summary(codebook, num_bytes, num_codes, file_bytes=None):
     return line
 
 
-def ratio(part, whole):
-    """Divide, or give a dash where there is nothing to divide by."""
-    return part / whole if whole else "-"
+def ratio(value, total):
+    """Return `value / total`, or a dash if there is nothing to divide by."""
+    return value / total if total else "-"
