@@ -7,6 +7,7 @@ from keras_nc.models.compressed_lm.compressed_tokenizer import (
     CompressedTokenizer,
 )
 from keras_nc.models.preprocessor import DecoderCausalLMPreprocessor
+from keras_nc.tokenizers import SchemeTokenizer
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -14,7 +15,8 @@ class CompressedCausalLMPreprocessor(DecoderCausalLMPreprocessor):
     """Text to packed tokens of compressed text.
 
     Args:
-        tokenizer: A tokenizer of `keras_nc.tokenizers`.
+        tokenizer: A tokenizer of `keras_nc.tokenizers`, which is kept as it
+            is, or a `Scheme`.
         sequence_length: int. Tokens per example; the paper's M2 has 512.
         **kwargs: See `DecoderCausalLMPreprocessor`.
     """
@@ -23,7 +25,6 @@ class CompressedCausalLMPreprocessor(DecoderCausalLMPreprocessor):
     tokenizer_cls = CompressedTokenizer
 
     def __init__(self, tokenizer, sequence_length=512, **kwargs):
-        if not isinstance(tokenizer, CompressedTokenizer):
-            length = getattr(tokenizer, "sequence_length", None)
-            tokenizer = CompressedTokenizer(tokenizer, length)
+        if not isinstance(tokenizer, SchemeTokenizer):
+            tokenizer = CompressedTokenizer(tokenizer)
         super().__init__(tokenizer, sequence_length, **kwargs)
