@@ -4,14 +4,10 @@ import contextlib
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import DownloadColumn
-from rich.progress import Progress
-from rich.progress import TextColumn
-from rich.progress import TimeRemainingColumn
-from rich.progress import TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
+
+from keras_nc.progress import ProgressLine
 
 
 def make_console(stderr=False):
@@ -78,7 +74,7 @@ def _cell(value):
 
 @contextlib.contextmanager
 def progress_bar(label, total):
-    """Show a bar with bytes and speed, on terminals only.
+    """Show bytes, speed and time left, on terminals only.
 
     Args:
         label: str, what is being done.
@@ -87,20 +83,8 @@ def progress_bar(label, total):
     Yields:
         A function that is told how many bytes more are done.
     """
-    console = make_console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with progress:
-        task = progress.add_task(label, total=total)
-        yield lambda num_bytes: progress.advance(task, num_bytes)
+    with ProgressLine(label, total=total) as line:
+        yield line.update
 
 
 def summary(codebook, num_bytes, num_codes, file_bytes=None):
