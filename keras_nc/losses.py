@@ -1,11 +1,11 @@
-"""The training loss: mean nats per token."""
+"""Nats per token, and the training loss: their mean."""
 
 import keras
 from keras import ops
 
 
 def token_nats(y_true, y_pred):
-    """Per-token nats of what a model returned.
+    """Return nats per token for what a model returned.
 
     Models of this package return nats themselves when they are given targets;
     any other language model returns logits.
@@ -24,9 +24,9 @@ def token_nats(y_true, y_pred):
 
 
 def nats_and_log_z(y_true, logits):
-    """Per-token nats, and the logarithm of the softmax's denominator.
+    """Return nats per token, and the log of the softmax's denominator.
 
-    The nats of what is no id are NaN.
+    Nats of numbers outside of the vocabulary are NaN.
 
     Args:
         y_true: Target ids of shape `(B, T)`.
@@ -41,7 +41,7 @@ def nats_and_log_z(y_true, logits):
 
 
 def ranks(y_true, logits):
-    """How many ids are more probable than the targets.
+    """Count the ids that are more probable than the targets.
 
     Args:
         y_true: Target ids of shape `(B, T)`.
@@ -63,7 +63,7 @@ def ranks(y_true, logits):
 
 
 def target_logits(y_true, logits):
-    """Logits of targets, and whether these are ids at all; `(B, T)` each."""
+    """Return logits of targets, and whether these are ids; `(B, T)` each."""
     known = (y_true >= 0) & (y_true < ops.shape(logits)[-1])
     ids = ops.cast(ops.where(known, y_true, 0), "int32")
     target = ops.take_along_axis(logits, ids[..., None], axis=-1)
@@ -71,7 +71,7 @@ def target_logits(y_true, logits):
 
 
 def token_weights(sample_weight, y_true):
-    """Weights of tokens.
+    """Return the weights of tokens.
 
     Args:
         sample_weight: Weights of tokens, `(B, T)`, or of rows, `(B, 1)` or
@@ -123,12 +123,12 @@ class TokenNats(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """The mean nats; weights as in `token_weights`."""
+        """Return the mean nats; weights as in `token_weights`."""
         if sample_weight is not None:
             y_true = ops.convert_to_tensor(y_true)
             sample_weight = token_weights(sample_weight, y_true)
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
-        """Nats of every token, `(B, T)`."""
+        """Return the nats of every token, `(B, T)`."""
         return token_nats(y_true, y_pred)

@@ -19,9 +19,9 @@ EXACT = 2.0**24
 class _ExactSum:
     """A sum of non-negative numbers that float32 alone would lose.
 
-    Kept as `high * CARRY + low + fraction` in two int32 variables and a float32
-    one: exact for whole numbers below 2^46, on every backend. What is no number
-    or too large for that goes to the fraction, and so into the result.
+    It is kept as `high * CARRY + low + fraction`, in two int32 variables and a
+    float32: exact for integers below 2^46, on every backend. NaN, infinity and
+    larger numbers go to the fraction, and so into the result.
     """
 
     def __init__(self, metric, name):
@@ -36,19 +36,19 @@ class _ExactSum:
 
     def add(self, rows):
         """Add float32 partial sums, each below 2^24, of shape `(B,)`."""
-        whole = ops.where(ops.abs(rows) < EXACT, ops.floor(rows), 0.0)
-        fraction = self.fraction + ops.sum(rows - whole)
+        integers = ops.where(ops.abs(rows) < EXACT, ops.floor(rows), 0.0)
+        fraction = self.fraction + ops.sum(rows - integers)
         carried = ops.where(fraction < EXACT, ops.floor(fraction), 0.0)
         self.fraction.assign(fraction - carried)
-        whole = ops.cast(whole, "int32")
+        integers = ops.cast(integers, "int32")
         # Carried before summing, so that int32 holds the sum of a batch.
-        low = self.low + ops.cast(carried, "int32") + ops.sum(whole % CARRY)
-        high = self.high + ops.sum(whole // CARRY)
+        low = self.low + ops.cast(carried, "int32") + ops.sum(integers % CARRY)
+        high = self.high + ops.sum(integers // CARRY)
         self.high.assign(high + low // CARRY)
         self.low.assign(low % CARRY)
 
     def value(self):
-        """The sum, rounded to float32."""
+        """Return the sum, rounded to float32."""
         low = ops.cast(self.low, "float32") + self.fraction
         return ops.cast(self.high, "float32") * float(CARRY) + low
 
@@ -141,7 +141,7 @@ class BitsPerByte(keras.metrics.Metric):
         self._counted.add(ops.sum(counted, axis=-1))
 
     def _lengths_of(self, ids):
-        """Bytes of ids as float32; NaN for ids out of range."""
+        """Return bytes of ids as float32; NaN for ids out of range."""
         size = len(self.token_lengths)
         known = (ids >= 0) & (ids < size)
         lengths = ops.convert_to_tensor(self.token_lengths)
@@ -149,7 +149,7 @@ class BitsPerByte(keras.metrics.Metric):
         return ops.where(known, ops.cast(lengths, "float32"), float("nan"))
 
     def result(self):
-        """Bits per byte so far; 0 before any token was scored.
+        """Return bits per byte so far; 0 before any token was scored.
 
         Tokens that stand for no bytes, all told, have no bits per byte: NaN.
         """
@@ -159,7 +159,7 @@ class BitsPerByte(keras.metrics.Metric):
         return ops.where((counted == 0) & (nats > 0), float("nan"), ratio)
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         lengths = self.token_lengths
         config.update(

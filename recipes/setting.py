@@ -6,11 +6,11 @@ import itertools
 import os
 import pathlib
 
-from keras_nc.data import ProgressLine
 from keras_nc.data import default_corpus
 from keras_nc.data import find_files
 from keras_nc.data import read_documents
 from keras_nc.data import take_bytes
+from keras_nc.progress import ProgressLine
 from recipes.configs import Config
 from recipes.text import Split
 from recipes.text import choose_split

@@ -32,7 +32,7 @@ ARROWS = {
     "cli": {"coding", "data", "models", "tokenizers"},
 }
 #: Modules of the package itself, which import no part of it.
-BENEATH_ALL = {"backends", "imports"}
+BENEATH_ALL = {"backends", "imports", "progress"}
 #: What need not be installed.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}

@@ -26,7 +26,7 @@ FIRST = {
 }
 #: No library: a command, which command.md describes, and what the package is
 #: put together with.
-OTHERS = {"cli", "imports"}
+OTHERS = {"cli", "imports", "progress"}
 
 
 def subpackages():

@@ -4,14 +4,10 @@ import contextlib
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import DownloadColumn
-from rich.progress import Progress
-from rich.progress import TextColumn
-from rich.progress import TimeRemainingColumn
-from rich.progress import TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
+
+from keras_nc.progress import ProgressLine
 
 
 def make_console(stderr=False):
@@ -24,7 +20,7 @@ def make_console(stderr=False):
 
 
 def printable(data):
-    r"""Give bytes as text of one line; what cannot be shown is escaped.
+    r"""Return bytes as text of one line; what cannot be shown is escaped.
 
     Example:
     >>> printable("é\n".encode() + b"\xff\\")
@@ -38,7 +34,7 @@ def printable(data):
 
 
 def quoted(data):
-    """Give bytes as text in quotes, so that spaces can be seen."""
+    """Return bytes as text in quotes, so that spaces can be seen."""
     return f'"{printable(data)}"'
 
 
@@ -78,7 +74,7 @@ def _cell(value):
 
 @contextlib.contextmanager
 def progress_bar(label, total):
-    """Show a bar with bytes and speed, on terminals only.
+    """Show bytes, speed and time left, on terminals only.
 
     Args:
         label: str, what is being done.
@@ -87,27 +83,15 @@ def progress_bar(label, total):
     Yields:
         A function that is told how many bytes more are done.
     """
-    console = make_console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with progress:
-        task = progress.add_task(label, total=total)
-        yield lambda num_bytes: progress.advance(task, num_bytes)
+    with ProgressLine(label, total=total) as line:
+        yield line.update
 
 
 def summary(codebook, num_bytes, num_codes, file_bytes=None):
-    """Say how much text stands in how many codes.
+    """Describe in one line how many codes a text takes.
 
     Args:
-        codebook: what `load_codebook` gives.
+        codebook: what `load_codebook` returns.
         num_bytes: int, of the text.
         num_codes: int.
         file_bytes: int, size of the encoded file, whose rate is then shown;
@@ -129,6 +113,6 @@ def summary(codebook, num_bytes, num_codes, file_bytes=None):
     return line
 
 
-def ratio(part, whole):
-    """Divide, or give a dash where there is nothing to divide by."""
-    return part / whole if whole else "-"
+def ratio(value, total):
+    """Return `value / total`, or a dash if there is nothing to divide by."""
+    return value / total if total else "-"

@@ -78,12 +78,12 @@ def _read(path):
 
 
 def has_colours(console):
-    """Tell whether a console shows colours."""
+    """Whether a console shows colours."""
     return console.color_system is not None and not console.no_color
 
 
 def mark_windows(windows, colours):
-    """Give windows as one text, told apart by colours or by bars.
+    """Join windows to one text, with colours or bars between them.
 
     Args:
         windows: list of bytes.

@@ -13,30 +13,33 @@ from keras_nc.cli.loading import load_model
 @click.command()
 @click.argument("preset")
 @click.argument("prompt", default="")
-@click.option("--file", help="Continue the bytes of this file ('-': stdin).")
+@click.option(
+    "--file", help="Continue this file instead ('-' for standard input)."
+)
 @click.option(
     "--tokens",
     type=click.IntRange(min=2, max=1 << 20),
-    help="Most tokens, prompt included. [default: what the preset says]",
+    help="At most this many tokens, the prompt included. [default: those of "
+    "the preset]",
 )
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0, max=100),
     default=0.7,
     show_default=True,
-    help="0 takes the most probable token always.",
+    help="0 always takes the most probable token.",
 )
 @click.option(
     "--top-p",
     type=click.FloatRange(min=0, max=1, min_open=True),
     default=0.9,
     show_default=True,
-    help="Sample from the most probable tokens of this much probability.",
+    help="Sample from the most probable tokens that sum up to this.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=(1 << 31) - 1),
-    help="The same seed, the same text.",
+    help="The same seed gives the same text.",
 )
 @click.option("--stop", multiple=True, help="End after this text; repeatable.")
 def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):

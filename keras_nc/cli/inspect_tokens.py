@@ -66,7 +66,7 @@ def inspect_shards(path, codebook, top):
 
 
 def _show_tokens(shards, codebook):
-    """Give a function from ids to text, if the codebook is the right one."""
+    """Return a function from ids to text; check that the codebook fits."""
     # A tokenizer's fingerprint says which codebook, and how many bits of a
     # window make a token; that of other schemes is the whole truth.
     fingerprint, _, token_bits = shards.fingerprint.partition("-")

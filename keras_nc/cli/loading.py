@@ -32,7 +32,7 @@ def codebook_option(help, required=True):
 
 
 def find_kind(path):
-    """Tell what a path holds.
+    """Return what a path holds.
 
     Args:
         path: str.
@@ -68,7 +68,7 @@ def find_kind(path):
 
 
 def _look_into(path):
-    """Tell the kind of a file, or `None`; and what it begins with."""
+    """Return the kind of a file, or `None`, and words for its begin."""
     with open(path, "rb") as stream:
         begin = stream.read(len(MAGIC))
     if begin == MAGIC:

@@ -35,18 +35,18 @@ class SchemeCodes:
         self.window_bits = math.log2(scheme.vocabulary_size)
 
     def encode(self, data):
-        """Give the ids of bytes, uint16 of shape (T,)."""
+        """Return the ids of bytes, uint16 of shape (T,)."""
         ids, _ = self._scheme.encode_batch([data])
         return ids.astype(np.uint16)
 
     def decode(self, ids):
-        """Give the bytes of ids."""
+        """Return the bytes of ids."""
         return self._scheme.decode(ids.astype(np.int32))
 
     def token_bytes(self, token_id):
-        """Give the bytes of one id."""
+        """Return the bytes of one id."""
         return self._scheme.token_bytes(token_id)
 
     def encode_part(self, data):
-        """Tokens end where blocks end, at a cost of a token a block."""
+        """Encode all of a part: a token ends where the part ends."""
         return self.encode(data), len(data)

@@ -120,7 +120,7 @@ def _load_preset(folder):
             f"fingerprint is {scheme.fingerprint}."
         )
     if holds_model(folder):
-        from keras_nc.models.decoder_backbone import DecoderBackbone
+        from keras_nc.models.backbone import DecoderBackbone
 
         # A task has settings of its own, and the weights fit both.
         results.append(_check_weights(DecoderBackbone.from_preset(str(folder))))

@@ -9,7 +9,6 @@ from keras_nc.data.documents import find_files
 from keras_nc.data.documents import read_documents
 from keras_nc.data.portions import cut_position
 from keras_nc.data.portions import take_bytes
-from keras_nc.data.progress import ProgressLine
 from keras_nc.data.shard_writer import write_shards
 from keras_nc.data.token_shards import TokenShards
 

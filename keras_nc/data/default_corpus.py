@@ -16,7 +16,7 @@ from absl import logging
 from keras_nc.data import corpus_cache
 from keras_nc.data import docstrings
 from keras_nc.data.corpus import Corpus
-from keras_nc.data.progress import ProgressLine
+from keras_nc.progress import ProgressLine
 
 #: Change it whenever the same sources come to give other documents.
 FORMAT_VERSION = 1

@@ -10,8 +10,8 @@ import numpy as np
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format
-from keras_nc.data.progress import ProgressLine
 from keras_nc.data.token_shards import TokenShards
+from keras_nc.progress import ProgressLine
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)

@@ -14,7 +14,7 @@ HIDDEN_IN_FLOAT16 = -6e4
 
 
 def _attend_with_one(query, key, value, bias):
-    """Attention of one query a row, `(B, 1, H, K)`, that copies no keys.
+    """Attend with one query per row, `(B, 1, H, K)`, and copy no keys.
 
     The keys and values of a cache have heads behind positions. Products of
     matrices want them in front, and would copy the cache at every step; sums
@@ -30,10 +30,10 @@ def _attend_with_one(query, key, value, bias):
 
 
 def _write(cache, index, new):
-    """A cache `(B, S, H, K)` with new positions from `index` on.
+    """Return a cache `(B, S, H, K)` with new positions from `index` on.
 
-    XLA writes in place where nothing else reads the old cache. torch does as
-    it is told, and `slice_update` copies all positions for every new one.
+    XLA writes in place if nothing else reads the old cache. In torch,
+    `slice_update` would copy all positions for every new one.
     """
     if keras.backend.backend() == "torch" and not new.requires_grad:
         cache[:, index : index + new.shape[1]] = new
@@ -176,7 +176,7 @@ class CausalSelfAttention(keras.layers.Layer):
         return output if cache is None else (output, (key, value))
 
     def _score_bias(self, query_length, key_length, start_index):
-        """Positions and causality, to add to the scores: `(1, H, T, S)`."""
+        """Return what to add to scores for position and causality."""
         queries = ops.arange(query_length, dtype="int32")
         if start_index is not None:
             queries = queries + ops.cast(start_index, "int32")
@@ -193,12 +193,12 @@ class CausalSelfAttention(keras.layers.Layer):
         return ops.where(visible[None], bias, hidden)[None]
 
     def compute_output_spec(self, x, cache=None, cache_update_index=0):
-        """Shape and dtype of the output, and of the cache if there is one."""
+        """Return the spec of the output, and the cache if there is one."""
         output = keras.KerasTensor(x.shape, self.compute_dtype)
         return output if cache is None else (output, cache)
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         config.update(
             num_heads=self.num_heads,

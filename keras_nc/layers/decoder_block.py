@@ -7,7 +7,7 @@ from keras_nc.layers.gated_mlp import GatedMLP
 
 
 def rms_norm(dtype, name):
-    """RMSNorm without bias, as in T5."""
+    """Return an RMSNorm without bias, as in T5."""
     return keras.layers.RMSNormalization(epsilon=1e-6, dtype=dtype, name=name)
 
 
@@ -88,12 +88,12 @@ class DecoderBlock(keras.layers.Layer):
         return x if cache is None else (x, cache)
 
     def compute_output_spec(self, x, cache=None, cache_update_index=0):
-        """Shape and dtype of the output, and of the cache if there is one."""
+        """Return the spec of the output, and the cache if there is one."""
         output = keras.KerasTensor(x.shape, self.compute_dtype)
         return output if cache is None else (output, cache)
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         config.update(
             num_heads=self.attention.num_heads,

@@ -59,11 +59,11 @@ class GatedMLP(keras.layers.Layer):
         return self.output_projection(hidden)
 
     def compute_output_shape(self, input_shape):
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         config.update(intermediate_dim=self.intermediate_dim)
         return config

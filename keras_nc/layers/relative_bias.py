@@ -8,7 +8,7 @@ from keras_nc.coding.checks import as_integer
 
 
 def distance_buckets(num_buckets, max_distance):
-    """Buckets of the distances 0 .. `max_distance`, in integers.
+    """Return the buckets of the distances 0 .. `max_distance`.
 
     The first half of the buckets holds one distance each, the other half grows
     logarithmically up to `max_distance`, beyond which all distances share the
@@ -28,12 +28,12 @@ def distance_buckets(num_buckets, max_distance):
 
 
 def near_first(buckets, num_buckets, num_heads):
-    """Biases to begin with: every head looks near, each at a scale of its own.
+    """Return initial biases: every head looks near, each at its own scale.
 
     Minus a slope times the smallest distance of the bucket, with the slopes
     `2^(1 - 8 h / H)` (as in ALiBi, Press et al., 2022, but for their factor).
-    Heads that begin by looking everywhere alike must first find the last few
-    tokens, and spend most of a short training on that.
+    Heads that look everywhere alike at first must learn to find the last few
+    tokens, which takes most of a short training.
 
     Args:
         buckets: What `distance_buckets` returned.
@@ -111,21 +111,21 @@ class RelativeBias(keras.layers.Layer):
         return ops.convert_to_tensor(biases, dtype)
 
     def call(self, queries, keys=None):
-        """Biases of queries over keys."""
+        """Return the biases of queries over keys."""
         if keys is None:
             return self._toeplitz(ops.shape(queries)[0])
         distances = queries[:, None] - keys[None, :]
         return ops.transpose(self._lookup(distances), (2, 0, 1))
 
     def _lookup(self, distances):
-        """Biases of a tensor of distances: shape + `(H,)`."""
+        """Return the biases of distances: their shape + `(H,)`."""
         distances = ops.clip(distances, 0, self.max_distance)
         buckets = ops.take(ops.convert_to_tensor(self._buckets), distances)
         table = ops.cast(self.embeddings, self.compute_dtype)
         return ops.take(table, buckets, axis=0)
 
     def _toeplitz(self, length):
-        """Biases of `length` positions over themselves.
+        """Return the biases of `length` positions over themselves.
 
         A gather of T x T biases costs a scatter in the backward pass. The
         matrix is constant along its diagonals, so look up T biases only and
@@ -142,13 +142,13 @@ class RelativeBias(keras.layers.Layer):
         return tiled[:, :, :length]
 
     def compute_output_spec(self, queries, keys=None):
-        """Shape and dtype of the biases."""
+        """Return shape and dtype of the biases."""
         keys = queries if keys is None else keys
         shape = (self.num_heads, queries.shape[0], keys.shape[0])
         return keras.KerasTensor(shape, self.compute_dtype)
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         config.update(
             num_heads=self.num_heads,

@@ -74,11 +74,11 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
 
     @property
     def table(self):
-        """The table in the dtype that is computed in, `(rows, D)`."""
+        """The table `(rows, D)` in the compute dtype."""
         return ops.cast(self.embeddings, self.compute_dtype)
 
     def logits_of(self, hidden, table):
-        """Logits of hidden states, as `reverse=True`, with `table` given.
+        """Return logits as with `reverse=True`, for a given table.
 
         For gradients that are taken by hand, chunk by chunk.
 
@@ -93,12 +93,12 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         return self._masked(ops.matmul(hidden, ops.transpose(table)))
 
     def compute_output_spec(self, inputs, reverse=False):
-        """Shape and dtype of the embeddings or logits."""
+        """Return shape and dtype of the embeddings or logits."""
         spec = super().compute_output_spec(inputs, reverse=reverse)
         return keras.KerasTensor(spec.shape, "float32") if reverse else spec
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         for name in (
             "input_dim",

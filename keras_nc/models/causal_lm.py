@@ -6,6 +6,9 @@ import keras
 import keras_hub
 from keras import ops
 
+# Keras has no public way to ask whether `filters` choose a layer.
+from keras.src.quantizers.utils import should_quantize_layer
+
 from keras_nc.coding import PAD_ID
 from keras_nc.coding.checks import as_integer
 from keras_nc.losses import TokenNats
@@ -18,21 +21,20 @@ from keras_nc.models.ids import in_vocabulary
 from keras_nc.models.objectives import TokenLoss
 from keras_nc.models.objectives import token_metrics
 from keras_nc.models.presets import SavesPresets
-from keras_nc.models.quantization import Quantizes
 from keras_nc.models.sampling import to_sampler
-from keras_nc.models.scoring import ScoresText
+from keras_nc.models.scoring import bits_per_byte
 from keras_nc.models.training import TrainsOnText
 
 #: Float32 logits of 1,024 tokens of 65,536 ids.
 LOGITS_BYTES = 1 << 28
+#: The layers that have most of the weights, but for the embedding table.
+QUANTIZED_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
 class DecoderCausalLM(
     TrainsOnText,
     Generates,
-    ScoresText,
     SavesPresets,
-    Quantizes,
     keras_hub.models.CausalLM,
 ):
     """A language model over tokens that stand for bytes.
@@ -209,7 +211,7 @@ class DecoderCausalLM(
             )
 
     def get_compile_config(self):
-        """What `compile` was called with, the sampler included."""
+        """Return what `compile` was called with, the sampler included."""
         config = super().get_compile_config()
         if not config:
             return config
@@ -220,8 +222,8 @@ class DecoderCausalLM(
         }
         if self.loss is None:
             return {**config, **settings}
-        # In the loss, because a clone, a plain functional model, compiles with
-        # this, too, and knows no such arguments.
+        # Inside the loss: `keras.models.clone_model` compiles a plain
+        # functional model with this, which does not know these arguments.
         config["loss"]["config"]["settings"] = settings
         return config
 
@@ -236,12 +238,11 @@ class DecoderCausalLM(
             self.optimizer.build(self.trainable_variables)
 
     def _run_through_graph(self, inputs, operation_fn=None, call_fn=None):
-        """Run the graph; in a clone, too, the table gives the logits.
+        """Run the graph, and keep the embedding table tied in clones.
 
-        `keras.models.clone_model` comes here with a function that clones
-        layers. It would clone the embedding table twice: in the backbone, and
-        by itself for the logits. There is no public place to say that they are
-        one.
+        `keras.models.clone_model` calls this with a function that clones
+        layers. It would clone the table twice: in the backbone, and by itself
+        for the logits. Keras has no public way to tie them.
         """
         clone = operation_fn or (lambda layer: layer)
 
@@ -255,7 +256,7 @@ class DecoderCausalLM(
     # === Logits and nats ===
 
     def call(self, inputs, training=None, mask=None):
-        """Logits, or nats if the inputs hold targets."""
+        """Return logits, or nats if the inputs hold targets."""
         inputs = dict(inputs)
         target_ids = inputs.pop("target_ids", None)
         # As `target_ids`, for metrics that need ranks, too.
@@ -272,19 +273,20 @@ class DecoderCausalLM(
             outputs = self.nats(hidden, target_ids, training)
         else:
             outputs = self.backbone.token_embedding(hidden, reverse=True)
-        # Nothing is known after what is no id, and a step raises no errors.
+        # A compiled step cannot raise errors. After a number that is not in
+        # the vocabulary, every output is NaN.
         unknown = ops.cumsum(ops.cast(token_ids < 0, "int32"), axis=1) > 0
         if len(outputs.shape) == 3:
             unknown = unknown[..., None]
         return ops.where(unknown, float("nan"), outputs)
 
     def nats(self, hidden, target_ids, training=False):
-        """Negative log-likelihoods of targets.
+        """Return the negative log-likelihoods of targets.
 
         Args:
             hidden: Hidden states of shape `(B, T, D)`.
-            target_ids: An int tensor of shape `(B, T)`. Pads cost 0, what is
-                no id NaN.
+            target_ids: An int tensor of shape `(B, T)`. Pads have 0 nats,
+                numbers outside of the vocabulary NaN.
             training: bool. Whether to add the z-loss to the model's losses.
 
         Returns:
@@ -293,7 +295,7 @@ class DecoderCausalLM(
         return self._scores(hidden, target_ids, training)[..., 0]
 
     def _scores(self, hidden, target_ids, training, with_ranks=False):
-        """What metrics are computed from, `(B, T, 1)` or `(B, T, 3)`."""
+        """Return what metrics are computed from, `(B, T, 1)` or `(B, T, 3)`."""
         target_ids = in_vocabulary(
             target_ids, self.backbone.vocabulary_size, "target_ids"
         )
@@ -310,7 +312,7 @@ class DecoderCausalLM(
         return ops.concatenate([nats, scores[..., 2:]], axis=-1)
 
     def _logit_scores(self, hidden, target_ids, with_ranks):
-        """As `scores_of_logits`, in chunks if there are many logits."""
+        """Return `scores_of_logits`, in chunks if there are many logits."""
         embedding = self.backbone.token_embedding
         B, T, _ = ops.shape(hidden)
         symbolic = None in (B, T)  # nothing is computed, so nothing is large
@@ -370,6 +372,50 @@ class DecoderCausalLM(
         if scoring_mode == "loss":
             return self.nats(hidden, target_ids)
         return self.backbone.token_embedding(hidden, reverse=True)
+
+    def bits_per_byte(self, texts, sequence_length=None, batch_size=8):
+        """Return the bits of all tokens of texts / their bytes.
+
+        Each text is scored whole, by itself: its tokens and the end id, which
+        stands for no bytes, are cut into sequences. Every sequence begins
+        with the start id and sees nothing of the one before, as in training.
+        Nats are summed in float64. For a corpus, write token shards and use
+        `keras_nc.evaluation.bits_per_byte`.
+
+        Args:
+            texts: `str` or `bytes`, or a list of them.
+            sequence_length: int, T, tokens per sequence; the preprocessor's
+                if `None`.
+            batch_size: int, B, sequences per batch.
+
+        Returns:
+            float, bits per byte.
+
+        Raises:
+            ValueError: If there are no bytes, or there is no tokenizer.
+        """
+        return bits_per_byte(self, texts, sequence_length, batch_size)
+
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """Quantize the projections of all blocks, for inference.
+
+        The embedding table, which gives the logits, keeps its precision, as
+        norms and biases do.
+
+        Args:
+            mode: str. `"int8"`, or another mode of `keras.Model.quantize`.
+            config: See `keras.Model.quantize`.
+            filters: See `keras.Model.quantize`; of the projections only.
+            **kwargs: See `keras.Model.quantize`.
+        """
+
+        def chosen(layer):
+            # Keras would warn of each layer that it cannot quantize.
+            known = isinstance(layer, QUANTIZED_LAYERS)
+            return known and should_quantize_layer(layer, filters)
+
+        self.backbone.quantize(mode, config=config, filters=chosen, **kwargs)
+        self.forget_stale_functions()
 
 
 def _is_auto(given):

@@ -7,7 +7,7 @@ from keras_nc.losses import ranks
 
 
 def positions_at_once(batch_size, length, num_logits, logits_bytes):
-    """Positions of a batch whose float32 logits fit into some bytes.
+    """Return how many positions have float32 logits that fit into memory.
 
     Args:
         batch_size: int or scalar tensor, `B`.
@@ -26,7 +26,7 @@ def positions_at_once(batch_size, length, num_logits, logits_bytes):
 
 
 def scores_of_logits(target_ids, logits, with_ranks=False):
-    """Nats of targets, log denominators and, if asked for, ranks.
+    """Return nats of targets, log denominators and, if asked for, ranks.
 
     Args:
         target_ids: An int tensor of shape `(B, T)`.
@@ -45,12 +45,12 @@ def scores_of_logits(target_ids, logits, with_ranks=False):
 def scores_in_chunks(
     hidden, table, target_ids, logits_of, positions, with_ranks=False
 ):
-    """Scores of targets, a few positions of every row at a time.
+    """Score targets, a few positions of every row at a time.
 
-    The gradient computes the logits of each chunk again. So neither pass ever
-    holds the logits of more than a chunk, for a third more multiplications.
-    Chunks go along the rows, so that a batch that is spread over devices stays
-    where it is.
+    The gradient computes the logits of each chunk again. So neither pass holds
+    the logits of more than one chunk; this costs a third more multiplications.
+    Chunks divide positions, not rows, so that a batch that is divided among
+    devices stays where it is.
 
     Args:
         hidden: Hidden states of shape `(B, T, D)`.

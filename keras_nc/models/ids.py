@@ -1,4 +1,4 @@
-"""Checks of the ids that models are trained on and asked about."""
+"""Checks that ids are in the vocabulary."""
 
 import keras
 import numpy as np
@@ -91,10 +91,10 @@ def asserted_batch(x, y, vocabulary_size):
 
 
 def in_vocabulary(ids, vocabulary_size, name="token_ids"):
-    """Return int32 ids, with -1 for what is no id of the vocabulary.
+    """Return int32 ids, with -1 for numbers outside of the vocabulary.
 
-    A compiled step cannot raise errors: what is -1 becomes NaN in the model.
-    Wide integers are looked at before they are cut to 32 bits.
+    A compiled step cannot raise errors; the model turns -1 into NaN. 64-bit
+    integers are compared before they are cut to 32 bits.
 
     Args:
         ids: An integer tensor or array.

@@ -1,4 +1,4 @@
-"""What keeps a model usable after an error, on JAX."""
+"""Keep a model usable after an error, on JAX."""
 
 import contextlib
 

@@ -1,9 +1,9 @@
 """Losses and metrics that `compile` takes, computed from nats and ranks.
 
-Inside `fit` and `evaluate` the model returns nats, not logits: logits of all
-tokens need never exist at once. So what Keras would compute from logits is
-computed from the scores of the targets here: their nats, and how many ids are
-more probable.
+Inside `fit` and `evaluate` the model returns nats, not logits, so that logits
+of all tokens need never exist at once. What Keras would compute from logits is
+computed here from the targets' scores: their nats, and how many ids are more
+probable.
 """
 
 import functools
@@ -22,8 +22,8 @@ from keras_nc.losses import token_nats
 from keras_nc.losses import token_weights
 from keras_nc.metrics import BitsPerByte
 
-#: Scores of a target, in this order along the last axis. Ids that are as
-#: probable as the target and come before it are what an argmax would choose.
+#: Scores of a target, in this order along the last axis. `before` counts ids
+#: as probable as the target and smaller: an argmax would choose one of them.
 SCORES = ("nats", "greater", "before")
 
 _LOSSES = (
@@ -42,7 +42,7 @@ _METRICS = (
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class TokenLoss(keras.losses.Loss):
-    """A loss that `compile` was given, over nats.
+    """A loss that was passed to `compile`, computed from nats.
 
     Saved with a model, it also holds what else `compile` of a causal LM was
     given. A clone of the model, which returns logits, computes the same loss.
@@ -68,7 +68,7 @@ class TokenLoss(keras.losses.Loss):
         return self.nats_loss(y_true, nats, sample_weight)
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "settings": keras.saving.serialize_keras_object(self.settings),
@@ -82,7 +82,7 @@ class TokenLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class TokenMetric(keras.metrics.Metric):
-    """A metric that `compile` was given, updated with scores of targets.
+    """A metric that was passed to `compile`, updated with scores.
 
     Pads weigh nothing, whether sample weights are given or not.
 
@@ -102,7 +102,7 @@ class TokenMetric(keras.metrics.Metric):
 
     @property
     def wants_ranks(self):
-        """Whether nats alone are not enough."""
+        """Whether the metric needs more than nats."""
         return self.update in (_update_accuracy, _update_top_k)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -136,7 +136,7 @@ class TokenMetric(keras.metrics.Metric):
         self.metric.reset_state()
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         return {"metric": keras.saving.serialize_keras_object(self.given)}
 
     @classmethod
@@ -254,8 +254,8 @@ def _refuse(given, argument):
 def check_takes_nats(argument, function, given):
     """Raise a ValueError for a function that takes logits only.
 
-    It is tried with few targets. Where it takes neither, nothing is known: its
-    own error, if there is one, comes when it is used.
+    It is called with a few targets. If it takes neither nats nor logits,
+    nothing is known; its own error comes when it is used.
 
     Args:
         argument: str. What `compile` calls it.
@@ -282,7 +282,7 @@ def check_takes_nats(argument, function, given):
 
 
 def _is_from_keras(thing):
-    """Whether a metric or loss, or the function in it, is one of Keras."""
+    """Return whether a metric, loss or function is from Keras."""
     if type(thing) is keras.metrics.MeanMetricWrapper:
         thing = thing._fn  # there is no public way to see it
     while isinstance(thing, functools.partial):
@@ -298,7 +298,7 @@ def _name_of(function):
 
 
 def _shown(given):
-    """How an error names what was given."""
+    """Return how an error names what was given."""
     if isinstance(given, str):
         return repr(given)
     config = getattr(given, "get_config", dict)()
@@ -312,7 +312,7 @@ def _shown(given):
 
 
 class _OwnLoss(keras.losses.Loss):
-    """A loss of one's own, whatever axes it reduces by itself."""
+    """A loss of the user, whatever axes it reduces by itself."""
 
     def __init__(self, function, name, reduction):
         super().__init__(name=name, reduction=reduction)
@@ -324,7 +324,7 @@ class _OwnLoss(keras.losses.Loss):
         return super().__call__(values, values, sample_weight)
 
     def call(self, y_true, y_pred):
-        """Return the values: they have been computed."""
+        """Return the values, which have been computed before."""
         return y_pred
 
 
@@ -382,7 +382,7 @@ def with_weights(values, weights):
 
 
 def _update_mean(metric, values, nats, weights):
-    """Add values to a mean; values of what has no nats are not known."""
+    """Add values to a mean; where nats are NaN, values are NaN."""
     values = ops.where(ops.isnan(nats), float("nan"), values)
     # Where nothing is scored, whatever stands there does not matter.
     values = ops.where(weights == 0, 0.0, values)

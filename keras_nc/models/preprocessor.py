@@ -58,7 +58,7 @@ class DecoderCausalLMPreprocessor(
             )
 
     def build(self, input_shape=None):
-        """Nothing to build: packing needs no layer."""
+        """Build nothing: packing needs no layer."""
         self.built = True
 
     def call(self, x, y=None, sample_weight=None, sequence_length=None):
@@ -81,12 +81,12 @@ class DecoderCausalLMPreprocessor(
         )
 
     def _around(self):
-        """The ids before and after every text."""
+        """Return the ids before and after every text."""
         start = [self.tokenizer.start_token_id] * self.add_start_token
         return start, [self.tokenizer.end_token_id] * self.add_end_token
 
     def _pack(self, ids, length):
-        """Rows `[start, ids, end]`, cut and padded, and where they are real."""
+        """Return padded rows `[start, ids, end]` and a mask of their ids."""
         batched = isinstance(ids, list)
         rows = ids if batched else [ids]
         token_ids = np.zeros((len(rows), length), dtype="int32")
@@ -165,7 +165,7 @@ class DecoderCausalLMPreprocessor(
         return packed if bounds is None else {**packed, "bounds": bounds}
 
     def _most_windows(self, prompt):
-        """Windows that the remainder of a prompt may be written in."""
+        """Return the largest number of windows that a remainder may need."""
         most = [0] * (len(prompt.next_codes) + 1)
         for at in range(len(prompt.next_codes) - 1, -1, -1):
             low, high, codes = prompt.next_codes[at]
@@ -175,7 +175,7 @@ class DecoderCausalLMPreprocessor(
         return most[0]
 
     def generate_postprocess(self, x):
-        """Bytes of generated ids.
+        """Return the bytes of generated ids.
 
         A window that `max_length` cut short is dropped: its bits stand for no
         bytes yet. See `Scheme.decode_generated`.

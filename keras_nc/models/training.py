@@ -1,4 +1,4 @@
-"""How the language models take their training data."""
+"""What `fit` and `evaluate` of the language models take, and how."""
 
 import copy
 import functools
@@ -28,16 +28,16 @@ class TrainsOnText:
     """
 
     def train_step(self, *args):
-        """One step of `fit`, with the targets among the inputs."""
+        """Run a step of `fit`, with the targets among the inputs."""
         self.check_trainable()
         return super().train_step(*args[:-1], self._for_step(args[-1]))
 
     def test_step(self, *args):
-        """One step of `evaluate`, with the targets among the inputs."""
+        """Run a step of `evaluate`, with the targets among the inputs."""
         return super().test_step(*args[:-1], self._for_step(args[-1]))
 
     def _for_step(self, data):
-        """A batch with its targets among the inputs, and pads of weight 0."""
+        """Put the targets of a batch among its inputs; pads weigh 0."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         check_targets(x, y)
         y = in_vocabulary(y, self.backbone.vocabulary_size, "y")
@@ -91,7 +91,7 @@ class TrainsOnText:
             )
 
     def preprocess_samples(self, x, y=None, sample_weight=None):
-        """Tokenize and pack text; check the ids of what is packed already."""
+        """Tokenize and pack text, or check ids that are packed already."""
         if not isinstance(x, dict) or "token_ids" not in x:
             return super().preprocess_samples(x, y, sample_weight)
         self.check_origins((x, y))
@@ -118,7 +118,7 @@ class TrainsOnText:
             return super().test_on_batch(*data, **kwargs)
 
     def predict_on_batch(self, x):
-        """Logits of one batch; see `keras.Model.predict_on_batch`."""
+        """Return logits of one batch; see `keras.Model.predict_on_batch`."""
         x, _, _ = self._checked_batch(x, None, None)
         with keeps_variables(self):
             return super().predict_on_batch(x)
@@ -183,14 +183,14 @@ class TrainsOnText:
             with keeps_variables(self):
                 return super().fit(x, validation_data=validation_data, **kwargs)
         if yields_batches(x):
-            kwargs.setdefault("shuffle", False)  # the data set's own affair
+            kwargs.setdefault("shuffle", False)  # the data set has an order
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data,)
             validation_data = self._preprocessed(*validation_data)
             if validation_data[1] is None:
                 validation_data = validation_data[0]
-        x, y, sample_weight = self._with_targets(x, y, sample_weight)
+        x, y, sample_weight = self._training_data(x, y, sample_weight)
         with keeps_variables(self):
             return keras.Model.fit(
                 self,
@@ -212,7 +212,7 @@ class TrainsOnText:
             check_inside(y, sample_weight)
             with keeps_variables(self):
                 return super().evaluate(x, **kwargs)
-        x, y, sample_weight = self._with_targets(x, y, sample_weight)
+        x, y, sample_weight = self._training_data(x, y, sample_weight)
         with keeps_variables(self):
             return keras.Model.evaluate(
                 self,
@@ -224,7 +224,7 @@ class TrainsOnText:
             )
 
     def predict(self, x, batch_size=None, **kwargs):
-        """Logits; inputs as in `fit`, see `keras.Model.predict`."""
+        """Return logits; inputs as in `fit`, see `keras.Model.predict`."""
         self.check_origins(x)
         if is_grain_dataset(x):
             with keeps_variables(self):
@@ -233,15 +233,15 @@ class TrainsOnText:
         with keeps_variables(self):
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
 
-    def _with_targets(self, x, y, sample_weight):
-        """Preprocessed data; arrays that lack targets are refused here."""
+    def _training_data(self, x, y, sample_weight):
+        """Return preprocessed data; refuse arrays without targets."""
         x, y, sample_weight = self._preprocessed(x, y, sample_weight)
         if isinstance(x, dict):
             check_targets(x, y)
         return x, y, sample_weight
 
     def _preprocessed(self, x, y=None, sample_weight=None):
-        """Data for `keras.Model`: text tokenized at once, at memory speed.
+        """Return data for `keras.Model`: text is tokenized at once.
 
         keras-hub would hand text and arrays to `tf.data` or Grain, whether
         they are there or not, and refuse a `PyDataset`.
@@ -272,7 +272,7 @@ class TrainsOnText:
         return keras.utils.unpack_x_y_sample_weight(data)
 
     def _preprocessed_batches(self, batches):
-        """A generator's batches, its text tokenized."""
+        """Yield the batches of a generator, with text tokenized."""
         for batch in batches:
             if not isinstance(batch, tuple):
                 raise ValueError(
@@ -284,7 +284,7 @@ class TrainsOnText:
 
 
 def yields_batches(x):
-    """Whether `x` yields batches, in an order of its own."""
+    """Return whether `x` yields batches, in an order of its own."""
     return (
         isinstance(x, (keras.utils.PyDataset, Iterator))
         or is_tf_dataset(x)
@@ -293,18 +293,18 @@ def yields_batches(x):
 
 
 def is_tf_dataset(x):
-    """Whether `x` is a `tf.data.Dataset`, without importing TensorFlow."""
+    """Return whether `x` is a `tf.data.Dataset`; import no TensorFlow."""
     return hasattr(x, "as_numpy_iterator")
 
 
 def is_grain_dataset(x):
-    """Whether `x` is a Grain data set, which keras-hub's pipelines take."""
+    """Return whether `x` is a Grain data set, left to keras-hub."""
     modules = [cls.__module__.partition(".")[0] for cls in type(x).__mro__]
     return "grain" in modules
 
 
 def is_torch_loader(x):
-    """Whether `x` is a torch `DataLoader`, without importing torch."""
+    """Return whether `x` is a torch `DataLoader`, without importing torch."""
     modules = [cls.__module__ for cls in type(x).__mro__]
     return "torch.utils.data.dataloader" in modules
 
@@ -333,7 +333,7 @@ class CheckedBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self):
-        """Batches of an epoch, `None` if there is no end."""
+        """Batches of an epoch; `None` if it never ends."""
         return self.batches.num_batches
 
     def __getitem__(self, index):
@@ -369,7 +369,7 @@ def _collate(collate, vocabulary_size, samples):
 
 
 def is_in_graph(x):
-    """Whether `x` is a tensor of a `tf.data` pipeline that has no values."""
+    """Return whether `x` is a symbolic tensor of a `tf.data` pipeline."""
     is_tensorflow = type(x).__module__.partition(".")[0] == "tensorflow"
     return is_tensorflow and not hasattr(x, "numpy")
 

@@ -10,10 +10,10 @@ from keras_nc.coding import StreamCoder
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.entropy_models import stepper_for
+from keras_nc.tokenizers.document_scheme import DocumentScheme
+from keras_nc.tokenizers.document_scheme import refuse_ids
 from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.scheme import register_scheme
-from keras_nc.tokenizers.stream_scheme import StreamScheme
-from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: Documents side by side. It changes the speed and not the codes.
@@ -23,7 +23,7 @@ _MAX_HEAD_BYTES = 8
 
 
 @register_scheme
-class ArithmeticScheme(StreamScheme):
+class ArithmeticScheme(DocumentScheme):
     """Documents as streams of an arithmetic coder.
 
     The stream of a document is
@@ -115,7 +115,7 @@ class ArithmeticScheme(StreamScheme):
         documents = self.coder.decode_batch(b"".join(codes), offsets, lengths)
         for document, (_, checksum, _) in zip(documents, parts, strict=True):
             if self.checksum and zlib.crc32(document) != checksum:
-                refuse_stream("ids that give bytes with another checksum")
+                refuse_ids("ids that give bytes with another checksum")
         return documents
 
     def _split(self, stream):
@@ -126,11 +126,11 @@ class ArithmeticScheme(StreamScheme):
             if length & 1:
                 end -= 1
                 if stream[end]:
-                    refuse_stream("an odd number of bytes without a filling")
+                    refuse_ids("an odd number of bytes without a filling")
             length >>= 1
         first = at + _CHECKSUM_BYTES * self.checksum
         if length < 1 or first >= end:
-            refuse_stream(f"{len(stream)} bytes for a text of {length}")
+            refuse_ids(f"{len(stream)} bytes for a text of {length}")
         checksum = int.from_bytes(stream[at:first], "big")
         return length, checksum, stream[first:end]
 
@@ -174,7 +174,7 @@ def from_groups(data):
             if at and not group:
                 break
             return number, at + 1
-    return refuse_stream("ids that do not begin with a length")
+    return refuse_ids("ids that do not begin with a length")
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")

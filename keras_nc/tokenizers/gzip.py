@@ -7,10 +7,10 @@ import zlib
 import keras
 
 from keras_nc.coding.atomic import atomic_file
+from keras_nc.tokenizers.document_scheme import DocumentScheme
+from keras_nc.tokenizers.document_scheme import refuse_ids
 from keras_nc.tokenizers.scheme import check_rule
 from keras_nc.tokenizers.scheme import register_scheme
-from keras_nc.tokenizers.stream_scheme import StreamScheme
-from keras_nc.tokenizers.stream_scheme import refuse_stream
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: A window of 32 KiB, and the header and footer of gzip.
@@ -20,7 +20,7 @@ _SAMPLE = b" ".join(b"%d squared is %d." % (n, n * n) for n in range(1000))
 
 
 @register_scheme
-class GZipScheme(StreamScheme):
+class GZipScheme(DocumentScheme):
     """Documents compressed by gzip, by zlib at its default level.
 
     A document becomes a whole gzip file, with its header and its footer (length
@@ -59,15 +59,15 @@ class GZipScheme(StreamScheme):
         try:
             text = inflater.decompress(stream)
         except zlib.error as error:
-            refuse_stream(f"ids that are no gzip file ({error})")
+            refuse_ids(f"ids that are no gzip file ({error})")
         if not inflater.eof:
-            refuse_stream("the beginning of a gzip file")
+            refuse_ids("the beginning of a gzip file")
         size = len(stream) - len(inflater.unused_data)
         filling = bytes(-size % (self.token_bits // 8))
         if inflater.unused_data != filling:
-            refuse_stream("a gzip file and ids after it")
+            refuse_ids("a gzip file and ids after it")
         if not text:
-            refuse_stream("a gzip file of nothing, which is no ids here")
+            refuse_ids("a gzip file of nothing, which is no ids here")
         return text
 
     def get_config(self):

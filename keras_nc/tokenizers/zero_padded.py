@@ -9,9 +9,9 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.zero_padded import check_windows
 from keras_nc.entropy_models import stepper_for
+from keras_nc.tokenizers.document_scheme import DocumentScheme
 from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.scheme import register_scheme
-from keras_nc.tokenizers.stream_scheme import StreamScheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: Documents side by side. It changes the speed and not the codes.
@@ -19,7 +19,7 @@ _BATCH_SIZE = 32
 
 
 @register_scheme
-class ZeroPaddedScheme(StreamScheme):
+class ZeroPaddedScheme(DocumentScheme):
     """Windows by the paper's rule, whose codes are padded with zeros.
 
     The codes of a document's windows follow one another, `W / 8` bytes each;

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
-from keras_nc.models.decoder_backbone import DecoderBackbone
+from keras_nc.models.backbone import DecoderBackbone
 
 #: The backends that have each strategy; `None` for all.
 STRATEGIES = {

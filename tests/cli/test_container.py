@@ -42,8 +42,8 @@ def decoded(codebook, data):
 @given(pieces=PIECES)
 def test_blocks_cut_no_window(codebook, pieces):
     codes = [np.zeros(0, np.uint16), *encode_blocks(codebook, pieces)]
-    whole = codebook.encode(b"".join(pieces))
-    assert np.concatenate(codes).tolist() == whole.tolist()
+    content = codebook.encode(b"".join(pieces))
+    assert np.concatenate(codes).tolist() == content.tolist()
 
 
 @settings(max_examples=50, deadline=None)

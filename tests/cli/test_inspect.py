@@ -82,7 +82,7 @@ def test_preset_of_windows(shown, presets, codebook):
     assert ["model", "CompressedCausalLM"] in rows
     assert ["backbone", "CompressedBackbone"] in rows
     assert ["hidden_dim", "32"] in rows
-    assert ["tokenizer", "CompressedTokenizer"] in rows
+    assert ["tokenizer", "EqualInfoTokenizer"] in rows
     assert ["fingerprint", codebook.fingerprint] in rows
 
 

@@ -63,10 +63,10 @@ def test_every_file_of_shards(run, accepted, refused, shards):
     files = sorted(shards.glob("*.npy"))
     assert len(files) > 6
     for path in files:
-        whole = path.read_bytes()
-        flip(path, len(whole) - 1)
+        content = path.read_bytes()
+        flip(path, len(content) - 1)
         assert path.name in refused("shards")
-        path.write_bytes(whole)
+        path.write_bytes(content)
 
 
 def test_inspect_does_not_claim_to_have_checked(run, shards):
@@ -129,14 +129,14 @@ def test_presets_as_they_were(accepted, copied, codebook, uniform, folder):
 
 def test_the_codebook_of_a_preset(refused, copied, uniform):
     path = copied("m2") / "assets" / "tokenizer" / "codebook.npz"
-    whole = path.read_bytes()
+    content = path.read_bytes()
     flip(path)
     assert "codebook.npz" in refused("m2")
     path.unlink()
     assert "codebook.npz" in refused("m2")
     uniform.save(path)
     assert "fingerprint" in refused("m2")
-    path.write_bytes(whole)
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["config.json", "task.json", "tokenizer.json"])
@@ -156,12 +156,12 @@ def test_settings_that_do_not_fit_the_weights(refused, copied):
 
 def test_the_weights_of_a_preset(refused, copied):
     path = copied("m1") / "model.weights.h5"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     assert "'m1'" in refused("m1")
     path.unlink()
     assert "'m1'" in refused("m1")
-    path.write_bytes(whole)
+    path.write_bytes(content)
     with h5py.File(path, "r+") as file:
         found = []
         file.visititems(

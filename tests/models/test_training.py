@@ -255,6 +255,16 @@ def test_tokenizers_that_pad_are_refused(codebooks):
         CompressedCausalLMPreprocessor(tokenizer)
 
 
+def test_the_tokenizer_is_the_one_that_was_passed(codebooks):
+    from keras_nc.models import CompressedCausalLMPreprocessor
+
+    tokenizer = EqualInfoTokenizer(codebooks[12])
+    preprocessor = CompressedCausalLMPreprocessor(tokenizer)
+    assert preprocessor.tokenizer is tokenizer
+    wrapped = CompressedCausalLMPreprocessor(tokenizer.scheme).tokenizer
+    assert wrapped.fingerprint == tokenizer.fingerprint
+
+
 def test_a_codebook_is_no_tokenizer(codebooks):
     from keras_nc.models import CompressedCausalLMPreprocessor
 

@@ -16,7 +16,7 @@ class ProgressLine:
         total: int, bytes to do in all, or `None` if that is not known.
 
     Example:
-    >>> from keras_nc.data import ProgressLine
+    >>> from keras_nc.progress import ProgressLine
     >>> with ProgressLine("Reading", enabled=False) as progress:
     ...     progress.update(1_000_000, "1 of 7 files")
     >>> progress.num_bytes

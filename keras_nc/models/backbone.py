@@ -8,7 +8,27 @@ from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.presets import SavesBackbone
-from keras_nc.models.sizes import size_config
+
+#: The paper's sizes. Without embeddings, as the paper counts, they have 3.15M,
+#: 25.17M, 113.2M, 402.7M and 1.61B parameters: a block has four projections of
+#: attention, `D x D`, and three of the MLP, `D x intermediate_dim`.
+SIZES = {
+    "3m": dict(
+        num_layers=3, num_heads=4, hidden_dim=256, intermediate_dim=1024
+    ),
+    "25m": dict(
+        num_layers=6, num_heads=8, hidden_dim=512, intermediate_dim=2048
+    ),
+    "113m": dict(
+        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072
+    ),
+    "403m": dict(
+        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096
+    ),
+    "2b": dict(
+        num_layers=24, num_heads=32, hidden_dim=2048, intermediate_dim=8192
+    ),
+}
 
 
 class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
@@ -140,7 +160,11 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         Raises:
             ValueError: If there is no such size.
         """
-        return cls(vocabulary_size, **{**size_config(size), **kwargs})
+        if size not in SIZES:
+            raise ValueError(
+                f"`size` must be one of {list(SIZES)}. Received: size={size!r}"
+            )
+        return cls(vocabulary_size, **{**SIZES[size], **kwargs})
 
     @staticmethod
     def get_layout_map(
@@ -148,7 +172,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         model_parallel_dim_name="model",
         data_parallel_dim_name="batch",
     ):
-        """How weights are divided among devices that share a model, on JAX.
+        """Return how devices that share a model divide its weights, on JAX.
 
         Heads, MLP width and rows of the embedding table go to the model's
         axis; model width to that of the data, so that the groups of devices
@@ -190,7 +214,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         return layout_map
 
     def empty_cache(self, batch_size, length):
-        """Keys and values of no positions yet, one pair per block.
+        """Return an empty cache: a pair of keys and values for each block.
 
         Args:
             batch_size: int. `B`.
@@ -207,7 +231,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         ]
 
     def call_with_cache(self, token_ids, cache, cache_update_index):
-        """Hidden states of new positions, given a cache of the ones before.
+        """Return hidden states of new positions, given a cache of earlier ones.
 
         Args:
             token_ids: An int tensor of shape `(B, T)`.
@@ -227,7 +251,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         return self.layer_norm(x), updated
 
     def get_config(self):
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         config.update(
             vocabulary_size=self.vocabulary_size,

@@ -1,4 +1,4 @@
-"""Schemes that code a document as one stream of bits."""
+"""Schemes that compress a document as a whole."""
 
 import abc
 import itertools
@@ -11,7 +11,7 @@ from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 
 
-class StreamScheme(Scheme):
+class DocumentScheme(Scheme):
     """A document is compressed as a whole; tokens are N bits of the result.
 
     An id is 3 + N bits, 8 or 16, most significant first; where bytes are taken
@@ -27,8 +27,8 @@ class StreamScheme(Scheme):
     def __init__(self, token_bits):
         if token_bits not in (8, 16):
             raise ValueError(
-                "`token_bits` must be 8 or 16: a token is a byte of the "
-                f"stream, or two. Received: token_bits={token_bits!r}"
+                "`token_bits` must be 8 or 16: a token is one byte of the "
+                f"compressed text, or two. Received: token_bits={token_bits!r}"
             )
         self.token_bits = int(token_bits)
 
@@ -89,24 +89,24 @@ class StreamScheme(Scheme):
     def token_bytes(self, token_id):
         """Raise an error: a token stands for no bytes of its own."""
         raise ValueError(
-            "A token of a stream stands for no bytes of its own. Received: id "
-            f"{token_id}. Decode whole documents."
+            "A token of a compressed text stands for no bytes of its own. "
+            f"Received: id {token_id}. Decode whole documents."
         )
 
     def split_prompt(self, prompt):
         """Commit nothing of an empty prompt; an error for any other."""
         if prompt:
             raise ValueError(
-                "The first bits of a stream depend on its whole text, by its "
-                "length or by a table of its bytes, so prompts cannot be "
+                "The first bits of a compressed text depend on all of it, by "
+                "its length or by a table of its bytes, so prompts cannot be "
                 f"continued. Received: a prompt of {len(prompt)} bytes for the "
                 f"scheme {self.name!r}. Use equal-info windows."
             )
         return Prompt(np.zeros(0, "int32"))
 
 
-def refuse_stream(what):
-    """Raise the ValueError for a stream that no document has."""
+def refuse_ids(what):
+    """Raise the ValueError for ids that no document has."""
     raise ValueError(
         "Ids must be those of one whole document, in order. Received: "
         f"{what}. They are damaged or cut; decode what was encoded, with the "

@@ -1,6 +1,6 @@
 import sys
 
-from keras_nc.data import ProgressLine
+from keras_nc.progress import ProgressLine
 
 
 def run(enabled):
