@@ -10,22 +10,22 @@ import pathlib
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[2] / "keras_nc"
-#: Bottom up, as imports point, and the name that each page begins with.
-#: Subpackages that are not here come after them.
+#: In the order of imports, the lowest first, and the name that each page begins
+#: with. Subpackages that are not here come after them.
 FIRST = {
     "coding": "Codebook",
-    "entropy_models": "NGramModel",
-    "layers": "DecoderBlock",
     "losses": "TokenNats",
+    "layers": "DecoderBlock",
     "metrics": "BitsPerByte",
+    "data": "write_shards",
+    "entropy_models": "NGramModel",
     "tokenizers": "EqualInfoTokenizer",
     "models": "CompressedCausalLM",
-    "data": "write_shards",
-    "training": "resumable_fit",
     "evaluation": "bits_per_byte",
+    "training": "resumable_fit",
 }
-#: No library: a command, which command.md describes, and what the package is
-#: put together with.
+#: Not for import by users: the command, which command.md describes, and modules
+#: that the others share.
 OTHERS = {"cli", "imports", "progress"}
 
 
