@@ -7,7 +7,9 @@ import pytest
 
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
+from keras_nc.coding import StreamCoder
 from keras_nc.coding import WindowCoder
+from keras_nc.coding import ZeroPaddedWindows
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
@@ -17,8 +19,6 @@ from keras_nc.coding.inputs import join_documents
 from keras_nc.data import write_shards
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
-from keras_nc.entropy_models import ZeroPaddedWindows
-from keras_nc.entropy_models import encode_streams
 from keras_nc.entropy_models import stepper_for
 from keras_nc.evaluation import compressors_bits_per_byte
 from keras_nc.tokenizers import ByteTokenizer
@@ -63,10 +63,14 @@ BOTH = {
     ),
     "ZeroPaddedWindows.encode": lambda text: [
         [window.code for window in windows]
-        for windows in ZeroPaddedWindows(UNIGRAM).encode(text)
+        for windows in ZERO_PADDED.encode(text)
     ],
-    "encode_streams": lambda text: plain(encode_streams(UNIGRAM, text)),
-    "encode_streams, counts": lambda text: plain(encode_streams(COUNTS, text)),
+    "StreamCoder.encode_batch": lambda text: plain(
+        StreamCoder(stepper_for(UNIGRAM, 4, 64)).encode_batch(text)
+    ),
+    "StreamCoder.encode_batch, counts": lambda text: plain(
+        StreamCoder(STEPPER).encode_batch(text)
+    ),
     "compressors_bits_per_byte": compressors_bits_per_byte,
     "write_shards": lambda text: shards_of(text),
     "train_bpe": lambda text: train_bpe(text, 270).fingerprint,
@@ -97,13 +101,12 @@ ONE = {
     "tokenizer.split_prompt": lambda text: plain(
         ByteTokenizer().split_prompt(text).ids
     ),
-    "count_collisions": lambda text: ZeroPaddedWindows(
-        UNIGRAM
-    ).count_collisions(text),
+    "count_collisions": lambda text: ZERO_PADDED.count_collisions(text),
 }
 UNIGRAM = UnigramModel([1] * 256)
 COUNTS = NGramModel.from_text(TEXT, order=2)
 STEPPER = stepper_for(COUNTS, 4, 64)
+ZERO_PADDED = ZeroPaddedWindows(stepper_for(UNIGRAM, 4, 64))
 CODEBOOK = Codebook.paper(UNIGRAM, window_bits=9)
 
 

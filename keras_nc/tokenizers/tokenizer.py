@@ -58,6 +58,15 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     #: The schemes that this class carries.
     scheme_cls = Scheme
 
+    def __init_subclass__(cls, **kwargs):
+        """Show the arguments of the scheme in the signature of the layer."""
+        super().__init_subclass__(**kwargs)
+        settings = inspect.signature(cls.scheme_cls).parameters.values()
+        own = inspect.signature(SchemeTokenizer.__init__).parameters.values()
+        own = [p for p in own if p.name in ("scheme", "sequence_length")]
+        rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
+        cls.__signature__ = inspect.Signature([*settings, *own, rest])
+
     def __init__(self, *args, scheme=None, sequence_length=None, **kwargs):
         scheme = self._make_scheme(args, scheme, kwargs)
         kwargs.setdefault("dtype", "int32")

@@ -150,7 +150,8 @@ def test_a_model_is_usable_after_an_error(causal_lm):
         (lambda: fit("on_train_batch_end"), 1),
         (lambda: fit("on_epoch_end"), 2),
         (lambda: fit_data(0), 0),
-        (lambda: fit_data(2), 2),
+        # Keras takes the first batch of a generator twice on TensorFlow.
+        (lambda: fit_data(2), 2 + (keras.backend.backend() == "tensorflow")),
         (
             lambda: causal_lm.evaluate(
                 TEXTS, callbacks=[Fails("on_test_batch_end")], verbose=0

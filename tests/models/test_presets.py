@@ -220,7 +220,7 @@ def test_classes_are_found_in_either_order_of_imports(
         "CompressedCausalLM",
         "CompressedBackbone",
         "CompressedCausalLMPreprocessor",
-        "CompressedTokenizer",
+        "EqualInfoTokenizer",
     ]
 
 

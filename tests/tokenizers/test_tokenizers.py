@@ -1,3 +1,4 @@
+import inspect
 import itertools
 import json
 
@@ -453,3 +454,8 @@ def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
             for more in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
                 ids = tokenizer(text + more)[: len(prompt.ids)]
                 assert ids.tolist() == prompt.ids.tolist()
+
+
+def test_signatures_show_what_a_scheme_takes():
+    shown = set(inspect.signature(EqualInfoTokenizer).parameters)
+    assert {"codebook", "token_bits", "sequence_length"} <= shown
