@@ -50,9 +50,9 @@ def main(settings):
             if settings.peak_tflops:
                 row.append(f"{rate * flops / settings.peak_tflops / 1e10:.1f}%")
         rows.append([*row, f"{rates[0] / rates[1]:.2f}"])
-    utilisation = ["MFU"] if settings.peak_tflops else []
-    header = ["size", "keras_nc tokens/s", *utilisation]
-    header += ["JAX and optax tokens/s", *utilisation, "ratio"]
+    utilization = ["MFU"] if settings.peak_tflops else []
+    header = ["size", "keras_nc tokens/s", *utilization]
+    header += ["JAX and optax tokens/s", *utilization, "ratio"]
     print(f"\n{timing.table(header, rows)}", flush=True)
     if settings.memory:
         print_memory(settings)
