@@ -51,9 +51,10 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # waits for XLA to compile.
 BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
     evaluation recipes tutorials test_any_ids.py test_docstrings.py \
-    test_formats.py test_loaders.py test_package.py) \
+    test_formats.py test_loaders.py test_package.py test_progress.py \
+    test_texts.py) \
     $(addprefix tests/tokenizers/test_,arithmetic.py bpe.py dictionary.py \
-    gzip.py live_windows.py sentencepiece_training.py \
+    gzip.py live_windows.py sentencepiece.py \
     zero_padded.py)
 
 # Tiny models spend their time being compiled; XLA need not optimize them.

@@ -121,7 +121,7 @@ def test_manifests(name, inner, value, signed, pieces):
     data = json.dumps({"checksum": checksum, **content}).encode()
     path = folder() / "shards" / "manifest.json"
     path.write_bytes(overwrite(data, pieces))
-    with refusal("Write the shards again"):
+    with refusal("rite the shards again"):
         loaded = TokenShards(folder() / "shards")
         assert len(loaded.tokens(0, loaded.num_tokens)) == loaded.num_tokens
         for i in range(loaded.num_documents):
