@@ -160,11 +160,13 @@ def test_readme_shows_python_and_commands():
     assert {"python", "sh"} <= {block.language for block in blocks}
 
 
-def test_readmes_tree_names_every_room():
-    rooms = {path.parent.name for path in ROOT.glob("keras_nc/*/__init__.py")}
+def test_readmes_tree_names_every_subpackage():
+    subpackages = {
+        path.parent.name for path in ROOT.glob("keras_nc/*/__init__.py")
+    }
     text = (ROOT / "README.md").read_text()
     named = set(re.findall(r"^  (\w+)/ ", text, re.M))
-    assert rooms - named == set()
+    assert subpackages - named == set()
     for name in named:
         assert list(ROOT.glob(f"*/{name}")), f"{name} is no folder"
 
@@ -189,16 +191,19 @@ def site(tmp_path_factory):
 
 @first_only
 def test_every_public_name_is_on_a_page(site):
-    rooms = [path.parent.name for path in ROOT.glob("keras_nc/*/__init__.py")]
-    assert len(rooms) >= 7
-    for room in set(rooms) - {"cli"}:  # a command, with a page of its own
-        page = (site / "reference" / f"{room}.html").read_text()
-        module = importlib.import_module(f"keras_nc.{room}")
+    subpackages = [
+        path.parent.name for path in ROOT.glob("keras_nc/*/__init__.py")
+    ]
+    assert len(subpackages) >= 7
+    # A command has a page of its own.
+    for subpackage in set(subpackages) - {"cli"}:
+        page = (site / "reference" / f"{subpackage}.html").read_text()
+        module = importlib.import_module(f"keras_nc.{subpackage}")
         for name in dir(module):
             value = getattr(module, name)
             hidden = name.startswith("_") or isinstance(value, types.ModuleType)
             if not hidden:
-                assert f'id="keras_nc.{room}.{name}"' in page, name
+                assert f'id="keras_nc.{subpackage}.{name}"' in page, name
 
 
 @first_only

@@ -1,6 +1,5 @@
 """Text to ids and back, as Keras preprocessing layers."""
 
-from keras_nc.coding import Prompt
 from keras_nc.tokenizers.arithmetic import ArithmeticScheme
 from keras_nc.tokenizers.arithmetic import ArithmeticTokenizer
 from keras_nc.tokenizers.bpe import BPEScheme
