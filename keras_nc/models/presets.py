@@ -17,9 +17,9 @@ from keras_nc.models.preset_files import PREPROCESSOR_FILES
 from keras_nc.models.preset_files import new_preset
 
 #: Built-in presets of M1 and M2 by name. None has been published yet. As in
-#: keras-hub, an entry is `{"metadata": {"description": ...}, "kaggle_handle":
-#: handle}`. The handle is `kaggle://...`, `hf://...`, or the path of a folder
-#: inside this package.
+#: keras-hub, an entry is a dict of `"metadata"` with a `"description"`, and
+#: `"kaggle_handle"`. The handle is `kaggle://...`, `hf://...`, or the path of a
+#: folder inside this package.
 BYTE_PRESETS = {}
 COMPRESSED_PRESETS = {}
 
