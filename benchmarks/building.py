@@ -1,4 +1,4 @@
-"""Measure what making a tokenizer costs, in time and memory."""
+"""Measure the time and memory of making a tokenizer."""
 
 import tempfile
 

@@ -1,4 +1,4 @@
-"""Bytes per second of M2 over windows and of the byte model of its size.
+"""Bytes per second of M2 over windows and of a byte model of the same size.
 
     KERAS_BACKEND=jax python -m benchmarks.generation
     python -m benchmarks.generation --sizes 113m 403m --dtype bfloat16
@@ -27,7 +27,7 @@ from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import EqualInfoTokenizer
 from recipes.flags import say
 
-#: Of windows of 16 bits; `recipes.draw_windows` prints it with its picture.
+#: For windows of 16 bits; `recipes.draw_windows` prints it with its picture.
 BYTES_PER_TOKEN = 7.36
 BUILT = "tunstall, aligned, pruned"
 ROUNDS = 5
@@ -71,7 +71,7 @@ def main(settings):
 
 
 def windows(settings):
-    """Return the tokenizer of M2, and the bytes that a token stands for."""
+    """Return the tokenizer of M2, and its bytes per token."""
     if not settings.build:
         # Speed depends on the number of windows, not on the windows.
         model = UnigramModel.from_text(bytes(range(256)))
@@ -87,7 +87,7 @@ def windows(settings):
 
 
 def race(size, tokenizer, ratio, length, rounds, settings):
-    """Return rows of the table, the byte model's first."""
+    """Return rows of the table, with the byte model first."""
     made = {"dtype": settings.dtype}
     if settings.quick:
         made["num_layers"] = 1
@@ -112,7 +112,7 @@ def race(size, tokenizer, ratio, length, rounds, settings):
         call()
         first[name] = time.perf_counter() - start
         tokens = settings.batch_size * (length - 1)
-        # On the wall: accelerators, and threads, are not the process' time.
+        # Wall time: process time would miss accelerators and threads.
         cores = max(2, os.cpu_count())
         contenders.append(timing.Contender(name, call, tokens, cores))
     seconds = timing.race(contenders, rounds)

@@ -11,7 +11,7 @@ EPSILON = 1e-6
 
 
 class Trainer:
-    """Trains a decoder of the same shape as a backbone.
+    """Train a decoder of the same shape as a backbone.
 
     Args:
         backbone: The `DecoderBackbone` whose sizes and precision are taken.

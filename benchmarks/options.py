@@ -1,4 +1,4 @@
-"""Options that the benchmarks share, and what a run was like."""
+"""Options that the benchmarks share, and a line on machine and versions."""
 
 import importlib.metadata
 import os
@@ -41,7 +41,7 @@ QUICK = {
 
 
 def start(run, takes_text=True, **own):
-    """Parse options and run a benchmark; errors are one line.
+    """Parse options and run a benchmark; print errors in one line.
 
     Args:
         run: A function of the options.

@@ -1,4 +1,4 @@
-"""Tokenizers to compare, all from the same text and of the same size."""
+"""Make the tokenizers to compare, from the same text, of the same size."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
 from recipes import contenders
 
-#: Of those that recipes compare, the ones whose speed is measured.
+#: The codebooks of `recipes.contenders` whose speed is measured.
 CODEBOOKS = (
     "arithmetic, greedy",
     "tunstall, greedy",
@@ -17,7 +17,7 @@ CODEBOOKS = (
     "tunstall, flexible, pruned",
     "tunstall, likely, pruned",
 )
-#: Which of SentencePiece's models come first in tables.
+#: The SentencePiece models that come first in tables.
 SENTENCEPIECE = ("SentencePiece unigram", "SentencePiece BPE")
 
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.ratios
 
-All learn from the same English text, the default corpus, and have as many ids.
+All learn from the same English text, the default corpus, and have the same
+number of ids.
 """
 
 from benchmarks import options

@@ -1,4 +1,4 @@
-"""Text to measure on: what every installation holds, in four domains."""
+"""Text to measure on, from every installation, in four domains."""
 
 import gettext
 import glob
@@ -14,11 +14,11 @@ from keras_nc.data import take_bytes
 
 #: Beginnings of the Unicode names of letters, by script.
 SCRIPTS = ("GREEK", "CYRILLIC", "HEBREW", "ARABIC", "DEVANAGARI", "HIRAGANA")
-#: Fewer bytes of real messages than this are not enough.
+#: The least bytes of real messages.
 ENOUGH = 100_000
-#: Catalogues of a language that are read; some systems have hundreds.
+#: How many catalogues of a language to read; some systems have hundreds.
 CATALOGUES = 4
-#: Of many scripts, and such that programs often speak.
+#: Languages of many scripts for which translations are common.
 LANGUAGES = (
     *("de", "fr", "es", "pl", "fi", "hu", "tr", "vi", "el", "ru", "uk", "bg"),
     *("ja", "ko", "zh_CN", "zh_TW", "ar", "he", "fa", "hi", "th", "ka"),
@@ -116,7 +116,7 @@ def _other_languages(max_bytes):
         return {label: list(take_bytes(_generated(), max_bytes))}
     each = max_bytes // len(documents)
     label = f"non-English: program messages in {len(documents)} languages"
-    # An equal share of each language, none cut inside a character.
+    # Take an equal share of each language, and cut no character.
     cut = [d[:each].decode(errors="ignore").encode() for d in documents]
     return {label: cut}
 
@@ -127,7 +127,7 @@ def _messages(path):
             catalogue = gettext.GNUTranslations(file)
         except (OSError, ValueError, LookupError):  # a damaged one
             return []
-    # The first message, of no name, is about the file.
+    # The first message, without a name, describes the file.
     return [text for name, text in catalogue._catalog.items() if name and text]
 
 

@@ -8,7 +8,7 @@ BATCH_SIZE = 64
 
 
 def contenders(windows, others, pieces):
-    """Pipelines that differ in their tokenizer only.
+    """Return pipelines that differ only in their tokenizer.
 
     Args:
         windows: A dict of `peers.Trained` by name, over codebooks.
@@ -33,7 +33,7 @@ def contenders(windows, others, pieces):
     strings = tf.data.Dataset.from_tensor_slices(pieces).batch(BATCH_SIZE)
     found = []
     for name, layer in layers.items():
-        # An empty pipeline's cost is part of both, as in training.
+        # As in training, both include the cost of an empty pipeline.
         ids = strings.with_options(options).map(layer)
         found.append(
             timing.Contender(

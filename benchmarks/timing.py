@@ -1,4 +1,4 @@
-"""Timing that compares: pinned, interleaved, medians of rounds."""
+"""Compare speeds: pinned to cores, interleaved, medians of rounds."""
 
 import contextlib
 import dataclasses
@@ -7,9 +7,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-#: A call much shorter than this is repeated, so that clocks do not matter.
+#: Shorter calls are repeated, so that the clock's resolution does not matter.
 LEAST_SECONDS = 0.05
-#: Those that this process was given; none where systems do not say.
+#: The cores of this process; empty if the system does not tell.
 ALL_CORES = (
     sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 )
@@ -34,7 +34,7 @@ class Contender:
 
 @contextlib.contextmanager
 def pinned(cores):
-    """Stay on some of the cores, where the system lets processes choose.
+    """Pin the process to some cores, if the system allows it.
 
     Args:
         cores: int. How many; as many as there are, if fewer.
@@ -103,7 +103,7 @@ def rates(contenders, seconds):
 
 @dataclasses.dataclass
 class Cost:
-    """Seconds, and megabytes of memory at the peak beyond those before."""
+    """Seconds, and the rise of peak memory in megabytes."""
 
     seconds: float = 0.0
     megabytes: float | None = None
@@ -111,7 +111,7 @@ class Cost:
 
 @contextlib.contextmanager
 def costing():
-    """Measure the block: yields a `Cost` that is filled at its end."""
+    """Measure the block; yield a `Cost` that is filled at its end."""
     cost = Cost()
     before = _memory("VmRSS", reset=True)
     start = time.perf_counter()
@@ -122,11 +122,11 @@ def costing():
 
 
 def _memory(field, reset=False):
-    """Return megabytes as the kernel counts them; `None` if it does not."""
+    """Return megabytes from the kernel; `None` if it does not count them."""
     try:
         if reset:
             with open("/proc/self/clear_refs", "w") as file:
-                file.write("5")  # the peak starts anew
+                file.write("5")  # reset the peak
         with open("/proc/self/status") as file:
             lines = dict(line.split(":", 1) for line in file)
         return int(lines[field].split()[0]) / 1000

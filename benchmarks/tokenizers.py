@@ -3,9 +3,9 @@
     python -m benchmarks.tokenizers
     python -m benchmarks.tokenizers --m1 runs/mine/m1/preset
 
-Everything is timed on one core, in turn, on text that nothing learned from, in
-pieces of 2,000 characters; MB/s are medians of five rounds. A table of two
-threads, each on a core, follows.
+Contenders take turns on one core. They encode held-out text in pieces of 2,000
+characters. MB/s are medians of five rounds. A second table uses two threads,
+each on its own core.
 """
 
 import concurrent.futures
@@ -23,10 +23,10 @@ from recipes.flags import say
 PIECE_CHARACTERS = 2_000
 TIMED_BYTES = 2_000_000
 QUICK_TIMED_BYTES = 60_000
-#: Bytes of a call that two threads share: the held-out text, repeated.
+#: Bytes of a call for two threads: the held-out text, repeated.
 THREADED_BYTES = 32_000_000
 ROUNDS = 5
-#: Speeds are also given as multiples of these.
+#: The peers; speeds are also given as multiples of theirs.
 UNIGRAM, BPE = peers.SENTENCEPIECE
 
 
@@ -43,7 +43,7 @@ def main(settings):
     others = peers.sentencepieces(text, size)
     splitting = peers.bpes(text, size, splits=("gpt2",))
     rounds = 2 if settings.quick else ROUNDS
-    with timing.pinned(1):  # the threads that libraries start stay there, too
+    with timing.pinned(1):  # threads of libraries are pinned, too
         say("Encoding")
         contenders = encoders(windows, others | splitting, pieces)
         print_rates("encode", contenders, timing.race(contenders, rounds))

@@ -1,9 +1,9 @@
-"""A training step under `fit` beside the same model written for JAX alone.
+"""Compare a training step under `fit` with the same model in plain JAX.
 
     KERAS_BACKEND=jax python -m benchmarks.training
     KERAS_BACKEND=jax python -m benchmarks.training --sizes 3m 25m --memory
 
-The peer has the same layers, loss, optimizer and precision, in plain functions
+The peer has the same layers, loss, optimizer and precision, but plain functions
 and optax. Rounds of both are interleaved; rates are medians.
 """
 

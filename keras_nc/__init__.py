@@ -1,9 +1,9 @@
 """Language models over neurally compressed text, in Keras 3.
 
-A subpackage is imported when it is first used, so that a process pays for
-what it uses: `keras_nc.coding` loads neither Keras nor a backend. Importing
-`keras_nc.models` registers all classes with Keras; then the `from_preset` of
-keras-hub and keras-nlp finds them.
+A subpackage is imported when it is first used, so processes load only what they
+need. For example, `keras_nc.coding` loads neither Keras nor a backend.
+Importing `keras_nc.models` registers all classes with Keras, so that
+`from_preset` of keras-hub and keras-nlp finds them.
 """
 
 import sys
@@ -41,6 +41,6 @@ __getattr__, __dir__ = imports.on_first_use(
     },
 )
 
-# Where keras-hub is loaded already, registering costs next to nothing.
+# If keras-hub is already loaded, registering is cheap.
 if "keras_hub" in sys.modules:
     from keras_nc import models

@@ -1,4 +1,4 @@
-"""Which backend Keras computes with, where nobody has said it."""
+"""Choose a backend for Keras if the user has not chosen one."""
 
 import importlib.util
 import os
@@ -11,15 +11,14 @@ BACKENDS = ("jax", "torch", "tensorflow")
 def choose_backend():
     """Set `KERAS_BACKEND` before Keras is imported, which reads it once.
 
-    It stays as it is if it is set. Else it becomes the backend of Keras if
-    that is imported already, and the first of `BACKENDS` that is installed if
-    not.
+    If it is set, keep it. Otherwise, use the backend of Keras if Keras is
+    already imported, else the first of `BACKENDS` that is installed.
 
     Returns:
         str, the backend.
 
     Raises:
-        ValueError: if that backend is none of ours, or not installed.
+        ValueError: if the backend is not supported or not installed.
     """
     installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
     chosen = os.environ.get("KERAS_BACKEND")

@@ -1,6 +1,6 @@
-"""Names of a package that are imported when they are first used.
+"""Import names of a package when they are first used.
 
-What is slow to import, Keras above all, then costs only those who use it.
+Slow imports, above all Keras, then cost time only if they are used.
 """
 
 import importlib
@@ -12,8 +12,8 @@ def on_first_use(package, modules):
 
     Args:
         package: str, `__name__` of the package.
-        modules: dict from each name to the module that defines it, or that
-            it stands for.
+        modules: dict from each name to the module that it is in, or that it
+            names.
 
     Returns:
         A pair of functions: `__getattr__` and `__dir__` of the package.

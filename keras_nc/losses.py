@@ -5,10 +5,10 @@ from keras import ops
 
 
 def token_nats(y_true, y_pred):
-    """Return nats per token for what a model returned.
+    """Return nats per token from nats or logits.
 
-    Models of this package return nats themselves when they are given targets;
-    any other language model returns logits.
+    Models of this package return nats when their inputs hold targets. Other
+    language models return logits.
 
     Args:
         y_true: Target ids of shape `(B, T)`.
@@ -26,7 +26,7 @@ def token_nats(y_true, y_pred):
 def nats_and_log_z(y_true, logits):
     """Return nats per token, and the log of the softmax's denominator.
 
-    Nats of numbers outside of the vocabulary are NaN.
+    The nats of ids outside of the vocabulary are NaN.
 
     Args:
         y_true: Target ids of shape `(B, T)`.
@@ -88,7 +88,7 @@ def token_weights(sample_weight, y_true):
     try:
         shape = tuple(weight.shape)
     except ValueError:
-        # TensorFlow's graphs forget the rank of weights that came in several.
+        # In a TensorFlow graph, the rank of weights may be unknown.
         shape = None
     rows, tokens = tuple(y_true.shape)
     known = shape is not None and None not in (*shape, rows, tokens)

@@ -1,4 +1,4 @@
-"""Bits per byte, the measure that compares models over any tokens."""
+"""Bits per byte, which compares models over different tokens."""
 
 import math
 
@@ -9,19 +9,19 @@ from keras import ops
 from keras_nc.losses import token_nats
 from keras_nc.losses import token_weights
 
-#: The low counter carries into the high one here, far below where int32 stops,
-#: so that the remainders of 65,535 rows can be summed, too.
+#: The low counter carries into the high one at this value. It is far below the
+#: limit of int32, so that the remainders of 65,535 rows can be summed.
 CARRY = 2**15
-#: Float32 holds whole numbers exactly below.
+#: Float32 holds integers exactly below this value.
 EXACT = 2.0**24
 
 
 class _ExactSum:
-    """A sum of non-negative numbers that float32 alone would lose.
+    """A sum of non-negative numbers that is too large for exact float32.
 
-    It is kept as `high * CARRY + low + fraction`, in two int32 variables and a
-    float32: exact for integers below 2^46, on every backend. NaN, infinity and
-    larger numbers go to the fraction, and so into the result.
+    The sum is `high * CARRY + low + fraction`, in two int32 variables and one
+    float32. It is exact for integers below 2^46 on every backend. NaN, infinity
+    and larger numbers are added to the fraction.
     """
 
     def __init__(self, metric, name):
@@ -41,7 +41,7 @@ class _ExactSum:
         carried = ops.where(fraction < EXACT, ops.floor(fraction), 0.0)
         self.fraction.assign(fraction - carried)
         integers = ops.cast(integers, "int32")
-        # Carried before summing, so that int32 holds the sum of a batch.
+        # Carry before summing, so that int32 holds the sum of a batch.
         low = self.low + ops.cast(carried, "int32") + ops.sum(integers % CARRY)
         high = self.high + ops.sum(integers // CARRY)
         self.high.assign(high + low // CARRY)
@@ -57,15 +57,16 @@ class _ExactSum:
 class BitsPerByte(keras.metrics.Metric):
     """Nats of all scored tokens / (ln 2 * the bytes that they stand for).
 
-    Sums nats and bytes apart, so that no mean of ratios enters. Pass it to
-    `compile(weighted_metrics=...)`, where padding weighs nothing.
+    Nats and bytes are summed separately, so the result is not a mean of ratios.
+    Pass the metric to `compile(weighted_metrics=...)`, where padding has weight
+    0.
 
     Args:
         token_lengths: Bytes of every id, an integer sequence of length `V`
             (`tokenizer.token_lengths`); special ids have 0.
-        bytes_per_token: float. For tokens that stand for no whole bytes (split
-            windows): bytes / tokens of the data that is scored
-            (`shards.bytes_per_token`). Give this or `token_lengths`.
+        bytes_per_token: float. For tokens without a length of their own, such
+            as split windows: bytes / tokens of the scored data
+            (`shards.bytes_per_token`). Pass this or `token_lengths`.
         name: str. Name of the metric.
         dtype: See `keras.metrics.Metric`.
 
@@ -114,7 +115,7 @@ class BitsPerByte(keras.metrics.Metric):
             bytes_per_token = float(bytes_per_token)
         self.bytes_per_token = bytes_per_token
         self._nats = _ExactSum(self, "nats")
-        # Bytes, or tokens where every token counts the same bytes.
+        # Bytes; with `bytes_per_token`, tokens.
         self._counted = _ExactSum(self, "counted")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -134,7 +135,8 @@ class BitsPerByte(keras.metrics.Metric):
             counted = self._lengths_of(ops.cast(y_true, "int32"))
         if sample_weight is not None:
             weight = token_weights(sample_weight, y_true)
-            # Where nothing is scored, whatever stands there does not matter.
+            # Tokens of weight 0 must not affect the result, even if they are
+            # NaN.
             nats = ops.where(weight == 0, 0.0, nats * weight)
             counted = ops.where(weight == 0, 0.0, counted * weight)
         self._nats.add(ops.sum(nats, axis=-1))
@@ -151,7 +153,7 @@ class BitsPerByte(keras.metrics.Metric):
     def result(self):
         """Return bits per byte so far; 0 before any token was scored.
 
-        Tokens that stand for no bytes, all told, have no bits per byte: NaN.
+        If the tokens so far stand for no bytes, the result is NaN.
         """
         nats = self._nats.value()
         counted = self._counted.value() * float(self.bytes_per_token or 1)

@@ -1,17 +1,17 @@
-"""One line on the terminal that says how far a long job has come."""
+"""Show the progress of a long job in one line on the terminal."""
 
 import sys
 import time
 
 
 class ProgressLine:
-    r"""Rewrites one line of standard error with bytes done and speed.
+    r"""Rewrite one line of standard error with bytes done and speed.
 
     Nothing is written when standard error is not a terminal, so that logs and
     tests stay clean. Use it as a context manager: the line ends on leaving.
 
     Args:
-        label: str, what is being done, for example `"Writing shards"`.
+        label: str, the name of the job, for example `"Writing shards"`.
         enabled: bool. False silences the line on terminals, too.
         total: int, bytes to do in all, or `None` if that is not known.
 
@@ -63,6 +63,6 @@ class ProgressLine:
                 line += f", {seconds * left / self.num_bytes:,.0f} s left"
         if self._note:
             line += f", {self._note}"
-        # "\033[K" clears what a longer line left behind.
+        # "\033[K" clears the rest of a longer line.
         sys.stderr.write(f"\r{line}\033[K{end}")
         sys.stderr.flush()

@@ -5,7 +5,7 @@ import sys
 
 from keras_nc.backends import choose_backend
 
-# What TensorFlow says of the machine when it is imported is no news.
+# Silence what TensorFlow logs about the machine at import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 try:

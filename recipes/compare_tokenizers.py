@@ -69,7 +69,7 @@ UNSEEN = {
 def run(setting, tokenizers=None, seeds=2, unseen=()):
     """Train all, write and print the table."""
     setting.need_one_process("comparing tokenizers")
-    # All of it is read, so that what is wrong with it is known first.
+    # Read all of it, so that its errors come before the training.
     if unseen and not list(map(len, read_documents(unseen, setting.text_key))):
         raise ValueError(
             f"The unseen text must not be empty. Received: --unseen "
@@ -157,7 +157,7 @@ def _tokenizer(setting, name, folder):
 
 
 def _train(setting, name, folder, tokenizer, shards, seed):
-    """Train one M2; give its bits per byte of all held-out text."""
+    """Train one M2; return its bits per byte of all held-out text."""
     config = setting.config
     training = dataclasses.replace(config.m2_training, seed=seed)
     result = train(
@@ -172,7 +172,7 @@ def _train(setting, name, folder, tokenizer, shards, seed):
 
 
 def _score_unseen(setting, tokenizer, folder, seeds, unseen):
-    """Bytes per token of other files, then bits per byte of each seed's M2."""
+    """Return bytes per token of other files, then bits per byte of each M2."""
     documents = read_documents(unseen, setting.text_key)
     shards = write_shards(documents, tokenizer, folder / "unseen")
     training = setting.config.m2_training
@@ -197,7 +197,7 @@ def _score_unseen(setting, tokenizer, folder, seeds, unseen):
 
 
 def _first_words(setting):
-    """The first words that held-out text has, in their order."""
+    """Return the first words of held-out texts, in order."""
     words = {}
     for document in setting.documents("held_out"):
         words.update(dict.fromkeys(document.split()))

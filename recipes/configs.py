@@ -1,4 +1,4 @@
-"""What the recipes train, by name."""
+"""The configurations of the recipes, by name."""
 
 import dataclasses
 
@@ -52,7 +52,7 @@ class SentencePiece:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that a workdir is made from."""
+    """All settings of a workdir."""
 
     m1: Model
     m1_training: Training

@@ -6,7 +6,7 @@ from keras_nc import tokenizers
 from keras_nc.coding import Codebook
 from recipes.flags import say
 
-#: Codebooks from counts: what differs from the defaults of `Codebook.build`.
+#: Codebooks from counts: the settings that differ from `Codebook.build`.
 CODEBOOKS = {
     "arithmetic, greedy": dict(
         allocation="arithmetic", parse="greedy", prune=False
@@ -20,7 +20,7 @@ CODEBOOKS = {
 }
 #: Rounds of refitting the counts, the same for all.
 ROUNDS = 2
-#: SentencePiece's models by what tables call them.
+#: SentencePiece's models by their names in tables.
 SENTENCEPIECE = {"SentencePiece BPE": "bpe", "SentencePiece unigram": "unigram"}
 
 
@@ -50,8 +50,8 @@ def train_sentencepiece(text, vocabulary_size, model_type):
 
     Args:
         text: A list of bytes.
-        vocabulary_size: int. Pieces; if the text does not have as many, all
-            that it has.
+        vocabulary_size: int. Number of pieces; if the text has fewer, all of
+            these.
         model_type: str. See `keras_nc.tokenizers.train_sentencepiece`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Flags of recipes and benchmarks: help in groups, errors in their words."""
+"""Parse flags of recipes and benchmarks; errors use the names of flags."""
 
 import argparse
 import contextlib
@@ -21,12 +21,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(text):
-    """Tell what happens, on standard error."""
+    """Print a message on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def start(main, groups):
-    """Parse flags and run a program: one line and code 2 for what is wrong.
+    """Parse flags and run a program; an error gives one line and code 2.
 
     Args:
         main: A function of the flags, a namespace.
@@ -62,10 +62,10 @@ def start(main, groups):
 
 
 def in_flag_words(message, names):
-    """Name flags as a user writes them, not as arguments of functions.
+    """Replace names of arguments in a message by the flags that users type.
 
     Args:
-        message: str, an error's.
+        message: str, the message of an error.
         names: dict of flags by the names of arguments.
 
     Returns:
@@ -95,7 +95,7 @@ def _warnings_in_one_line(program):
 
 
 def at_least(minimum):
-    """A type of flags: integers from `minimum` on."""
+    """Return a flag type for integers from `minimum` on."""
 
     def integer(text):
         value = int(text)
@@ -109,7 +109,7 @@ def at_least(minimum):
 
 
 class Patterns(argparse.Action):
-    """Keeps a tuple of paths and glob patterns, also if commas part them."""
+    """Collect paths and glob patterns in a tuple; commas may separate them."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         """Set the tuple."""

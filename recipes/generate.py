@@ -50,7 +50,7 @@ def run(setting):
 def choose_prompts(setting):
     """Return the beginnings of held-out texts that are long enough.
 
-    If all are short, return that of the longest text.
+    If all texts are short, return the beginning of the longest one.
     """
     config = setting.config
     prompts, longest = [], b""

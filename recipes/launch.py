@@ -1,4 +1,4 @@
-"""How recipes start: the flags that they share."""
+"""Start recipes: the flags that they share."""
 
 import os
 import pathlib
@@ -106,12 +106,12 @@ TRAINING = {
     },
 }
 
-#: Set, with others, by who starts processes for `keras.distribution`.
+#: Launchers set this variable, among others, for `keras.distribution`.
 _KERAS_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
 def main(run, trains=False, **own):
-    """Run a recipe with the setting that its flags ask for.
+    """Run a recipe with the setting that its flags describe.
 
     Args:
         run: A function of a `Setting`, and of the recipe's own flags by name.
@@ -152,7 +152,7 @@ def make_setting(
     process_id=None,
     **others,
 ):
-    """Make the setting that flags ask for, its workdir claimed.
+    """Make the setting that flags describe, and claim its workdir.
 
     Args:
         config: str, name of the configuration.
@@ -178,7 +178,7 @@ def make_setting(
 
 
 def join_processes(*given):
-    """Join the other processes, if flags or environment say so.
+    """Join the other processes if flags or the environment ask for it.
 
     Args:
         *given: Arguments of `keras_nc.training.initialize_processes`.

@@ -1,4 +1,4 @@
-"""Quantize a trained M2 to int8, and say what that costs.
+"""Quantize a trained M2 to int8, and measure the loss in quality.
 
     python -m recipes.quantize --config tiny --workdir runs/tiny
 

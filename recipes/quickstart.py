@@ -2,7 +2,7 @@
 
     python -m recipes.quickstart --config tiny --workdir runs/tiny
 
-Interrupted or killed, the same command goes on where it was.
+After an interruption, the same command continues where it stopped.
 """
 
 import time

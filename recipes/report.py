@@ -43,7 +43,7 @@ def write(setting, result):
 
 
 def label(tokens, row):
-    """Return what a model is called in tables and pictures."""
+    """Return the name of a model in tables and pictures."""
     size = f"{row['vocabulary_size']:,}"
     return {
         "windows": f"M2, equal-info windows {size}",
@@ -68,7 +68,7 @@ def draw_curves(histories, figures):
 
 
 def draw_flops(models, figures):
-    """Draw bits/byte against FLOPs/byte, the logits' included."""
+    """Draw bits/byte against FLOPs/byte, logits included."""
     points = {
         label(tokens, row): (
             row["flops_per_byte"]["with_logits"],
@@ -98,7 +98,7 @@ def draw_segmentation(setting, kinds, figures):
 
 
 def pieces(tokenizer, ids):
-    """Return the bytes of every window, whether it is one id or several."""
+    """Return the bytes of every window, of one id or several."""
     size = tokenizer.layout.tokens_per_window
     return [
         tokenizer.detokenize(ids[i : i + size])
@@ -195,7 +195,7 @@ def as_row(cells):
 
 
 def at_seconds(history, seconds):
-    """Return the last score of the sample in so many seconds of training."""
+    """Return the last score of the sample within some seconds of training."""
     scores = [
         row["held_out_bits_per_byte"]
         for row in history
@@ -281,5 +281,5 @@ def generation_section(setting):
 
 
 def quote(text):
-    """Return text as an indented block, which no character in it can end."""
+    """Return text as an indented block, because no text can end it."""
     return "\n".join(f"    {line}" for line in text.split("\n"))

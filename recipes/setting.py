@@ -1,4 +1,4 @@
-"""What a recipe works on: configuration, workdir and text."""
+"""The input of a recipe: configuration, workdir and text."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from recipes.text import choose_split
 from recipes.workdir import read_split
 
 DEFAULT = ("default",)
-#: What the parts of the text are called.
+#: Names of the parts of the text.
 NAMES = {
     "train": "training text",
     "held_out": "held-out text",
@@ -27,7 +27,7 @@ NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a recipe works on.
+    """The input of a recipe: configuration, workdir and text.
 
     Args:
         name: str. Name of the configuration.
@@ -39,10 +39,10 @@ class Setting:
         strategy: str. How devices share the training; see
             `keras_nc.training.get_distribution`.
         model_shards: int. How many devices share a model, or `None`.
-        alone: bool. Whether no other process runs the same recipe with this.
+        alone: bool. Whether this is the only process of the recipe.
         keep: int. Training states to keep.
-        restart_on_collapse: bool. Whether training goes back if the loss is
-            lost.
+        restart_on_collapse: bool. Whether training goes back to an older state
+            if the loss collapses.
         max_restarts: int. Restarts of one training run.
         peak_tflops: float. Peak TFLOP/s of the devices, or `None`.
     """
@@ -62,7 +62,7 @@ class Setting:
     peak_tflops: float | None = None
 
     def need_one_process(self, stage):
-        """Raise a ValueError if several processes run a stage for one."""
+        """Raise a ValueError if several processes run a stage that needs one."""
         if not self.alone:
             raise ValueError(
                 f"Several processes only train; {stage} is for one. Run it "
@@ -114,10 +114,10 @@ class Setting:
                 part = self.split.part(document, held_out)
                 yield part
                 if part and held_out and self.split.document:
-                    return  # what follows can only be copies
+                    return  # the rest can only be copies
 
     def _training_files(self):
-        """The files of --data that are not held out."""
+        """Return the files of --data that are not held out."""
         held_out = set(map(os.path.realpath, find_files(self.held_out)))
         files = [
             file
@@ -139,7 +139,7 @@ class Setting:
         return self.check_text() if kept is None else Split(**kept)
 
     def check_text(self):
-        """Read all text, so that what is wrong with it is known first.
+        """Read all text, so that its errors come first.
 
         Returns:
             The `Split`.
@@ -168,7 +168,7 @@ class Setting:
         return Split()
 
     def describe(self):
-        """Return what runs in the same workdir must share, as JSON values."""
+        """Return the settings that runs in one workdir share, as JSON values."""
         return {
             "config": self.name,
             "data": [self._absolute(pattern) for pattern in self.data],

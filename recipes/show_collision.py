@@ -33,10 +33,10 @@ SAMPLE_BYTES = 20_000
 
 
 def find_collision(rule, texts):
-    """Find a text that another text shares all its codes with.
+    """Find two texts with the same codes.
 
-    The first window of the other has some bytes more, which do not change its
-    code; the byte behind the window fits neither.
+    The first window of the second text has some more bytes, which do not change
+    its code. The byte after the window fits in neither.
 
     Args:
         rule: A `ZeroPaddedWindows`.
@@ -46,13 +46,14 @@ def find_collision(rule, texts):
         A pair of texts, the first of them one of `texts`.
 
     Raises:
-        ValueError: If no text has such a double.
+        ValueError: If no text has such a twin.
     """
     for text in texts:
         [windows] = rule.encode([text])
         [first] = rule.decode([windows[0].code])
         other = first + text[windows[0].end :]
-        # With one window it could be the end of the text that is ambiguous.
+        # With only one window, the ambiguity could come from the end of the
+        # text.
         several = len(windows) > 1
         if (
             several
@@ -67,7 +68,7 @@ def find_collision(rule, texts):
 
 
 def codes(rule, text):
-    """Give the codes of a text's windows, a list of int."""
+    """Return the codes of a text's windows, a list of int."""
     [windows] = rule.encode([text])
     return [int.from_bytes(window.code, "big") for window in windows]
 

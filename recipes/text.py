@@ -1,4 +1,4 @@
-"""The text of a run: which part is for training and which is held out."""
+"""Split the text of a run into training text and held-out text."""
 
 import dataclasses
 import hashlib
@@ -14,12 +14,12 @@ _HELD_OUT_BYTES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which documents of the data are held out.
+    """The choice of held-out documents.
 
     Args:
         document: str, SHA-256 of the one document that is held out, 64 hex
             digits. `None`: one in 32 is, by the hash of its bytes.
-        position: int, where that document is cut: what is before it is for
+        position: int, where that document is cut; the part before is for
             training.
         size: int, the bytes of that document that are held out.
     """
@@ -29,7 +29,7 @@ class Split:
     size: int = 0
 
     def part(self, document, held_out):
-        """Return what is held out of a document, or else is for training.
+        """Return the held-out part of a document, or the part for training.
 
         Args:
             document: bytes.
@@ -51,12 +51,12 @@ class Split:
 
 
 def choose_split(documents):
-    """Decide which text to hold out, so that some is, whatever there is.
+    """Choose the text to hold out, so that every data set has some.
 
-    One document in 32 is, by the hash of its bytes. If that leaves nothing, or
-    takes more than half, it is the end of the longest document, 1/32 of all
-    text or some kilobytes; or all of that document if it is short. Copies of
-    it are cut at the same place, so that no held-out text is trained on.
+    Hold out one document in 32, by the hash of its bytes. If this is no text,
+    or more than half, hold out the end of the longest document instead: 1/32 of
+    all text or some kilobytes, or the whole document if it is short. Cut copies
+    of it at the same place, so that no held-out text is in the training text.
 
     Args:
         documents: iterable of bytes.

@@ -23,7 +23,7 @@ from recipes.flags import say
 
 TOKENS = ("windows", "bytes", "sentencepiece")
 SPLITS = ("train", "held_out", "probe")
-#: No window of a codebook is longer.
+#: The longest possible window of a codebook.
 MAX_WINDOW_BYTES = 64
 TOKENS_FLAG = {
     "default": "windows",
@@ -33,7 +33,7 @@ TOKENS_FLAG = {
 
 
 def get_tokenizer(setting, tokens):
-    """Return the tokenizer of the workdir; train SentencePiece if need be.
+    """Return the tokenizer of the workdir; train SentencePiece if needed.
 
     Args:
         setting: A `Setting`.
@@ -88,7 +88,7 @@ def open_shards(setting, tokens):
 
 
 def documents_to_tokenize(setting, split, tokenizer):
-    """Iterate over documents; repeat those for training if they are few.
+    """Iterate over documents; repeat the training text if it is short.
 
     Then every epoch has at least one batch, even if the text is a few words.
 
@@ -131,14 +131,14 @@ def write(setting, tokens, tokenizer):
 
 
 def run(setting, tokens):
-    """Write the shards, unless they are there; return the stage's figures."""
+    """Write the shards unless they exist; return the stage's figures."""
     folder = setting.workdir / "tokens" / tokens
     result = workdir.read_json(folder / "result.json")
     if result is not None:
         return result
     setting.need_one_process("tokenizing")
     tokenizer = get_tokenizer(setting, tokens)
-    # Numba compiles at the first call, which is no part of the speed.
+    # Numba compiles at the first call, so do not time that call.
     tokenizer.encode_batch([b"warm-up"])
     say(f"Tokenizing into {tokens}")
     start = time.perf_counter()
@@ -161,7 +161,7 @@ def run(setting, tokens):
 
 
 def main(setting, tokens):
-    """Tokenize; if that is done, check the files and mend damaged ones."""
+    """Tokenize; if that is done, check the files and rewrite damaged ones."""
     path = setting.workdir / "tokens" / tokens / "result.json"
     if path.exists():
         setting.need_one_process("tokenizing")

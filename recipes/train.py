@@ -24,7 +24,7 @@ def train(setting, folder, make_model, training, shards, label):
         make_model: A function that creates the model.
         training: A `configs.Training`.
         shards: dict of `TokenShards` by split.
-        label: str. What the progress line says.
+        label: str. Name of the run in the progress line.
 
     Returns:
         The stage's figures, a dict.
@@ -79,8 +79,8 @@ def _train(setting, folder, make_model, training, shards, label):
         progress=False,
     )
     score_seconds = time.perf_counter() - start
-    # A preset is for generating and further training: the run's own optimizer
-    # and metric stay with its checkpoint.
+    # A preset is for generation and further training. The optimizer and the
+    # metric of this run stay in its checkpoint.
     model.compile()
     result = {
         "bits_per_byte": score,

@@ -2,7 +2,7 @@
 
     python -m recipes.train_m1 --config tiny --workdir runs/tiny
 
-Killed and started again, it goes on after its last short epoch.
+After an interruption, the same command continues after its last short epoch.
 """
 
 import dataclasses

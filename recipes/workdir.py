@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and what each stage leaves there."""
+"""The folder of a run: its configuration, and the files of each stage."""
 
 import dataclasses
 import json
@@ -11,14 +11,13 @@ _MANIFEST = "config.json"
 
 
 def claim_workdir(setting):
-    """Make the workdir, or check that it is of the same configuration.
+    """Make the workdir, or check that it has the same configuration.
 
-    It is made when all text has been read and found good: an error until then
-    leaves nothing behind.
+    It is made only after all text has been read without an error, so errors in
+    the text leave nothing behind.
 
     Raises:
-        ValueError: If it holds something else, or something is wrong with the
-            text.
+        ValueError: If it holds something else, or the text has an error.
     """
     path = setting.workdir / _MANIFEST
     mine = json.loads(json.dumps(setting.describe()))  # tuples are lists
@@ -34,7 +33,7 @@ def claim_workdir(setting):
         return
     setting.need_one_process("making the --workdir (recipes.tokenize_corpus)")
     if setting.workdir.exists():
-        # What a process that was killed here left behind is no one's.
+        # Ignore the files of a process that was killed here.
         found = [
             file.name
             for file in setting.workdir.iterdir()
@@ -62,7 +61,7 @@ def claim_workdir(setting):
 
 
 def read_split(workdir):
-    """Read what a workdir says about the held-out text.
+    """Read the choice of held-out text from a workdir.
 
     Returns:
         The fields of a `Split`, a dict; `None` if there is no workdir yet.
@@ -80,7 +79,7 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Read what `write_json` wrote; `None` if the stage is not finished.
+    """Read a file of `write_json`; `None` if the stage is not finished.
 
     Raises:
         ValueError: If the file is damaged.
@@ -103,7 +102,7 @@ def read_json(path):
 
 
 def need(path, recipe):
-    """Read what a stage wrote; if there is nothing, name its recipe.
+    """Read the result of a stage; if there is none, name its recipe.
 
     Raises:
         ValueError: If the stage has not been run.

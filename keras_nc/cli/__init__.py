@@ -18,7 +18,7 @@ def main(arguments=None):
         SystemExit: with another exit code.
     """
     try:
-        # Here, because Ctrl-C may come while modules are being imported.
+        # Import here, because Ctrl-C may come during imports.
         from keras_nc.cli.commands import run
 
         return run(sys.argv[1:] if arguments is None else arguments)

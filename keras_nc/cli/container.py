@@ -14,8 +14,8 @@ All numbers are little-endian. Format version 1:
               32 bytes  SHA-256 of the text
               uint32    CRC-32 of the end so far
 
-The codes of all blocks in a row are the codes of the text; where one block
-ends and the next begins says nothing. Nothing follows the end.
+The joined codes of all blocks are the codes of the text. The boundaries of
+blocks have no meaning. Nothing follows the end.
 """
 
 import struct
@@ -34,7 +34,7 @@ _CRC = struct.Struct("<I")
 
 
 class ContainerWriter:
-    """Writes codes to a binary stream, block by block.
+    """Write codes to a binary stream, block by block.
 
     Args:
         sink: the stream.
@@ -74,11 +74,11 @@ class ContainerWriter:
 
 
 class ContainerReader:
-    """Reads codes from a binary stream, block by block, and checks them.
+    """Read codes from a binary stream, block by block, and check them.
 
     Args:
         source: the stream.
-        name: str, what errors call it.
+        name: str, the name of the stream in errors.
 
     Attributes:
         fingerprint: of the codebook, 64 hexadecimal digits.
@@ -86,7 +86,7 @@ class ContainerReader:
         sha256: bytes, of the text; `None` until all blocks are read.
 
     Raises:
-        ValueError: if the stream is no container of this version.
+        ValueError: if the stream is not a container of this version.
     """
 
     def __init__(self, source, name="stream"):
@@ -137,7 +137,7 @@ class ContainerReader:
         _, self.num_bytes, self.sha256 = _END.unpack(end)
 
     def damaged(self, fault):
-        """Make the ValueError for a stream that is not as it was written."""
+        """Make the ValueError for a damaged stream."""
         return ValueError(
             "An encoded file must be whole and unchanged. Received: "
             f"{self._name!r} with {fault}. Fetch the file or encode the text "

@@ -11,16 +11,16 @@ from keras_nc.progress import ProgressLine
 
 
 def make_console(stderr=False):
-    """Make a console that shows text as it is, without markup."""
+    """Make a console that shows text unchanged, without markup."""
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        # Files and pipes have no width that lines would have to be cut to.
+        # Files and pipes have no width, so lines need not be cut.
         console.width = max(console.width, 120)
     return console
 
 
 def printable(data):
-    r"""Return bytes as text of one line; what cannot be shown is escaped.
+    r"""Return bytes as one line of text, with unprintable bytes escaped.
 
     Example:
     >>> printable("é\n".encode() + b"\xff\\")
@@ -44,8 +44,8 @@ def print_table(console, title, rows, columns=None):
     Args:
         console: where to.
         title: str, or `None`.
-        rows: lists of cells; numbers get separators, and stand on the right.
-        columns: list of headings; none for a list of names and values.
+        rows: lists of cells; numbers get separators and are right-aligned.
+        columns: list of headings; `None` for a list of names and values.
     """
     table = Table(
         box=box.SIMPLE_HEAD if columns else None,
@@ -81,7 +81,7 @@ def progress_bar(label, total):
         total: bytes to come, or `None`.
 
     Yields:
-        A function that is told how many bytes more are done.
+        A function to call with the number of bytes done since the last call.
     """
     with ProgressLine(label, total=total) as line:
         yield line.update

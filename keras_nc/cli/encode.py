@@ -20,12 +20,12 @@ from keras_nc.cli.loading import codebook_option
 from keras_nc.cli.loading import load_codebook
 
 SUFFIX = ".knc"
-#: Bytes of text that are encoded at a time.
+#: Bytes of text to encode at a time.
 BLOCK_BYTES = 1 << 20
 
 
 def ignore(num_bytes):
-    """Report progress to nobody."""
+    """Ignore a report of progress."""
 
 
 def read_blocks(source, progress=ignore):
@@ -33,7 +33,7 @@ def read_blocks(source, progress=ignore):
 
     Args:
         source: a binary stream.
-        progress: function that is told how many bytes were read.
+        progress: function to call with the number of bytes read.
     """
     while block := source.read(BLOCK_BYTES):
         yield block
@@ -41,17 +41,17 @@ def read_blocks(source, progress=ignore):
 
 
 def encode_blocks(codebook, blocks):
-    """Encode a text that comes in blocks as if it came in one piece.
+    """Encode a text that comes in blocks.
 
-    The end of a block does not cut a window: bytes whose windows may still
-    change wait for the next block.
+    The codes do not depend on the blocks: bytes whose windows may still change
+        wait for the next block.
 
     Args:
         codebook: what `load_codebook` returns.
         blocks: iterable of bytes.
 
     Yields:
-        Codes, uint16 of shape (T,); in a row they are
+        Codes, uint16 of shape (T,); joined, they are
         `codebook.encode(b"".join(blocks))`.
 
     Example:
@@ -110,7 +110,7 @@ def check_encoded(codebook, path, name):
     Args:
         codebook: what `load_codebook` returns.
         path: str, the container.
-        name: str, what errors call the codebook.
+        name: str, the name of the codebook in errors.
 
     Raises:
         ValueError: if other bytes come back than were encoded.
@@ -127,14 +127,14 @@ def check_encoded(codebook, path, name):
 
 
 def decode_stream(codebook, source, sink, progress=ignore, name="stream"):
-    """Decode a container; what was written is the text only on return.
+    """Decode a container. The output is valid only if this returns.
 
     Args:
         codebook: what `load_codebook` returns.
         source: a binary stream, the container.
         sink: a binary stream, the text.
         progress: function that is told how many bytes of codes were read.
-        name: str, what errors call the container.
+        name: str, the name of the container in errors.
 
     Returns:
         The numbers of bytes and of codes.
@@ -223,7 +223,7 @@ def decode(file, codebook, output, force):
 
 @contextlib.contextmanager
 def _conversion(label, file, output, codebook, force):
-    """Open what turns one file into another: codebook, input and output."""
+    """Open codebook, input and output of a conversion."""
     check_output(output, force, keep=codebook)
     loaded = load_codebook(codebook)
     with (

@@ -1,4 +1,4 @@
-"""One line for what a user can put right, instead of a traceback."""
+"""Turn errors that a user can fix into one line, without a traceback."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from keras_nc.cli.files import check_standard_streams
 from keras_nc.cli.files import settle
 
 OUTPUT = "standard output"
-INTERRUPTED = 130  # what shells give for a process that Ctrl-C ended
+INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 
 _REMEDIES = {
     errno.ENOENT: "Check the path.",
@@ -31,12 +31,12 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def one_line_errors(program):
-    """End the process with one line if the block meets bad input.
+    """End the process with one line if the block raises a user's error.
 
-    A line on standard error that begins with `<program>: error: ` and exit
-    code 2 stand for bad options, values, files, disks, and for output that
-    could not be written; a line and exit code 130 for Ctrl-C. Any other
-    exception is a defect and keeps its traceback.
+    Bad options, values, files and disks, and output that cannot be written,
+    give exit code 2 and a line on standard error that begins with
+    `<program>: error: `. Ctrl-C gives a line and exit code 130. Any other
+    exception is a bug and keeps its traceback.
 
     Args:
         program: str, the name that the line begins with.
@@ -83,8 +83,8 @@ def one_line_errors(program):
 
 @contextlib.contextmanager
 def _flushed_output():
-    """Flush standard output, however the block ends, if not by an error."""
-    # Here, because an error at the end of the process has no line.
+    """Flush standard output after the block, unless it raises an error."""
+    # Flush here, because an error at exit would print a traceback.
     try:
         yield
     except SystemExit:
@@ -94,7 +94,7 @@ def _flushed_output():
 
 
 def describe(error):
-    """Say in one sentence what the system refused, and what to do."""
+    """Describe an error of the system and its remedy in one sentence."""
     rule = error.strerror or str(error) or type(error).__name__
     where = "" if error.filename is None else f": {str(error.filename)!r}"
     return f"{rule}{where}. {_REMEDIES.get(error.errno, 'Try again.')}"
@@ -102,7 +102,7 @@ def describe(error):
 
 def _exit(program, message, code):
     settle(sys.stdout)
-    # A message of several lines becomes one, whatever a library put there.
+    # Messages of libraries may have several lines. Join them.
     line = f"{program}: {' '.join(message.split())}"
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr)

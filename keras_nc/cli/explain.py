@@ -14,7 +14,7 @@ from keras_nc.cli.files import open_input
 from keras_nc.cli.loading import codebook_option
 from keras_nc.cli.loading import load_codebook
 
-#: Longer texts are no use in a terminal; `inspect --text` counts them.
+#: Longer texts are not useful in a terminal; use `inspect --text` for them.
 MAX_BYTES = 1_000_000
 _STYLES = ("black on bright_cyan", "black on bright_yellow")
 
@@ -37,7 +37,7 @@ def explain(text, codebook, file, top):
 
     if (text is None) == (file is None):
         raise ValueError("Pass a text or --file FILE, one of the two.")
-    # What a shell passes need not be UTF-8; fsencode gives its bytes back.
+    # Arguments may not be UTF-8. fsencode restores their bytes.
     data = os.fsencode(text) if file is None else _read(file)
     loaded = load_codebook(codebook)
     codes = loaded.encode(data).tolist()
@@ -46,7 +46,7 @@ def explain(text, codebook, file, top):
     console = make_console()
     if windows:
         marked = mark_windows(windows, has_colours(console))
-        # The terminal breaks lines: rich would drop spaces where it does.
+        # Let the terminal break lines, because rich would drop spaces.
         console.print(marked, soft_wrap=True)
         console.print()
     W = loaded.window_bits
@@ -78,7 +78,7 @@ def _read(path):
 
 
 def has_colours(console):
-    """Whether a console shows colours."""
+    """Return whether a console shows colours."""
     return console.color_system is not None and not console.no_color
 
 
@@ -87,8 +87,8 @@ def mark_windows(windows, colours):
 
     Args:
         windows: list of bytes.
-        colours: bool; without them bars stand between windows, and a bar
-            that is text is escaped.
+        colours: bool. If False, put bars between windows, and escape bars in
+            the text.
 
     Returns:
         A `rich.text.Text`.

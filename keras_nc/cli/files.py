@@ -1,7 +1,7 @@
-"""Where commands read from and write to.
+"""Open the inputs and outputs of commands.
 
-Standard streams may be closed, full, or without a reader; then the user is
-told, and no result is lost in silence.
+Standard streams may be closed, full, or without a reader. Then the user gets an
+error, and no result is lost silently.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ def open_input(path):
 
     Yields:
         The binary stream, and its size in bytes or `None`. The stream counts
-        what was read in `num_bytes`.
+        the bytes read in `num_bytes`.
     """
     if path == STANDARD_STREAM:
         if sys.stdin is None or sys.stdin.closed:
@@ -40,16 +40,16 @@ def open_input(path):
 
 
 def check_output(path, force, keep):
-    """Refuse an output before any work is done for it.
+    """Check an output path before any work is done.
 
     Args:
         path: str.
         force: bool, whether a file may be replaced.
-        keep: str, a path that is never replaced: the codebook, without which
-            nothing can be decoded.
+        keep: str, a path that is never replaced: the codebook, which decoding
+            needs.
 
     Raises:
-        ValueError: if the path is taken, or can be no file.
+        ValueError: if the path exists, or cannot be a file.
         OSError: if its folder is missing.
     """
     if path == STANDARD_STREAM:
@@ -62,7 +62,7 @@ def check_output(path, force, keep):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
     if not os.path.lexists(path):
         return
-    # To replace a device or a folder by a file is never what was meant.
+    # Nobody wants to replace a device or a folder by a file.
     if not os.path.isfile(path):
         raise ValueError(
             f"Output must be a file. Received: {path!r}, which is none. Pass "
@@ -82,13 +82,12 @@ def check_output(path, force, keep):
 
 @contextlib.contextmanager
 def open_output(path):
-    """Open a file to write bytes; it is there whole or not at all."""
+    """Open a file to write bytes; write it whole or not at all."""
     try:
         with atomic_file(path) as stream:
             yield stream
     except OSError as error:
-        # The temporary file's name would say nothing to the user, and errors
-        # of writing name no file at all.
+        # Errors would name the temporary file, or no file at all.
         name = error.filename
         if name is None or str(name).startswith(f"{path}."):
             error.filename = path
@@ -96,12 +95,12 @@ def open_output(path):
 
 
 class NamedStream:
-    """A stream that counts what is read, and whose errors have its name.
+    """A stream that counts the bytes read, and puts its name into errors.
 
-    The system's errors of reading and writing name no file.
+    System errors of reading and writing do not name a file.
 
     Args:
-        stream: what to read from or write to.
+        stream: the stream to wrap.
         name: str.
 
     Attributes:
@@ -148,11 +147,11 @@ class NamedStream:
 
 
 def check_standard_streams():
-    """Refuse to work without standard output, and keep all three numbers.
+    """Raise an error without standard output; reopen other closed streams.
 
-    The next file that a process opens takes the number of a standard stream
-    that is closed, and what libraries print ends up in that file. The null
-    device takes it instead.
+    If a standard stream is closed, the next file that the process opens gets
+    its number, and output of libraries would go to that file. So the null
+    device takes the number.
 
     Raises:
         ValueError: if standard output is closed.
@@ -161,8 +160,8 @@ def check_standard_streams():
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is this one. Processes started from here
-            # inherit it, for the same reason.
+            # This is the lowest free number. Child processes must inherit it,
+            # for the same reason.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
@@ -174,7 +173,7 @@ def check_standard_streams():
 
 
 def settle(stream):
-    """Flush an output stream; send it nowhere if it takes nothing more.
+    """Flush an output stream; redirect it to nothing if that fails.
 
     Otherwise Python tries again when the process ends, prints an error of
     several lines and changes the exit code.

@@ -1,4 +1,4 @@
-"""`keras-nc generate` and `keras-nc score`: what a trained model does."""
+"""`keras-nc generate` and `keras-nc score`: use a trained model."""
 
 import os
 import sys
@@ -51,12 +51,12 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
     if prompt and file is not None:
         raise ValueError("Pass a prompt or --file FILE, one of the two.")
     if file is None:
-        # What a shell passes need not be UTF-8; fsencode gives its bytes back.
+        # Arguments may not be UTF-8. fsencode restores their bytes.
         data = os.fsencode(prompt)
     else:
         with open_input(file) as (source, _):
             data = source.read()
-    # Colder than this, quotients of logits are too large for float32.
+    # Below this, logits / temperature overflow float32.
     if not temperature >= 0.001 and temperature != 0:
         raise ValueError(
             "--temperature must be 0, or from 0.001 to 100. Received: "
@@ -74,7 +74,7 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
             data, tokens, stop=[os.fsencode(text) for text in stop] or None
         )
     except ValueError as error:
-        # In the words of the options.
+        # Use the names of options in errors.
         raise ValueError(
             str(error).replace("`max_length`", "--tokens")
         ) from error

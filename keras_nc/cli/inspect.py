@@ -1,4 +1,4 @@
-"""`keras-nc inspect`: what a file or folder holds."""
+"""`keras-nc inspect`: show the content of a file or folder."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ from keras_nc.cli.loading import holds_model
 from keras_nc.cli.loading import read_json
 from keras_nc.cli.loading import read_scheme
 
-#: Arguments of a backbone that say nothing of its size.
+#: Arguments of a backbone that do not affect its size.
 _UNINTERESTING = {"name", "trainable", "dtype"}
 
 

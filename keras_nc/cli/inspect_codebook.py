@@ -1,4 +1,4 @@
-"""What a codebook holds, and what a text makes of it."""
+"""Describe a codebook, and its windows in a text."""
 
 import heapq
 
@@ -24,10 +24,10 @@ def inspect_codebook(path, text, top, first=None):
         path: str, a codebook file or a preset that has one.
         text: str, a file to count windows in, or `None`.
         top: int, rows of a table.
-        first: title and rows of a table to print before, or `None`.
+        first: title and rows of a table to print first, or `None`.
     """
     codebook = load_codebook(path)
-    # Counted first: a text that cannot be read leaves one line, no tables.
+    # Count first, so that an unreadable text gives one line and no tables.
     counts = None if text is None else _count_windows(codebook, text)
     console = make_console()
     if first is not None:
@@ -75,7 +75,8 @@ def _print_summary(console, codebook):
 def _print_windows(console, codebook, top):
     ids = np.flatnonzero(codebook.token_lengths)
     windows = {int(i): codebook.token_bytes(i) for i in ids}
-    # Of a run of spaces and all shorter runs, the longest says enough.
+    # Skip windows that another window begins with, such as shorter runs of
+    # spaces.
     following = [*list(windows.values())[1:], b""]
     leaves = [
         i
@@ -87,8 +88,8 @@ def _print_windows(console, codebook, top):
     title = "Longest windows that no other window begins with"
     print_table(console, title, rows, ["id", "bytes", "window"])
 
-    # A prefix has codes in proportion to how probable it is. A range may have
-    # ids without a window.
+    # The number of codes of a prefix is proportional to its probability. A
+    # range may hold ids without a window.
     before = np.cumsum([0, *(codebook.token_lengths > 0)])
     ranges = {}
     for window in windows.values():
@@ -123,7 +124,7 @@ def print_text_summary(console, codebook, name, counts):
             "bits/byte, windows as they are",
             ratio(codebook.window_bits * num_codes, num_bytes),
         ),
-        # What an ideal code for single windows of this very text would need.
+        # The size of an ideal code for the windows of this text.
         ("bits/byte, entropy of the windows", ratio(entropy, num_bytes)),
     ]
     print_table(console, f"Text {name}", rows)
@@ -136,7 +137,7 @@ def print_frequent(console, counts, top, show=None):
         console: where to.
         counts: int64 of shape (V,).
         top: int, how many.
-        show: function from an id to text, if its bytes are known.
+        show: function from an id to text, or `None` if bytes are unknown.
     """
     total = max(int(counts.sum()), 1)
     order = np.argsort(-counts, kind="stable")[:top]

@@ -1,4 +1,4 @@
-"""What token shards and encoded files hold."""
+"""Describe token shards and encoded files."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def inspect_shards(path, codebook, top):
         codebook: str, the codebook or preset that made them, or `None`.
         top: int, rows of the table of frequent tokens.
     """
-    # Not above: it would slow down the start of every command.
+    # Import late, because it would slow down the start of every command.
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)
@@ -67,8 +67,8 @@ def inspect_shards(path, codebook, top):
 
 def _show_tokens(shards, codebook):
     """Return a function from ids to text; check that the codebook fits."""
-    # A tokenizer's fingerprint says which codebook, and how many bits of a
-    # window make a token; that of other schemes is the whole truth.
+    # The fingerprint of an equal-info tokenizer names the codebook and the
+    # token bits. Those of other schemes are compared as a whole.
     fingerprint, _, token_bits = shards.fingerprint.partition("-")
     if fingerprint != codebook.fingerprint:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""What a path holds, and codebooks, tokenizers and models loaded from it.
+"""Find out what a path holds, and load codebooks, tokenizers and models.
 
-A codebook in a preset is read without Keras, which would take most of the
-time that a command runs.
+A codebook in a preset is read without Keras, because importing Keras would take
+most of a command's time.
 """
 
 import json
@@ -17,10 +17,10 @@ from keras_nc.cli.scheme_codes import SchemeCodes
 from keras_nc.coding import Codebook
 
 MODEL_CONFIG = "config.json"
-#: Where keras-hub's presets have what belongs to the tokenizer.
+#: The folder of a tokenizer's assets in presets of keras-hub.
 TOKENIZER_CONFIG = "tokenizer.json"
 ASSETS = pathlib.Path("assets", "tokenizer")
-#: What archives of arrays begin with.
+#: The first bytes of archives of arrays.
 _ZIP = b"PK\x03\x04"
 
 
@@ -32,7 +32,7 @@ def codebook_option(help, required=True):
 
 
 def find_kind(path):
-    """Return what a path holds.
+    """Return the kind of content of a path.
 
     Args:
         path: str.
@@ -68,7 +68,7 @@ def find_kind(path):
 
 
 def _look_into(path):
-    """Return the kind of a file, or `None`, and words for its begin."""
+    """Return the kind of a file or `None`, and words for its first bytes."""
     with open(path, "rb") as stream:
         begin = stream.read(len(MAGIC))
     if begin == MAGIC:
@@ -119,7 +119,7 @@ def read_scheme(folder):
     """Read the configuration of a preset's tokenization scheme, a dict."""
     try:
         scheme = read_json(folder / TOKENIZER_CONFIG)["config"]["scheme"]
-        scheme["name"]  # a KeyError or TypeError tells others apart
+        scheme["name"]  # a KeyError or TypeError means another tokenizer
         return scheme
     except (FileNotFoundError, LookupError, TypeError) as error:
         raise ValueError(
@@ -131,7 +131,7 @@ def read_scheme(folder):
 
 
 def read_json(path):
-    """Read a JSON file; the ValueError for a damaged one names it."""
+    """Read a JSON file, or raise a ValueError that names it."""
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
@@ -175,7 +175,7 @@ def load_model(preset):
         A `ByteCausalLM` or a `CompressedCausalLM`.
 
     Raises:
-        ValueError: if there is no such model.
+        ValueError: if the preset does not hold such a model.
     """
     _check_preset(preset)
     prepare_keras()
@@ -191,7 +191,7 @@ def load_model(preset):
 
 
 def _check_preset(preset):
-    """Refuse what is on the disk and no model, before Keras is imported."""
+    """Refuse a path on the disk without a model, before importing Keras."""
     if os.path.isfile(preset):
         raise ValueError(
             "A preset must be a folder. Received: "
@@ -212,11 +212,11 @@ def _check_preset(preset):
 
 
 def holds_model(folder):
-    """Whether a preset holds a model, and not a tokenizer alone."""
+    """Return whether a preset holds a model, not a tokenizer alone."""
     path = folder / MODEL_CONFIG
     if not path.exists():
         return False
-    # Of a tokenizer alone, this names what keras-hub finds its class by.
+    # In the preset of a tokenizer alone, this names a placeholder.
     config = read_json(path)
     names = config.get("class_name") if isinstance(config, dict) else None
     return names != "TokenizerPreset"
@@ -226,13 +226,13 @@ def prepare_keras():
     """Choose a backend, and keep keras-hub from importing TensorFlow.
 
     TensorFlow takes seconds to import. Call this before the first import of
-    Keras; later it does nothing.
+    Keras; later, it has no effect.
 
     Raises:
-        ValueError: if `KERAS_BACKEND` is none of ours, or not installed.
+        ValueError: if `KERAS_BACKEND` is not supported or not installed.
     """
     if "keras" in sys.modules or "tensorflow" in sys.modules:
         return
     if choose_backend() != "tensorflow":
-        # To Python, None stands for a module that cannot be imported.
+        # In `sys.modules`, None marks a module that cannot be imported.
         sys.modules["tensorflow"] = None

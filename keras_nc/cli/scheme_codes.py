@@ -1,4 +1,4 @@
-"""Ids of any scheme, used as the codes of a codebook are."""
+"""Use the ids of any scheme like the codes of a codebook."""
 
 import math
 
@@ -8,14 +8,14 @@ MAX_VOCABULARY = 1 << 16  # ids are written in two bytes
 
 
 class SchemeCodes:
-    """What the commands need of a `Codebook`, from a tokenization scheme.
+    """The interface of a `Codebook` that commands need, for any scheme.
 
     Args:
         scheme: a `keras_nc.tokenizers.Scheme` whose ids all stand for bytes
             of their own.
 
     Raises:
-        ValueError: if it is another scheme, or has too many ids.
+        ValueError: if its ids do not, or there are too many ids.
     """
 
     def __init__(self, scheme):
@@ -48,5 +48,5 @@ class SchemeCodes:
         return self._scheme.token_bytes(token_id)
 
     def encode_part(self, data):
-        """Encode all of a part: a token ends where the part ends."""
+        """Encode a whole part; tokens do not cross the end of the part."""
         return self.encode(data), len(data)

@@ -1,4 +1,4 @@
-"""`keras-nc verify`: whether files are as they were written."""
+"""`keras-nc verify`: check that files are as they were written."""
 
 import os
 import pathlib
@@ -84,7 +84,7 @@ def _verify_encoded(path, codebook):
 
 
 def _verify_shards(path):
-    # Not above: it would slow down the start of every command.
+    # Import late, because it would slow down the start of every command.
     from keras_nc.data import TokenShards
 
     shards = TokenShards(path)
@@ -101,7 +101,7 @@ def _verify_preset(path):
         results = _load_preset(pathlib.Path(path))
     except (ImportError, MemoryError):  # not the preset's fault
         raise
-    except Exception as error:  # whatever a damaged preset makes fail
+    except Exception as error:  # a damaged preset may raise anything
         raise ValueError(
             "A preset must load, with all its weights. Received: "
             f"{path!r}: {str(error) or type(error).__name__} Save it again, or "
@@ -111,7 +111,7 @@ def _verify_preset(path):
 
 
 def _load_preset(folder):
-    """Load all that a preset has; give sentences on what is right."""
+    """Load all parts of a preset; return sentences on valid parts."""
     results = []
     if (folder / TOKENIZER_CONFIG).exists():
         scheme = load_scheme(read_scheme(folder), folder / ASSETS)
@@ -122,7 +122,7 @@ def _load_preset(folder):
     if holds_model(folder):
         from keras_nc.models.backbone import DecoderBackbone
 
-        # A task has settings of its own, and the weights fit both.
+        # A task has its own settings, and the weights fit both.
         results.append(_check_weights(DecoderBackbone.from_preset(str(folder))))
     if (folder / "task.json").exists():
         results[-1] = _check_weights(load_model(str(folder)))

@@ -16,7 +16,7 @@ def split_text(text, bounds):
 
 
 def capacities(lengths, precision):
-    """Return where documents' codes begin in a buffer that is large enough.
+    """Return where the code of each document begins in a large enough buffer.
 
     Args:
         lengths: bytes of each document, int64 of shape (B,).
@@ -31,8 +31,8 @@ def capacities(lengths, precision):
 
 
 def check_lengths(lengths, offsets, precision):
-    """Refuse lengths that codes of these sizes cannot have."""
-    # No byte is cheaper than one that leaves one part to each of the others.
+    """Raise a ValueError for a length that is too large for its code."""
+    # The cheapest byte is one that leaves a single part to each other byte.
     cheapest = -np.log2(1 - 255 / (1 << precision))
     most = np.diff(offsets) * (8 / cheapest)
     bad = lengths > most

@@ -1,4 +1,4 @@
-"""The rows of a batch of live windows, and their questions to the model."""
+"""The rows of a batch of live windows, and how they query the model."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ NO_CACHE = (
 
 
 class Rows:
-    """The states of the rows of a batch; asks the model for them."""
+    """Hold the states of the rows of a batch, and query the model for them."""
 
     def __init__(self, stepper, cache_arrays):
         from keras_nc.coding.kernels import windows as kernels
@@ -22,11 +22,11 @@ class Rows:
         self._stepper = stepper
         self.table = np.zeros((B, kernels.ROW_FIELDS), np.int64)
         self._f = np.zeros((B, 256), np.uint32)
-        # Bytes of the window that the model has been fed, -1 if it does not
-        # know that a window has begun.
+        # How many bytes of the window the model has seen; -1 if it has not been
+        # told that a window has begun.
         self._fed = np.full(B, -1)
         states = np.zeros((B, 4), np.uint64)
-        #: What both kernels work on.
+        #: The arguments that both kernels share.
         self.arguments = (
             cache_arrays, self.table, states, self._f, self._fed
         )  # fmt: skip
@@ -35,11 +35,11 @@ class Rows:
         """Ask the model for the rows that need it.
 
         Args:
-            source: uint8: holds the bytes of every row's window.
-            ends: (B,): where they end in it.
+            source: uint8, the buffer that holds the bytes of all windows.
+            ends: (B,), where the window of each row ends in `source`.
 
         Returns:
-            bool: whether there were any.
+            bool: whether any row needed the model.
         """
         from keras_nc.coding.kernels import windows as kernels
 
@@ -86,8 +86,8 @@ def serve(table, out, offsets, parts, waiting):
 def end_before_bad(table):
     """End the documents of rows whose code stands for no window.
 
-    If a code asks for more than `max_window_bytes`, keep the bytes that are
-    decoded so far.
+    If a code asks for more than `max_window_bytes`, keep the bytes decoded so
+    far.
     """
     from keras_nc.coding.kernels import windows as kernels
 

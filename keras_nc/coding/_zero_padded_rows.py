@@ -50,8 +50,8 @@ class OpenWindows:
         return fits
 
     def choose_bytes(self, codes, tables, active):
-        """Find the next bytes on the way to codes; `active` may shrink."""
-        # One bit stands before the point; zeros follow the code.
+        """Find the next byte of each code; rows without one become inactive."""
+        # One bit is before the binary point. Zeros pad the code.
         bits = np.unpackbits(codes, axis=1)
         shifted = np.packbits(np.pad(bits, ((0, 0), (1, 7))), axis=1)
         symbols = np.zeros(active.size, np.uint8)
@@ -88,7 +88,8 @@ class Contexts:
     def tables(self):
         """Tables of the next byte, uint32 of shape (B, 257)."""
         rows = stepper_frequencies(self._stepper, slice(len(self._texts)))
-        # Shares as in codebooks: the padding is all that is different here.
+        # Probabilities become integers as in codebooks; only the padding
+        # differs.
         spare = (1 << self._rule.precision) - 256
         tables = np.zeros((len(rows), 257), np.uint32)
         shares = allocate(rows, np.full(len(rows), spare)) + 1
@@ -109,7 +110,7 @@ class Contexts:
         if every is not None:
             due = closing & (self._closed % every == 0)
             firsts[due] = positions[due]
-        # Delay moves bytes that the model has seen to the next window.
+        # With `delay`, bytes that the model has seen move to the next window.
         restart = (firsts != self._firsts) | (positions < self._ends)
         self._firsts = firsts
         self._ends = np.where(restart, firsts, self._ends)

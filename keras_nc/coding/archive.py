@@ -1,9 +1,8 @@
-"""The one way in which our `.npz` files are written, read and checked.
+"""Write, read and check the project's `.npz` files.
 
-An archive is a zip of `.npy` arrays without pickled objects. It is written
-whole or not at all. When it is read, every byte of it is checked, and whatever
-is wrong gives one error. Most archives hold a format version and a
-fingerprint; `ArchiveFormat` describes them.
+An archive is a zip of `.npy` arrays without pickled objects. Writing is atomic.
+Reading checks every byte, and any fault raises the same error. Most archives
+hold a format version and a fingerprint; `ArchiveFormat` describes them.
 """
 
 import contextlib
@@ -23,18 +22,18 @@ _KINDS = {int: "i", str: "U"}
 
 
 class FaultError(ValueError):
-    """What is wrong with the content of a file, in a few words."""
+    """Describe in a few words what is wrong with the content of a file."""
 
 
 @contextlib.contextmanager
 def one_error(path, rule, remedy):
-    """Turn whatever a damaged file makes fail into one ValueError.
+    """Turn any exception caused by a damaged file into one ValueError.
 
-    Errors of the system, such as that of a missing file, stay as they are.
+    System errors, such as a missing file, pass through unchanged.
 
     Args:
         path: the file or folder that is read.
-        rule: str, what it must hold, a sentence without a full stop.
+        rule: str, what the file must hold: a sentence without a full stop.
         remedy: str, what to do, a sentence.
     """
     try:
@@ -80,7 +79,7 @@ def read_arrays(path):
         data = io.BytesIO(file.read())
     try:
         return _parse(data)
-    except OSError as error:  # of the content, the file has been read
+    except OSError as error:  # the content is bad: the file was read
         raise FaultError(str(error)) from error
 
 
@@ -105,7 +104,7 @@ def _parse(data):
 
 
 def _array_bytes(member):
-    """Count the bytes of the array that an `.npy` file says it has."""
+    """Return how many bytes of data the header of an `.npy` file claims."""
     version = np.lib.format.read_magic(member)
     if version != (1, 0):
         raise FaultError(f"arrays of version {version}")
@@ -114,7 +113,7 @@ def _array_bytes(member):
 
 
 def memory_bytes():
-    """Count the bytes of this machine's memory; 8 GiB if it does not tell."""
+    """Return the bytes of memory of this machine, or 8 GiB if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -141,8 +140,8 @@ class ArchiveFormat:
         arrays: dict from the names of arrays to their dtypes, in the order of
             the fingerprint.
         values: function of the fields that returns the values in that line.
-        find_fault: function of the fields that says in a few words why they
-            are wrong, or returns `None`.
+        find_fault: function of the fields. Returns in a few words what is wrong
+            with them, or `None`.
         remedy: str, the last sentence of errors.
         compress: bool, whether files are deflated.
     """

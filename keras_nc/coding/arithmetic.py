@@ -1,20 +1,21 @@
 """Arithmetic coding of whole documents, in integers.
 
 An interval of 64 bits moves over the bytes of the code. It has a `low` and a
-`span`, at first 0 and 2^64 - 1; all is modulo 2^64. With a table of `P` bits, a
-byte that has the parts `[below, above)` of the 2^P narrows it:
+`span`, which start as 0 and 2^64 - 1. All arithmetic is modulo 2^64. In a table
+of `P` bits, a byte has the parts `[below, above)` of 2^P. Coding it narrows the
+interval:
 
     step = span >> P;  low += step * below;  span = step * (above - below)
 
 An overflow of `low` is a carry into the bytes before it. While `span` is below
 2^56, the first byte of `low` becomes the next byte of the code, and both move
-up by 8 bits. After the last byte of text one more byte ends the code: the first
-byte of `low`, rounded up (which may carry).
+up by 8 bits. After the last byte of text, one more byte ends the code: the
+first byte of `low`, rounded up. Rounding may carry.
 
-The decoder is told how many bytes there are, reads zeros after the end of the
-code, and finds each byte by the part in which the code lies. The span never has
-fewer than 56 bits, so rounding costs less than 2^-30 of a bit for each byte,
-and the end at most a byte. A code that no encoder writes is refused.
+The decoder knows the number of bytes. It finds each byte by the part in which
+the code lies, and reads zeros after the end of the code. The span never has
+fewer than 56 bits, so rounding costs less than 2^-30 bits per byte. The end
+costs at most one byte. The decoder refuses a code that no encoder writes.
 """
 
 import numpy as np
@@ -33,10 +34,11 @@ from keras_nc.coding.shares import check_precision
 
 
 class ArithmeticEncoder:
-    """Codes several documents at once, byte by byte.
+    """Encode several documents at once, byte by byte.
 
-    For models in the loop: every call takes the next byte of each document and
-    its table. `encode_static` is for one table that never changes.
+    This is for models in the loop. Every call takes the next byte of each
+    document and its table. For one table that never changes, use
+    `encode_static`.
 
     Args:
         lengths: bytes of each document, integers of shape (B,).

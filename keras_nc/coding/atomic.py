@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete or does not exist."""
 
 import contextlib
 import errno
@@ -9,15 +9,16 @@ import stat
 
 @contextlib.contextmanager
 def atomic_path(path, suffix=""):
-    """Give a path to write to that becomes `path` only when it is complete.
+    """Yield a temporary path that replaces `path` once it is complete.
 
     If the block raises, `path` is as it was before. A process that is killed
     leaves `<path>.<hexadecimal digits>.tmp<suffix>` behind, and `path`
-    untouched. A link stays a link: the file that it points to is replaced.
+    untouched. If `path` is a link, the file that it points to is replaced.
 
     Args:
         path: where the file goes; its folder must exist.
-        suffix: str, how the temporary name ends, for writers that want it so.
+        suffix: str, the ending of the temporary name, for writers that need
+            one.
 
     Yields:
         A path, str, in the folder of the file.
@@ -27,7 +28,7 @@ def atomic_path(path, suffix=""):
             not the temporary file.
     """
     target = _find_target(path)
-    # In the same folder, so that replacing is one step on one disk.
+    # The same folder is on the same disk, so replacing is atomic.
     temporary = f"{target}.{secrets.token_hex(8)}.tmp{suffix}"
     try:
         yield temporary
@@ -38,7 +39,7 @@ def atomic_path(path, suffix=""):
         _remove(temporary)
         if temporary not in str(error):
             raise
-        # The name of the temporary file says nothing to a user.
+        # The user does not know the temporary file, so name `path`.
         reason = error.strerror or str(error)
         reason = reason.replace(temporary, target)
         raise OSError(error.errno, reason, os.fspath(path)) from None
@@ -73,7 +74,7 @@ def _find_target(path):
             path,
         )
     if not stat.S_ISREG(mode):
-        # Otherwise a device or a pipe would be gone.
+        # Replacing would delete a device or a pipe.
         raise OSError(
             errno.EINVAL,
             "A file can only replace a file: choose another path. Received",
@@ -84,7 +85,7 @@ def _find_target(path):
 
 @contextlib.contextmanager
 def atomic_file(path):
-    """Open a binary file that takes its place only when it is complete.
+    """Open a binary file that replaces `path` once it is complete.
 
     Args:
         path: where the file goes; see `atomic_path`.

@@ -18,7 +18,7 @@ from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import check_rows
 from keras_nc.coding.shares import frequencies
 
-ROOT_WEIGHT = 1 << 39  # times a frequency of 24 bits, it still fits 63 bits
+ROOT_WEIGHT = 1 << 39  # its product with a 24-bit frequency fits 63 bits
 _BYTES = [bytes([b]) for b in range(256)]
 
 
@@ -80,8 +80,8 @@ def build_arithmetic(model, window_bits, max_window_bytes, batch=4096):
     A state is a range of codes `[low, low + size)`. The start state holds
     `[3, 2^W)`; it gives each byte one code and shares the rest. Every other
     state keeps `low`, which means that the window ends here, and shares
-    `size - 1` codes among the next bytes in byte order. A state of one code
-    or of `max_window_bytes` is a leaf; what a leaf cannot use stands for no
+    `size - 1` codes among the next bytes in byte order. A state of one code or
+    of `max_window_bytes` is a leaf. Codes that a leaf cannot use stand for no
     window.
 
     Args:
@@ -99,7 +99,7 @@ def build_arithmetic(model, window_bits, max_window_bytes, batch=4096):
     lows = np.array([NUM_SPECIAL])
     sizes = np.array([(1 << window_bits) - NUM_SPECIAL])
     for depth in range(max_window_bytes):
-        # The start state gives every byte a code; others keep one instead.
+        # The start state gives every byte a code. Other states keep one.
         given, kept = (1, 0) if depth == 0 else (0, 1)
         children = []
         child_lows = []
@@ -127,14 +127,14 @@ def build_arithmetic(model, window_bits, max_window_bytes, batch=4096):
 def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
     """Take the most probable windows (Tunstall's construction).
 
-    The order is one of integers, hence the same on every machine. The empty
-    prefix weighs 2^39, and a prefix followed by byte b weighs
-    `weight * f_b // F` with the integer frequencies of the entropy model and
-    their sum F. A prefix stands before another if it weighs more, or weighs
-    the same and is shorter, or that and its bytes are smaller. The codebook
-    has the 256 single bytes and the first longer prefixes of at most
-    `max_window_bytes`, until there are 2^W - 3. A prefix never stands before
-    its own prefixes, so the set is prefix-closed.
+    Windows are ordered by integers, so the order is the same on every machine.
+    The empty prefix weighs 2^39. A prefix followed by byte b weighs
+    `weight * f_b // F`, with the integer frequencies `f` of the entropy model
+    and their sum F. Prefixes are sorted by weight, largest first. Ties go to
+    the shorter prefix, then to the smaller bytes. The codebook takes the 256
+    single bytes, then longer prefixes of at most `max_window_bytes` in this
+    order, until there are 2^W - 3 windows. A prefix comes after its own
+    prefixes, so the set is prefix-closed.
 
     Args:
         model: an entropy model.
@@ -147,13 +147,13 @@ def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
         A dict from ids, ascending, to windows (bytes) in lexicographic order.
     """
     room = (1 << window_bits) - NUM_SPECIAL - 256
-    # Every prefix seen so far; what follows holds places in this list.
+    # Every prefix seen so far. The arrays below hold indices into it.
     seen = list(_BYTES)
     weights = _child_weights(model, [b""], np.array([ROOT_WEIGHT]))[0]
     lengths = np.ones(256, np.int64)
     best = np.zeros(0, np.int64)  # longer than one byte, expanded or not
     waiting = np.arange(256 if max_window_bytes > 1 else 0)
-    cutoff = -1  # what weighs less has no code, and neither have its children
+    cutoff = -1  # prefixes below this weight, and their children, get no code
     while waiting.size:
         waiting = waiting[np.argsort(-weights[waiting], kind="stable")]
         chosen, waiting = waiting[:batch], waiting[batch:]
@@ -167,8 +167,8 @@ def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
         best = _first(room, np.append(best, children), seen, weights, lengths)
         if best.size == room:
             cutoff = weights[best].min()
-        # The best only get better: what is not among them now never will be,
-        # and neither will its children.
+        # The cutoff only rises. A prefix that is not among the best now never
+        # will be, and neither will its children.
         useful = np.zeros(len(seen), bool)
         useful[:256] = True
         useful[best] = True
@@ -195,7 +195,7 @@ def _first(room, places, seen, weights, lengths):
     w = weights[places]
     cutoff = np.partition(w, w.size - room)[w.size - room]
     sure = places[w > cutoff]
-    # Bytes need comparing only where weight and length are equal, too.
+    # Compare bytes only where weight and length are equal.
     tied = places[w == cutoff].tolist()
     tied.sort(key=lambda i: (lengths[i], seen[i]))
     return np.append(sure, np.array(tied[: room - sure.size], np.int64))

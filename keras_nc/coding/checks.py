@@ -6,11 +6,11 @@ import numpy as np
 
 
 class SettingTypeError(TypeError, ValueError):
-    """A setting of the wrong type, for callers that catch either error."""
+    """A setting has the wrong type. Both TypeError and ValueError catch it."""
 
 
 def as_integer(name, value, least=1, most=None, remedy=None):
-    """Return a setting as an int, whatever integer type it has.
+    """Return a setting of any integer type as an int.
 
     Args:
         name: str, what the setting is called in errors.
@@ -75,7 +75,7 @@ def as_choice(name, value, choices):
         choices: an iterable of str.
 
     Raises:
-        ValueError: if the value is none of them.
+        ValueError: if the value is not one of the choices.
     """
     if not isinstance(value, str) or value not in choices:
         raise ValueError(

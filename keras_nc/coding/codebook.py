@@ -1,8 +1,8 @@
-"""All equal-info windows of a model, compiled into one table.
+"""The codebook: all equal-info windows of a model in one table.
 
-An equal-info window's code depends on the window's own bytes alone. For up to
-16 bits, all windows are therefore a fixed table: the codebook. Encoding walks
-it, decoding looks up, and neither needs the model that made it.
+An equal-info window's code depends on the window's own bytes alone. So up to 16
+bits, all windows fit a fixed table: the codebook. Encoding walks the table,
+decoding looks codes up, and neither needs the model.
 """
 
 import bisect
@@ -34,9 +34,9 @@ class Codebook:
     """A fixed table of windows: byte strings with a code of W bits each.
 
     A window's code is its id. Ids 0, 1 and 2 are special, `[3, 2^W)` stand for
-    windows in lexicographic order. A codebook never changes, can be shared
-    among threads, and equals another if their fingerprints are equal. Make one
-    with `Codebook.build` or `Codebook.load`.
+    windows in lexicographic order. A codebook is immutable and thread-safe. Two
+    codebooks are equal if their fingerprints are equal. Make one with
+    `Codebook.build` or `Codebook.load`.
 
     Args:
         windows: dict from ids to windows (bytes). Ids are in lexicographic
@@ -105,7 +105,7 @@ class Codebook:
         return codebook
 
     def __reduce__(self):
-        # Only the content: tables are made again where they are used.
+        # Pickle the content only. Tables are rebuilt at first use.
         return Codebook._from_fields, (dict(self._fields),)
 
     @classmethod
@@ -137,13 +137,13 @@ class Codebook:
             parse: how text is cut into windows: `"greedy"`, `"aligned"`,
                 `"flexible"`, `"likely"` or `"likely_aligned"`; see
                 `coding.parses`.
-            prune: whether to build four times as many windows and to keep
-                those that save most in the text. Prefixes that are not used as
+            prune: whether to build four times as many windows and keep those
+                that save most in the text. Prefixes that are rarely used as
                 windows then take up no code.
-            rounds: how often to repeat: build, encode the text, and let the
-                model refit itself to the window starts that occur. What
-                follows a window boundary is not what follows a random byte.
-                Defaults to 1 for a model with `refit`, else to 0.
+            rounds: how often to build, encode the text, and refit the model to
+                the window starts. Bytes after a window boundary are distributed
+                differently from bytes at random places. Defaults to 1 for a
+                model with `refit`, else to 0.
             max_window_bytes: bytes that a window has at most, 1 to 255.
 
         Returns:
@@ -151,9 +151,9 @@ class Codebook:
 
         Raises:
             TypeError: if an argument has the wrong type.
-            ValueError: if an argument is out of range, text is needed and not
-                there, the model has no `refit` but rounds are asked for, or it
-                does not give probabilities.
+            ValueError: if an argument is out of range, if text is missing but
+                needed, if `rounds` is positive and the model has no `refit`, or
+                if the model does not give probabilities.
         """
         content = build_content(
             model,
@@ -171,7 +171,7 @@ class Codebook:
     def paper(cls, model, *, window_bits, max_window_bytes=64):
         """Compile the windows of the paper: greedy arithmetic coding.
 
-        The integer rule is ours, so any bytes come back (see
+        The integer rule is that of keras_nc, so any bytes round-trip (see
         `docs/exactness.md`). No text is needed.
 
         Args:
@@ -241,8 +241,8 @@ class Codebook:
     def encode_part(self, data):
         r"""Encode the prefix whose windows later bytes cannot change.
 
-        To encode a text part by part, put what is left of one part before the
-        next, and encode the last part with `encode`.
+        To encode a text part by part, prepend the bytes left over from one part
+        to the next part. Encode the last part with `encode`.
 
         Args:
             data: `str` or bytes, from the start of a window.
@@ -261,7 +261,7 @@ class Codebook:
         ids, _, _ = self._commit(array)
         ends = np.cumsum(self._token_lengths[ids], dtype=np.int64)
         count = len(ids)
-        # What is left must be cut alone as it is cut here.
+        # The rest alone must give the same windows as it does here.
         while count and not self._parse.may_divide(array, ends[count - 1]):
             count -= 1
         return ids[:count], int(ends[count - 1]) if count else 0
@@ -298,7 +298,7 @@ class Codebook:
         return self._trie.encode(text, offsets, self._parse, costs)
 
     def _commit(self, array):
-        """Return the ids that no more text changes, their bytes, and marks."""
+        """Return ids that more text cannot change, their bytes, and marks."""
         marks = self._parse.mark(array, np.array([0, array.size], np.int64))
         ids, committed = self._trie.encode_part(
             array, self._parse, self._fields["costs"], marks
@@ -358,14 +358,14 @@ class Codebook:
     def prefix_range(self, prefix):
         r"""Return the ids of all windows that begin with some bytes.
 
-        Ids without a window count with the window before them.
+        An id without a window belongs to the window before it.
 
         Args:
             prefix: `str` or bytes.
 
         Returns:
-            `(low, high)`, the half-open interval of ids: all for no bytes,
-            `(0, 0)` for bytes that no window begins with.
+            `(low, high)`, a half-open interval of ids. An empty prefix gives
+            all ids. A prefix that no window begins with gives `(0, 0)`.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -379,7 +379,7 @@ class Codebook:
             return NUM_SPECIAL, 1 << self.window_bits
         ids, windows = self._sorted_windows
         first = bisect.bisect_left(windows, prefix)
-        # No window is as long as this: it stands after all extensions.
+        # This is longer than any window, so it sorts after all extensions.
         last = bisect.bisect_left(windows, prefix + b"\xff" * 256)
         if first == last:
             return 0, 0
@@ -405,8 +405,8 @@ class Codebook:
         """Write the codebook to a file, whole or not at all.
 
         Args:
-            path: where the file goes, by habit with the ending `.npz`. Its
-                folder must exist.
+            path: where the file goes, usually ending in `.npz`. Its folder must
+                exist.
 
         Raises:
             OSError: if the file cannot be written.

@@ -25,13 +25,12 @@ The fingerprint is taken over the ASCII line
     <allocation> <parse>
 
 (one line, single spaces, ended by a newline), then the bytes of `lengths`,
-then `bytes`, then the costs in little-endian order. The fields are what
-decodes: a codebook is never rebuilt from its entropy model.
+then `bytes`, then the costs in little-endian order. Decoding uses these fields
+only. A codebook is never rebuilt from its entropy model.
 
-In every codebook, ids 0 to 2 have no window; windows are in lexicographic
-order, and so unique; all 256 single bytes are windows; no window is longer than
-`max_window_bytes`. Without pruning, a window without its last byte is a window,
-too.
+In every codebook, ids 0 to 2 have no window. Windows are in lexicographic
+order, so they are unique. All 256 single bytes are windows. No window is longer
+than `max_window_bytes`. Without pruning, every prefix of a window is a window.
 """
 
 import itertools
@@ -47,8 +46,8 @@ from keras_nc.coding.parses import PARSES
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
-#: How codes were given to windows. The third is of strings that are chosen by
-#: their uses, without a model.
+#: How codes were given to windows. `"frequency"` is for strings that are chosen
+#: by their uses, without a model.
 ALLOCATIONS = ("arithmetic", "tunstall", "frequency")
 
 
@@ -78,7 +77,7 @@ def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):
         "parse": as_choice("parse", parse, PARSES),
         "lengths": lengths,
         "bytes": np.frombuffer(content, np.uint8),
-        # A copy: a codebook's arrays are read-only, the caller's are not.
+        # Copy: the codebook's arrays are read-only, the caller's may change.
         "costs": np.zeros(0, np.uint16) if costs is None else np.array(costs),
     }
 

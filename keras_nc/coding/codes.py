@@ -88,7 +88,7 @@ def join_codes(ids, window_bits, token_bits, skip_special=False):
                 f"{ids[at]} at position {at}. Remove it, or pass "
                 "`skip_special=True`."
             )
-        # How many ids of windows come before each special id.
+        # The number of window ids before each special id.
         before = np.arange(special.sum())
         positions = np.flatnonzero(special)
         inside = (positions - before) % per_window != 0
@@ -109,7 +109,7 @@ def join_codes(ids, window_bits, token_bits, skip_special=False):
     dtype = np.dtype(f"uint{max(16, 1 << (window_bits - 1).bit_length())}")
     if per_window == 1:
         return ids.astype(dtype)
-    # Below 2^17, so no sign is lost; two's complement would survive anyway.
+    # Values are below 2^17, so they are never negative.
     parts = ids.astype(np.uint64).reshape(-1, per_window) - np.uint64(
         NUM_SPECIAL
     )
@@ -171,7 +171,7 @@ def as_ids(ids, window_bits):
             "one sequence at a time."
         )
     V = 1 << window_bits
-    # Every uint16 is an id of 16 bits: the usual case takes no look.
+    # Every uint16 is an id of 16 bits, so the usual case needs no check.
     sure = V == 1 << 16 and np.can_cast(ids.dtype, np.uint16)
     if not sure and (int(ids.min()) < 0 or int(ids.max()) >= V):
         at = int(np.argmax((ids < 0) | (ids > V - 1)))

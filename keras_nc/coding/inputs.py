@@ -1,10 +1,10 @@
-"""Text as it comes in: one rule for all that takes text.
+"""Convert input text to bytes: one rule for every function that takes text.
 
 A text is a `str`, which stands for its UTF-8, or bytes: `bytes`, `bytearray`,
 `memoryview`, an array of uint8 with one axis, or another object with a buffer.
-Many texts are a list of these or any other iterable of them, such as an array
-of strings or an eager string tensor of TensorFlow. What is no text gets one
-error, and so does a `str` with lone surrogates, which has no UTF-8.
+Several texts are an iterable of these: a list, an array of strings or an eager
+string tensor of TensorFlow. Anything else raises a TypeError. A `str` with lone
+surrogates has no UTF-8 and raises a ValueError.
 """
 
 import collections.abc
@@ -40,7 +40,7 @@ def as_bytes(text):
 
 
 def as_byte_array(text):
-    """Return one text as a read-only array of uint8, without a copy if it can.
+    """Return one text as a read-only array of uint8; avoid a copy if possible.
 
     Args:
         text: A `str` or bytes.
@@ -66,9 +66,9 @@ def as_byte_array(text):
             _refuse(type(text).__name__)
         if not view.c_contiguous:
             view = memoryview(view.tobytes())
-        # frombuffer refuses buffers of no bytes in some versions of NumPy.
+        # In some versions of NumPy, frombuffer refuses empty buffers.
         array = np.frombuffer(view, np.uint8) if view.nbytes else _NO_BYTES
-    # One type for every source: kernels compile once, for read-only input.
+    # With one type for every source, kernels compile only once.
     array.setflags(write=False)
     return array
 
@@ -80,7 +80,7 @@ def as_documents(text):
         text: A `str` or bytes, or a list of them.
 
     Returns:
-        A list of bytes; of one document if `text` is one.
+        A list of bytes. One text gives a list of one document.
 
     Raises:
         TypeError: If something is no text.
@@ -94,7 +94,7 @@ def as_documents(text):
 
 
 def as_batch(text):
-    """Return one text or many as a list of bytes, and whether they were many.
+    """Return one text or many as a list of bytes, and whether it was many.
 
     Args:
         text: A `str` or bytes, or a list of them.
@@ -139,7 +139,7 @@ def join_documents(text):
     text = _without_tensor(text)
     documents = [text] if _is_one(text) else list(text)
     if documents and all(type(document) is bytes for document in documents):
-        # The usual case, without an array for each document.
+        # The usual case needs no array for each document.
         offsets = np.zeros(len(documents) + 1, np.int64)
         lengths = np.fromiter(map(len, documents), np.int64, len(documents))
         np.cumsum(lengths, out=offsets[1:])
@@ -170,18 +170,18 @@ def _without_tensor(text):
 
 
 def _is_one(text):
-    """Whether something is one text, or at least not many."""
+    """Return whether an object is one text, or at least not several."""
     if isinstance(text, (str, bytes, np.ndarray)):
         return True
-    # Texts have an order, so neither of these is many of them.
+    # Several texts need an order, so a dict or a set is not several texts.
     if isinstance(text, (collections.abc.Mapping, collections.abc.Set)):
         return not isinstance(text, collections.abc.KeysView)
     return not hasattr(text, "__iter__") or _buffer(text) is not None
 
 
 def _buffer(text):
-    """The buffer of an object, or `None`."""
-    # A NumPy scalar has a buffer, too; only those of bytes are text.
+    """Return the buffer of an object, or `None`."""
+    # A NumPy scalar has a buffer too, but only one of bytes is text.
     if isinstance(text, np.generic) and not isinstance(text, np.bytes_):
         return None
     try:

@@ -1,9 +1,9 @@
-"""Which tokenizer made the ids of a data set, however the set is wrapped.
+"""Find the tokenizer that made the ids of a data set.
 
-Ids of another tokenizer are numbers like all others: a model would train on
-them and score them without a word. So what reads token shards remembers whose
-ids they are. Arrays are remembered here; a `tf.data.Dataset` carries the origin
-as its name; other data sets are searched for shards that they hold.
+A model would train on the ids of another tokenizer without an error. So readers
+of token shards remember the origin of ids. This module remembers the origin of
+arrays. A `tf.data.Dataset` carries the origin in its name. Other data sets are
+searched for the shards that they hold.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ import weakref
 import numpy as np
 
 _PREFIX = "keras_nc ids of "
-#: From the identity of an array to a weak reference to it, and its origin.
+#: Maps the identity of an array to a weak reference to it and its origin.
 _known = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenOrigin:
-    """The tokenizer that made ids, and where they come from.
+    """The tokenizer that made ids, and the source of these ids.
 
     Args:
         fingerprint: str. Fingerprint of the tokenizer.
@@ -62,7 +62,7 @@ class TokenOrigin:
             )
 
     def check_vocabulary(self, vocabulary_size):
-        """Raise a ValueError if there are more ids than a model has."""
+        """Raise a ValueError if the tokenizer has more ids than a model."""
         if self.vocabulary_size > vocabulary_size:
             raise ValueError(
                 "A model must have every id of its data. Received: a model of "
@@ -84,8 +84,8 @@ def check_origins(data, tokenizer, vocabulary_size):
 
     Args:
         data: Arrays, or a data set of any kind.
-        tokenizer: The model's tokenizer. If `None`, only the number of ids can
-            be compared.
+        tokenizer: The model's tokenizer. If `None`, only the number of ids is
+            compared.
         vocabulary_size: int. Number of ids of the model.
     """
     for origin in find_origins(data):
@@ -96,11 +96,11 @@ def check_origins(data, tokenizer, vocabulary_size):
 
 
 def find_origins(data):
-    """Yield the origins of all ids in data that are known.
+    """Yield all known origins of ids in data.
 
-    Follows what data sets hold: the data set of a torch `DataLoader`, the
-    inputs of a `tf.data.Dataset`, the sources of a Grain data set, attributes
-    of a class of one's own.
+    The search follows the data set of a torch `DataLoader`, the inputs of a
+    `tf.data.Dataset`, the sources of a Grain data set, and the attributes of
+    user-defined classes.
 
     Args:
         data: Arrays in dicts and tuples, or a data set.
@@ -132,14 +132,14 @@ def _origin_of(item):
     origin = getattr(item, "origin", None)
     if isinstance(origin, TokenOrigin):
         return origin
-    # What tokenizes, such as the `collate_fn` of a torch `DataLoader`.
+    # It may tokenize, such as the `collate_fn` of a torch `DataLoader`.
     tokenizer = getattr(item, "tokenizer", None)
     origin = getattr(tokenizer, "origin", None)
     return origin if isinstance(origin, TokenOrigin) else None
 
 
 def _origin_of_array(array):
-    """Return the origin of an array, or of what it is a view of."""
+    """Return the origin of an array or, for a view, of its base."""
     while isinstance(array, np.ndarray):
         reference, origin = _known.get(id(array), (None, None))
         if reference is not None and reference() is array:
@@ -149,11 +149,11 @@ def _origin_of_array(array):
 
 
 def _parts(item):
-    """Return what an object that holds data consists of, a list."""
+    """Return the parts of an object that holds data, a list."""
     if isinstance(item, dict):
         return list(item.values())
     if isinstance(item, (list, tuple)):
-        # Texts and numbers have no parts, and there may be millions.
+        # Skip texts and numbers: they have no parts, and there may be millions.
         plain = item and isinstance(item[0], (str, bytes, numbers.Number))
         return [] if plain else list(item)
     if isinstance(item, (str, bytes, np.ndarray, type)):

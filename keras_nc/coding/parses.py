@@ -1,4 +1,4 @@
-"""The rules by which text is cut into windows.
+"""The rules that cut text into windows.
 
 - `"greedy"`: take the longest window that the text begins with.
 - `"aligned"`: take the longest window that ends at a word boundary, or the
@@ -27,18 +27,17 @@ class Parse:
     Attributes:
         name: str, as it is written in codebook files.
         run: function of a `Trie`, costs, marks, and the arrays `text`,
-            `offsets`, `ids` and `id_offsets`. It fills the last two and
-            returns how many ids there are, and where in the last document the
-            first window begins that more text might change, -1 for nowhere.
-        early_ends: function of three arguments that tells which windows may
-            come next where text is to be continued, and end before it does.
-            These are the windows that the text begins with, `(bytes, id)`
-            pairs, shortest first; the marks of the text; and whether the whole
-            text is a window. Returns some of the pairs.
+            `offsets`, `ids` and `id_offsets`. It fills the last two. It returns
+            the number of ids, and where the first window that more text might
+            change begins in the last document (-1 if there is none).
+        early_ends: function for prompts. It returns which of the windows that a
+            remainder begins with may come next and end inside it. Its arguments
+            are these windows, as `(bytes, id)` pairs, shortest first; the marks
+            of the remainder; and whether the whole remainder is a window.
         marks_boundaries: bool, whether word boundaries matter.
         weighs_windows: bool, whether windows have costs.
-        first: name of the parse that a text is cut by to find the first costs;
-            `None` if windows have none.
+        first: name of the parse that gives the initial costs; `None` if windows
+            have no costs.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Parse:
     first: str | None = None
 
     def mark(self, text, offsets):
-        """Return where words begin and end, byte by byte.
+        """Mark the word boundaries of text.
 
         Args:
             text: uint8 of shape (L,), all documents joined.
@@ -66,20 +65,20 @@ class Parse:
         return word_boundaries.mark_boundaries(text, offsets)
 
     def may_divide(self, text, at):
-        """Tell whether text can be cut into windows in two parts.
+        """Tell whether two parts of a text can be cut into windows separately.
 
         Args:
             text: uint8 of shape (L,).
             at: int, where one window ends and another begins.
 
         Returns:
-            bool, whether the text from there on has the same windows if it is
-            a document of its own.
+            bool, whether the second part has the same windows as a document of
+            its own.
         """
         if not self.marks_boundaries:
             return True
-        # One space belongs to the word after it, but the last of several does
-        # not. Without the spaces before it, it would look like one space.
+        # A single space belongs to the word after it, but the last of several
+        # spaces does not. Cut from the others, it would look like a single one.
         near = text[at - 1 : at + 2].tobytes()
         return near[:2] != b"  " or near[2:] == b" "
 
@@ -87,7 +86,7 @@ class Parse:
 def _run_greedy(trie, costs, marks, text, *arrays):
     from keras_nc.coding.kernels import longest
 
-    # The kernel takes simpler steps if it is given no marks.
+    # Without marks, the kernel takes simpler steps.
     marks = np.zeros(0 if trie.is_closed else text.size, np.uint8)
     return longest.encode_longest(
         trie.cells, trie.id_of_slot, trie.extends, trie.lengths, False, marks,
@@ -129,7 +128,7 @@ def _longest_end(ends, marks, is_window):
 
 
 def _longest_aligned_end(ends, marks, is_window):
-    # Whether a boundary lies after the text, only more text can tell.
+    # Only more text can tell whether a boundary lies after the text.
     aligned = [end for end in ends if marks[end[0]]]
     return aligned[-1:] or _longest_end(ends, marks, is_window)
 

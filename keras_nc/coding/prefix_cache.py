@@ -1,11 +1,11 @@
-"""Frequencies of the next byte after the prefixes that windows often have.
+"""Frequencies of the next byte after frequent prefixes of windows.
 
 A cache file is an archive (see `archive`) that is compressed. Format version 1
-has these fields and no others, for n prefixes that are numbered by length and
-then in lexicographic order, 0 being the empty one:
+has these fields and no others, for n prefixes. Prefixes are numbered by length,
+then in lexicographic order; prefix 0 is empty:
 
     format_version  int64, shape (): 1
-    children        uint16, shape (n,): prefixes of one byte more
+    children        uint16, shape (n,): number of prefixes with one more byte
     bytes           uint8, shape (n,): last byte, 0 for the empty prefix
     frequencies     uint32, shape (n, 256): of the next byte
     fingerprint     str, shape (): SHA-256 in hexadecimal, over the ASCII line
@@ -27,31 +27,31 @@ from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import stepper_frequencies
 from keras_nc.coding.windows import WindowCoder
 
-#: 256 frequencies, a byte and the number of its children.
+#: 256 frequencies, one byte and its number of children.
 _BYTES_PER_PREFIX = 4 * 256 + 1 + 2
 
 
 class PrefixCache:
-    """The answers of a model after frequent prefixes, as a trie of integers.
+    """A trie of the frequencies that a model gives after frequent prefixes.
 
     Many windows begin with the same bytes. A `WindowCoder` with a cache asks
     the model only after prefixes that the cache does not hold. The frequencies
     in the cache decide bits, so the cache is a part of the format: encoder and
     decoder need the same cache. It serves any W.
 
-    With a prefix, the cache holds all prefixes of this prefix. They are
+    If the cache holds a prefix, it holds all prefixes of this prefix. They are
     numbered by length, then in lexicographic order; number 0 is the empty
     prefix. Make a cache with `PrefixCache.build`.
 
     Args:
-        children: uint16 of shape (n,): how many prefixes of one byte more there
-            are.
+        children: uint16 of shape (n,): for each prefix, how many prefixes
+            extend it by one byte.
         last_bytes: uint8 of shape (n,): the last byte of a prefix, 0 for the
             empty one.
         frequencies: uint32 of shape (n, 256), see `coding.shares.frequencies`.
 
     Raises:
-        ValueError: if the arrays are no such trie.
+        ValueError: if the arrays do not form a valid trie.
 
     Example:
     >>> from keras_nc.entropy_models import UnigramModel, stepper_for
@@ -85,7 +85,7 @@ class PrefixCache:
         self._fields = fields
         ends = 1 + np.cumsum(fields["children"], dtype=np.int64)
         firsts = np.concatenate([[1], ends])
-        #: What the kernels read.
+        #: The arrays that the kernels read.
         self.arrays = (firsts, fields["bytes"], fields["frequencies"])
 
     @classmethod
@@ -96,8 +96,8 @@ class PrefixCache:
             stepper: as for `WindowCoder`.
             text: `str` or bytes, or a list of documents.
             window_bits: W, bits of the windows that are counted.
-            max_prefixes: how many prefixes to keep, the most frequent first,
-                ties to the shorter, then to the smaller.
+            max_prefixes: how many of the most frequent prefixes to keep. Ties
+                go to the shorter prefix, then to the smaller.
 
         Returns:
             A `PrefixCache`.
@@ -137,7 +137,7 @@ class PrefixCache:
         return FORMAT.fingerprint(self._fields)
 
     def save(self, path):
-        """Write the cache to a file, `.npz` by habit, whole or not at all."""
+        """Write the cache to a file, usually `.npz`, whole or not at all."""
         FORMAT.write(path, self._fields)
 
     @classmethod
@@ -183,7 +183,7 @@ def _most_frequent(windows, max_prefixes, longest):
     for window, count in windows.items():
         for length in range(1, min(len(window), longest - 1) + 1):
             counts[window[:length]] += count
-    # A prefix is as frequent as its extensions, or more, and shorter.
+    # A prefix is at least as frequent as its extensions, and shorter.
     order = sorted(counts, key=lambda p: (-counts[p], len(p), p))
     return sorted(order[:max_prefixes], key=lambda p: (len(p), p))
 

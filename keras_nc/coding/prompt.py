@@ -1,4 +1,4 @@
-"""A text that is to be continued, cut where its windows are certain."""
+"""A prompt, cut before the first window that a continuation may change."""
 
 import dataclasses
 
@@ -7,21 +7,21 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """A prompt, cut where continuations may still change its ids.
+    """A prompt, cut before the first id that a continuation may change.
 
     Attributes:
-        ids: An integer array: the ids that no continuation changes.
-        remainder: bytes. The bytes after these ids. Either `next_codes` or
-            `bounds` say which ids may stand for them.
-        next_codes: A list, for each byte of the remainder, of `(low, high,
-            others)`: a window that begins there has a code in `[low, high)`
-            and begins with all bytes that are left, or it has one of the codes
-            in the list `others` and ends before they do. All are empty for
-            bytes where no window begins.
-        bounds: An int32 array of shape `(2, D)`, or `None`: the next `D`
-            tokens, read as the digits of a number, the first one leading, are
+        ids: An integer array: the ids that no continuation can change.
+        remainder: bytes. The bytes after these ids. `next_codes` or `bounds`
+            tell which ids may stand for them.
+        next_codes: A list of `(low, high, others)`, one for each byte of the
+            remainder. The window that begins at this byte either covers the
+            rest of the remainder or ends inside it. In the first case its code
+            is in `[low, high)`, in the second in the list `others`. All are
+            empty at a byte where no window begins.
+        bounds: An int32 array of shape `(2, D)`, or `None`. The next `D` tokens
+            are the digits of a number, most significant first. This number is
             from `bounds[0]` to `bounds[1]`, both included. A digit is the id
-            less 3.
+            minus 3.
     """
 
     ids: np.ndarray

@@ -1,4 +1,4 @@
-"""Which windows to keep: those that a text uses most."""
+"""Keep the windows that a text uses most."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.trie import Trie
 
-#: Windows to choose among, for each window that is kept.
+#: How many candidate windows to build for each window that is kept.
 CANDIDATES = 4
-SHRINK = 0.75  # between two parses, so that uses are never far off
+SHRINK = 0.75  # between two parses, so that uses stay accurate
 COST_BITS = 10  # costs are multiples of 2^-10 bits
 MAX_COST = (1 << 16) - 1
 
@@ -16,10 +16,10 @@ MAX_COST = (1 << 16) - 1
 def prune_windows(windows, size, parse, documents):
     """Choose the most useful windows of a larger codebook.
 
-    The text is cut, and the windows that save least are dropped, a quarter at
-    a time, because others are used instead of a window that is dropped. A
-    window saves its uses times its bytes but one. Of equal windows the
-    shorter, then the smaller is kept. Single bytes are never dropped.
+    Cut the text, drop the quarter of windows that save least, and repeat.
+    Several rounds are needed because dropping a window changes the uses of
+    others. A window saves its uses times its bytes minus one. Ties keep the
+    shorter, then the smaller window. Single bytes are never dropped.
 
     Args:
         windows: list of bytes in lexicographic order.
@@ -57,7 +57,7 @@ def cut_text(windows, parse, text, offsets):
         does not weigh windows.
     """
     lengths = np.array([len(window) for window in windows], np.uint8)
-    # Id 0 is no window in a trie.
+    # In a trie, id 0 means no window.
     lengths = np.concatenate([[np.uint8(0)], lengths])
     content = np.frombuffer(b"".join(windows), np.uint8)
     trie = Trie(lengths, content)
@@ -65,7 +65,7 @@ def cut_text(windows, parse, text, offsets):
         ids, _ = trie.encode(text, offsets, parse)
         return ids.astype(np.int64) - 1, None
     ids, _ = trie.encode(text, offsets, PARSES[parse.first])
-    # The best parse depends on the costs and they on it: they settle soon.
+    # The parse and the costs depend on each other. They converge soon.
     for _ in range(2):
         costs = window_costs(np.bincount(ids, minlength=len(lengths)), lengths)
         ids, _ = trie.encode(text, offsets, parse, costs)
@@ -75,8 +75,8 @@ def cut_text(windows, parse, text, offsets):
 def window_costs(uses, lengths):
     """Return `-log2 p` of each window in units of 2^-10 bits, uint16.
 
-    A window's probability is that of its uses, each taken once more than it
-    occurred, so that none is impossible.
+    Probabilities come from uses with add-one smoothing, so no window has
+    probability zero.
     """
     used = lengths > 0
     counts = np.where(used, uses + 1.0, 1.0)

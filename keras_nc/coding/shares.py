@@ -1,9 +1,9 @@
-"""Probabilities to integer shares of codes.
+"""Turn probabilities into integer shares of codes.
 
-Here probabilities become integers. Everything after it is exact, so an encoder
-and a decoder that start from the same frequencies agree on every code.
-`kernels.shares` does the same for one row, by the same rule. Costs of windows
-(see `prune`) are integers that come from counts, not from probabilities.
+Everything after this step is exact, so an encoder and a decoder with the same
+frequencies agree on every code. `kernels.shares` follows the same rule for one
+row. Costs of windows (see `prune`) are integers that come from counts, not from
+probabilities.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from keras_nc.coding.checks import as_integer
 
 FREQUENCY_BITS = 24
 MIN_PRECISION = 14
-# f * k must stay below 2^63, and f may exceed 2^24 a little, because rows
-# need to sum to one only within SUM_TOLERANCE.
+# f * k must stay below 2^63. f may slightly exceed 2^24, because rows sum to
+# one only within SUM_TOLERANCE.
 MAX_CODES = 1 << 38
 SUM_TOLERANCE = 1e-3
 
@@ -28,7 +28,7 @@ def frequencies(probabilities):
         `floor(p * 2^24)`, computed in float64: int64 of shape (n, 256).
 
     Raises:
-        ValueError: if a row is no distribution over 256 bytes.
+        ValueError: if a row is not a distribution over 256 bytes.
 
     Example:
     >>> import numpy as np
@@ -41,8 +41,8 @@ def frequencies(probabilities):
     with np.errstate(over="ignore", invalid="ignore"):
         p = p.astype(np.float64, copy=False)
         sums = p.sum(axis=1)
-    # NaN fails every comparison, so ask for what is right, not for what is
-    # wrong; an infinity makes the sum infinite or NaN.
+    # Test for valid values, because NaN fails every comparison. An infinity
+    # makes the sum infinite or NaN.
     bad = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE) | ~(p >= 0).all(axis=1)
     if bad.any():
         row = int(np.argmax(bad))
@@ -62,18 +62,18 @@ def stepper_frequencies(stepper, rows=slice(None)):
         rows: which of the B rows are wanted.
 
     Returns:
-        See `frequencies`; a row for each that is wanted.
+        Frequencies as from `frequencies`, one row for each of `rows`.
 
     Raises:
-        ValueError: if the answer has another shape, or one of these rows is
-            no distribution.
+        ValueError: if the answer has the wrong shape, or one of these rows is
+            not a distribution.
     """
     p = check_rows(stepper.probabilities(), stepper.batch_size, stepper)
     return frequencies(p[rows])
 
 
 def check_stepper(stepper):
-    """Raise a TypeError unless a coder can ask for the next byte."""
+    """Raise a TypeError unless an object has the methods of a stepper."""
     methods = ("restart", "append", "step", "probabilities")
     sizes = ("batch_size", "context_bytes")
     if not all(hasattr(stepper, name) for name in (*methods, *sizes)):
@@ -117,8 +117,8 @@ def allocate(frequencies, codes):
     """Share codes among bytes in proportion to their frequencies.
 
     With `k` codes and `F` the sum of the frequencies, byte `b` gets
-    `f_b * k // F` codes; the codes left over go to the largest remainders,
-    ties to the smaller byte. A byte whose frequency is zero gets none.
+    `f_b * k // F` codes; the codes left over go to the largest remainders, and
+    ties to the smaller byte. A byte of frequency zero gets no code.
 
     Args:
         frequencies: int64 of shape (n, 256), each row with a positive sum.
@@ -166,7 +166,7 @@ def allocate(frequencies, codes):
     # Unique keys that sort as (remainder, smaller byte first), ascending.
     keys = remainders * 256 + np.arange(255, -1, -1)
     ranked = np.sort(keys, axis=1)
-    # With nothing left over the threshold is above every key.
+    # If nothing is left over, the threshold is above every key.
     place = np.minimum(256 - left, 255)
     threshold = ranked[np.arange(len(ranked)), place]
     threshold = np.where(left > 0, threshold, np.iinfo(np.int64).max)
@@ -177,8 +177,8 @@ def cumulative_frequencies(probabilities, precision):
     """Turn probabilities of the next byte into a table for a coder.
 
     With the frequencies `f` and their sum `F`, the bytes below `b` get
-    `sum(f[:b]) * (2^precision - 256) // F + b` of `2^precision` parts, so
-    that every byte has a part at least, however improbable.
+    `sum(f[:b]) * (2^precision - 256) // F + b` of `2^precision` parts, so every
+    byte has at least one part, however improbable it is.
 
     Args:
         probabilities: floats of shape (n, 256), one distribution a row.
@@ -188,7 +188,7 @@ def cumulative_frequencies(probabilities, precision):
         uint32 of shape (n, 257): byte b has the parts `[row[b], row[b + 1])`.
 
     Raises:
-        ValueError: if a row is no distribution over 256 bytes, or the
+        ValueError: if a row is not a distribution over 256 bytes, or the
             precision is out of range.
 
     Example:
@@ -212,7 +212,7 @@ def cumulate(frequencies, precision):
 
 
 def check_precision(precision):
-    """Return `precision` as an int if a coder has so many bits for a table."""
+    """Return `precision` as an int, or raise an error if it is out of range."""
     return as_integer(
         "precision",
         precision,

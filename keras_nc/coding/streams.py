@@ -1,9 +1,9 @@
-"""Whole documents as streams of an arithmetic coder, the model in the loop.
+"""Code whole documents as streams, with the model in the loop.
 
 A stream is the arithmetic code of one whole document; `arithmetic` states how
 bytes become code. The model's context restarts every `context_bytes` bytes of
-a document. Steppers of unigram and n-gram counts code all of it in Numba; any
-other stepper is asked once for each byte position of a batch of documents.
+a document. Steppers of unigram and n-gram models code whole documents in Numba.
+Any other stepper is asked once per byte position of a batch of documents.
 """
 
 import threading
@@ -27,14 +27,13 @@ from keras_nc.coding.shares import stepper_frequencies
 
 
 class StreamCoder:
-    """Documents to streams and back.
+    """Turn documents into streams and back.
 
     Args:
-        stepper: gives the probabilities: what
-            `entropy_models.stepper_for(model, batch_size, context_bytes)`
-            makes. Its `context_bytes` are the bytes after which the context
-            restarts; its `batch_size` is how many documents are worked on side
-            by side, and changes no code.
+        stepper: the source of probabilities, from
+            `entropy_models.stepper_for(model, batch_size, context_bytes)`. The
+            context restarts after `context_bytes` bytes. `batch_size` documents
+            are coded side by side; it changes no code.
 
             A stepper may have methods that code all documents at once:
             `encode_streams(text, bounds, precision, out, firsts, ends)` writes
@@ -66,7 +65,7 @@ class StreamCoder:
         self._lock = threading.Lock()
 
     def encode_batch(self, documents):
-        """Code documents, each as one stream.
+        """Encode each document as one stream.
 
         Args:
             documents: `str` or bytes, or a list of them.
@@ -123,7 +122,7 @@ class StreamCoder:
             encoder = ArithmeticEncoder(lengths[batch], self.precision)
             tables = _Tables(self._stepper, lengths[batch], self.precision)
             for t in range(lengths[batch].max()):
-                # Beyond their end, documents show any byte; nobody looks.
+                # Bytes beyond the end of a document are ignored.
                 at = np.minimum(bounds[batch] + t, text.size - 1)
                 symbols = text[at]
                 encoder.encode(tables.next(), symbols)
@@ -156,7 +155,7 @@ class StreamCoder:
         return texts
 
     def _batches(self, lengths):
-        """Documents that are coded side by side: of similar lengths."""
+        """Return batches of documents of similar lengths."""
         order = np.argsort(-lengths, kind="stable")
         B = self._stepper.batch_size
         return [order[i : i + B] for i in range(0, order.size, B)]

@@ -1,4 +1,4 @@
-"""Windows as tables for encoding and decoding."""
+"""The tables of a codebook, for encoding and decoding."""
 
 import io
 
@@ -10,7 +10,7 @@ _CHUNK = 1 << 14  # ids decoded at a time
 
 
 class Trie:
-    """Tables of windows, see `kernels.trie`; they serve any parse.
+    """Tables of windows for any parse; see `kernels.trie`.
 
     Args:
         lengths: bytes of each id's window, uint8 of shape (V,), 0 for an id
@@ -41,8 +41,8 @@ class Trie:
         self.id_of_slot = id_of_slot.astype(dtype)
         #: Whether all prefixes of windows are windows.
         self.is_closed = states == np.count_nonzero(lengths)
-        # For decoding: all windows in a row, with room to read whole blocks,
-        # and where each begins. 2^16 windows of 255 bytes fit 24 bits.
+        # For decoding: all windows in a row, padded so that whole blocks can be
+        # read, and where each begins. 2^16 windows of 255 bytes fit 24 bits.
         room = np.zeros(kernels.BLOCK, np.uint8)
         self._content = np.concatenate([content, room])
         self._places = (starts << 8 | lengths).astype(np.uint32)
@@ -65,7 +65,7 @@ class Trie:
         return ids, id_offsets
 
     def encode_part(self, text, parse, costs, marks):
-        """Cut a document into windows, of which more bytes will follow.
+        """Encode the prefix whose windows later bytes cannot change.
 
         Args:
             text: uint8 of shape (L,).
@@ -74,7 +74,7 @@ class Trie:
             marks: what `parse.mark` gives for the text.
 
         Returns:
-            Ids, and how many bytes are in windows that no more text changes.
+            Ids of the prefix, and how many bytes they stand for.
         """
         offsets = np.array([0, text.size], np.int64)
         ids, _, opened = self._encode(text, offsets, parse, costs, marks)
@@ -99,8 +99,8 @@ class Trie:
             first such id, or -1.
         """
         size = min(ids.size, _CHUNK) * int(self.lengths.max())
-        # A scratch that stays in the cache; BytesIO hands over its buffer
-        # without another copy.
+        # This small buffer stays in the CPU cache. BytesIO returns its buffer
+        # without a copy.
         scratch = np.empty(size + self._kernels.BLOCK, np.uint8)
         text = io.BytesIO()
         for i in range(0, ids.size, _CHUNK):
@@ -114,7 +114,7 @@ class Trie:
 
 
 def window_starts(lengths):
-    """Return where windows begin if all lie in a row, int64 of shape (V,)."""
+    """Return where each window begins in the content, int64 of shape (V,)."""
     starts = np.zeros(len(lengths), np.int64)
     np.cumsum(lengths[:-1], out=starts[1:])
     return starts

@@ -1,6 +1,6 @@
-"""Equal-info windows of any width, the model in the loop.
+"""Equal-info windows of any width, with the model in the loop.
 
-The rule is that of the codebooks of `allocation="arithmetic"`, at every width:
+The rule is that of codebooks with `allocation="arithmetic"`, at every width:
 
 - A state is a range of codes `[low, low + size)`. The start state holds
   `[3, 2^W)`, gives each of the 256 bytes one code and shares the rest among
@@ -10,15 +10,15 @@ The rule is that of the codebooks of `allocation="arithmetic"`, at every width:
   `f = floor(p * 2^24)`, their sum F and k codes to share, byte b gets
   `f[b] * k // F`; the codes left over go to the largest remainders, ties to the
   smaller byte. With `k = q F + r`, `f[b] * k` is `f[b] * q * F + f[b] * r`, so
-  quotient and remainder are `f[b] * q + f[b] * r // F` and `f[b] * r % F`: no
-  product but `f[b] * q` is longer than 64 bits, whatever the width.
-- A byte without a code does not fit, and the window ends. So it does at the end
-  of a document, at `max_window_bytes`, and where one code is left.
-- The model starts again at each window. Frequencies of prefixes that a
-  `PrefixCache` holds are the cache's; the model gives all others.
+  quotient and remainder are `f[b] * q + f[b] * r // F` and `f[b] * r % F`: only
+  `f[b] * q` may be longer than 64 bits, at any width.
+- A window ends before a byte that has no code. It also ends at the end of a
+  document, at `max_window_bytes`, and where only one code is left.
+- The model's context restarts at each window. A `PrefixCache` gives the
+  frequencies of the prefixes that it holds; the model gives all others.
 
 Encoder and decoder must see the same probabilities, bit for bit. Steppers
-promise that on one machine with one set of software, not across machines.
+guarantee this on one machine with the same software, not across machines.
 """
 
 import threading
@@ -36,9 +36,9 @@ from keras_nc.coding.shares import check_stepper
 
 MIN_WINDOW_BITS = 9
 WORD_BITS = 64
-#: Beyond one word there is only this width.
+#: The only width of more than one word.
 TWO_WORDS = 128
-#: A window of more bytes would keep its row, and its memory, for itself.
+#: A longer window would occupy its row, and its memory, for too long.
 MAX_WINDOW_BYTES = 1024
 
 
@@ -46,11 +46,10 @@ class WindowCoder:
     """Bytes to window codes and back, W from 9 to 64 or 128.
 
     Args:
-        stepper: gives the probabilities: what
-            `entropy_models.stepper_for(model, batch_size, context_bytes)`
-            makes. Its `context_bytes`, up to 1,024, are the bytes that a window
-            has at most; its `batch_size` is how many documents are worked on
-            side by side, and changes no code.
+        stepper: the source of probabilities, from
+            `entropy_models.stepper_for(model, batch_size, context_bytes)`. A
+            window has at most `context_bytes` bytes, up to 1,024. `batch_size`
+            documents are coded side by side; it changes no code.
         window_bits: W, bits per code.
         cache: a `PrefixCache`, or `None`. It is a part of the format.
 
@@ -82,8 +81,8 @@ class WindowCoder:
         self.window_bits = window_bits
         self.max_window_bytes = stepper.context_bytes
         self.cache = cache
-        #: States that were shared since the coder was made, and how many of
-        #: them the cache knew. The model was asked for the others.
+        #: How many states were shared since the coder was made, and how many of
+        #: them the cache knew. The others queried the model.
         self.lookups = np.zeros(2, np.int64)
         self._stepper = stepper
         self._lock = threading.Lock()
@@ -127,10 +126,10 @@ class WindowCoder:
             document: `str` or bytes, not empty.
 
         Returns:
-            Codes of the windows that no continuation changes, as from
-            `encode_batch`; how many bytes are in the last window, which may go
-            on; and the range of codes, one of which it has in any continuation:
-            its first code and the one after its last, as ints.
+            Codes of the windows that no continuation can change, as from
+            `encode_batch`; the number of bytes in the last window, which may
+            grow; and the range `[first, end)` of codes that it may get, two
+            ints.
         """
         codes, lengths, _, sizes = self._encode([document])
         low, size = (
@@ -167,7 +166,7 @@ class WindowCoder:
                 )
                 if not rows.ask(text, rows.table[:, kernels.PLACE]):
                     break
-        # Each document's codes lie at the beginning of the part kept for it.
+        # The codes of a document are at the beginning of its part.
         ends = np.cumsum(counts)
         index = np.arange(ends[-1] if ends.size else 0)
         index += np.repeat(offsets[:-1] - (ends - counts), counts)
@@ -181,10 +180,10 @@ class WindowCoder:
             codes: as `encode_batch` returns them.
             offsets: int64 of shape (documents + 1,), ascending from 0 to the
                 number of codes.
-            truncate: whether a document ends where the first code is that
-                stands for no window of this model: before it, or after the
-                `max_window_bytes` that a window has at most, if the code says
-                that more follow. It is an error otherwise.
+            truncate: whether to end a document at the first code that stands
+                for no window of this model. If that code asks for more than
+                `max_window_bytes`, keep the bytes decoded so far. If False,
+                such a code is an error.
 
         Returns:
             A list of bytes.
@@ -228,14 +227,14 @@ class WindowCoder:
         return [b"".join(pieces) for pieces in parts]
 
     def _narrow(self, codes):
-        """Codes of two words in the type that `encode_batch` gives."""
+        """Convert codes of two words to the dtype of `encode_batch`."""
         if self.window_bits == TWO_WORDS:
             return codes
         bits = max(16, 1 << (self.window_bits - 1).bit_length())
         return codes[:, 1].astype(f"uint{bits}")
 
     def _wide(self, codes):
-        """Codes as two words each, or a ValueError."""
+        """Return codes as two words each, or raise a ValueError."""
         codes = np.asarray(codes)
         two = self.window_bits == TWO_WORDS
         shape = (codes.shape[0] if codes.ndim else 0, *([2] if two else []))
@@ -275,7 +274,7 @@ class WindowCoder:
 
 
 def check_live_window_bits(window_bits):
-    """Return `window_bits` as an int if live windows have so many bits."""
+    """Return `window_bits` as an int, or raise an error if out of range."""
     window_bits = as_integer("window_bits", window_bits, 0)
     if (
         not MIN_WINDOW_BITS <= window_bits <= WORD_BITS

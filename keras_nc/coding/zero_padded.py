@@ -1,11 +1,11 @@
-"""The paper's own equal-info windows, whose codes are padded with zeros.
+"""The paper's own equal-info windows, with codes padded with zeros.
 
-Arithmetic coding gives a text an interval; its code is the shortest bit string
+Arithmetic coding gives a text an interval. Its code is the shortest bit string
 whose interval lies inside. A window ends where one more byte would need more
-than W bits, and its code is padded with zeros to W bits; then the coder starts
-again. The decoder grows the text as long as its code stays the same. Windows
-collide: bytes that add only zeros to a code are lost in the padding, or
-appear from it ("Training LLMs over Neurally Compressed Text", section 3.3).
+than W bits. Its code is padded with zeros to W bits, and the coder restarts.
+The decoder extends the text as long as its code stays the same. Windows
+collide: bytes that add only zeros to a code are lost in the padding, or appear
+from it ("Training LLMs over Neurally Compressed Text", section 3.3).
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Window:
         start: int. Where it begins.
         end: int. Where it ends.
         code: bytes. Its code, padded to W bits.
-        context: int. Where the model's context began as the window did.
+        context: int. Where the model's context began when the window began.
     """
 
     start: int
@@ -43,27 +43,27 @@ class Window:
 class ZeroPaddedWindows:
     """Equal-info windows by the paper's rule, which cannot be decoded safely.
 
-    Intervals are those of `keras_nc.coding.arithmetic`, with 56 bits at least.
-    In windows of 16 and 24 bits that is as good as no rounding: what goes wrong
-    is the rule.
+    Intervals are those of `keras_nc.coding.arithmetic`, with at least 56 bits.
+    In windows of 16 and 24 bits, rounding is negligible: the collisions come
+    from the rule itself.
 
     Args:
-        stepper: Gives the probabilities: what
-            `entropy_models.stepper_for(model, batch_size, context_bytes)`
-            makes. Its `context_bytes` are the bytes after which the context
-            restarts anyway; its `batch_size` is how many texts or windows are
-            worked on side by side, and changes no code.
-        window_bits: int. Bits of a window, `W`: whole bytes, and more than
+        stepper: The source of probabilities, from
+            `entropy_models.stepper_for(model, batch_size, context_bytes)`. The
+            context restarts after `context_bytes` bytes at the latest.
+            `batch_size` texts or windows are coded side by side; it changes no
+            code.
+        window_bits: int. Bits of a window, `W`: a multiple of 8, and more than
             `precision`, so that every byte fits a window.
-        precision: int. Bits of a probability; the paper has 14.
-        delay: bool. The paper's Delay: bytes at a window's end that change
-            nothing in its padded code move to the next window.
+        precision: int. Bits of a probability; 14 in the paper.
+        delay: bool. The paper's Delay: if the last bytes of a window do not
+            change its padded code, they move to the next window.
         reset_every: int, or `None` for never. The model's context restarts at
             every window, at every second, and so on.
 
     Raises:
-        TypeError: If a setting is no integer.
-        ValueError: If there are no such windows.
+        TypeError: If a setting is not an integer.
+        ValueError: If a setting is out of range.
 
     Example:
     >>> from keras_nc.entropy_models import UnigramModel, stepper_for
@@ -147,15 +147,15 @@ class ZeroPaddedWindows:
             contexts.move(positions, closing)
 
     def decode(self, codes, contexts=None):
-        """Decode windows, each with what the model had seen before it.
+        """Decode windows, each with the context that the model had seen.
 
-        The decoder follows the code and gives the longest text that has it;
-        with `delay`, the shortest.
+        Return the longest text that has this code or, with `delay`, the
+        shortest.
 
         Args:
             codes: A list of bytes, `W / 8` each.
-            contexts: A list of bytes: what the model's context held at the
-                start of each window; nothing if `None`.
+            contexts: A list of bytes: the model's context at the start of each
+                window; empty if `None`.
 
         Returns:
             A list of bytes.
@@ -204,8 +204,9 @@ class ZeroPaddedWindows:
             text: `str` or bytes.
 
         Returns:
-            A pair of ints: windows whose code decodes to other bytes, even if
-            everything before is known, and all windows.
+            A pair of ints: the number of windows whose code decodes to other
+                bytes, even with the right context, and the number of all
+                windows.
         """
         text = as_bytes(text)
         [windows] = self.encode([text])

@@ -17,10 +17,10 @@ def tf_dataset(sequences, prefetch=None):
         A `tf.data.Dataset` of `len(sequences)` batches
         `(x, y, sample_weight)`, in the order of `sequences`, of static
         shapes `(B, T)`. Its name (`options().dataset_name`) says which
-        tokenizer made the ids, and data sets made from it by `map`, `take`,
-        `prefetch` and the like inherit the name: models refuse the ids of
-        another tokenizer. Under a name of your own, inside `flat_map` or
-        `interleave`, and after `save` and `load` nothing is checked.
+        tokenizer made the ids, so that models can refuse the ids of another
+        tokenizer. Data sets made from it by `map`, `take`, `prefetch` and the
+        like inherit the name. If you give another name, inside `flat_map` or
+        `interleave`, and after `save` and `load`, nothing is checked.
 
     Example:
     >>> import tempfile
@@ -82,8 +82,8 @@ class _ProcessBatches(keras.utils.PyDataset):
         super().__init__()
         self.sequences = sequences
         self.shards = sequences.shards
-        # The mesh knows which device has which rows; devices need not be in
-        # the order of their processes.
+        # The mesh knows which device has which rows. Devices may not be in the
+        # order of their processes.
         shape = (sequences.batch_size, sequences.sequence_length)
         layout = distribution.get_data_layout(shape).backend_layout
         indices = layout.addressable_devices_indices_map(shape).values()
@@ -94,6 +94,6 @@ class _ProcessBatches(keras.utils.PyDataset):
         return len(self.sequences)
 
     def __getitem__(self, index):
-        # Reading the others' rows, too, costs little: they are mapped tokens.
+        # Reading the rows of other processes costs little: they are mapped.
         batch = self.sequences[index]
         return keras.tree.map_structure(lambda x: x[self._rows], batch)

@@ -1,4 +1,4 @@
-"""Files as streams of bytes, compressed or not, and what is no text."""
+"""Open files as streams of bytes, compressed or not; detect binary files."""
 
 import bz2
 import dataclasses
@@ -25,9 +25,9 @@ class Compression:
 
     Args:
         name: str.
-        suffixes: tuple of str, how names of such files end.
-        starts: function of the first bytes of a file: whether it is one.
-        part: str, what the format calls a part; a file may have several.
+        suffixes: tuple of str, the endings of file names. starts: function of
+            the first bytes of a file that tells whether it has this format.
+        part: str, the format's word for a part. A file may have several parts.
         new_decompressor: function that makes a decompressor of one part, with
             `decompress`, `eof` and `unused_data`.
     """
@@ -46,7 +46,7 @@ def _starts_zstd(head):
 
 
 def _starts_bzip2(head):
-    # A block, or the end of a stream that has none.
+    # A block, or the end of an empty stream.
     begins = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
     return head.startswith(b"BZh") and head[4:10] in begins
 
@@ -80,15 +80,14 @@ COMPRESSIONS = (
         lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
     ),
 )
-#: How names of compressed files end.
+#: Endings of the names of compressed files.
 COMPRESSED_SUFFIXES = {
     suffix: compression
     for compression in COMPRESSIONS
     for suffix in compression.suffixes
 }
 
-#: Formats that hold text, if any, in packed form: their names, and how such
-#: files begin at which byte.
+#: Formats that may hold packed text: an offset, the bytes there, and a name.
 _PACKED_SUFFIXES = {
     ".7z": "a 7z archive",
     ".arrow": "an Arrow table",
@@ -130,7 +129,7 @@ _PACKED_MAGIC = (
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"SQLite format 3\0", "an SQLite database"),
 )
-#: What is not packed, but is not text either.
+#: Formats that are neither packed nor text.
 _BINARY_MAGIC = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -154,7 +153,7 @@ _BINARY_MAGIC = (
 
 
 def name_suffix(file):
-    """Return how a name ends once a suffix of compression is taken off.
+    """Return the suffix of a name without the suffix of its compression.
 
     Example:
     >>> from keras_nc.data.compressed_files import name_suffix
@@ -168,10 +167,10 @@ def name_suffix(file):
 
 
 def open_file(file):
-    """Open a file; what is compressed is decompressed on the way.
+    """Open a file, and decompress it while reading if it is compressed.
 
-    Whether a file is compressed, and how, is told from how it begins; so a
-    misnamed one is read as well.
+    The first bytes tell whether and how a file is compressed, so a file with a
+    wrong suffix can be read, too.
 
     Args:
         file: path.
@@ -180,9 +179,9 @@ def open_file(file):
         A buffered binary stream, to be closed. `peek` gives its first bytes.
 
     Raises:
-        ValueError: If it is packed in a form that is not read here.
-        DamageError: If its name says that it is compressed, and it is not.
-            Reading the stream raises it, too.
+        ValueError: If it is packed in an unsupported format.
+        DamageError: If its name says that it is compressed, but it is not.
+            Reading the stream may raise it, too.
     """
     stream = open(file, "rb")  # noqa: SIM115, closed by the caller
     try:
@@ -222,13 +221,13 @@ def _packed_error(file, what):
 
 
 def describe_binary(stream):
-    """Say what a stream that is not text begins with.
+    """Describe a stream that is not text by its first bytes.
 
     Args:
         stream: what `open_file` returned, not read yet.
 
     Returns:
-        str, for example `"a PNG image"`; `None` if nothing is known.
+        str, for example `"a PNG image"`; `None` if the format is unknown.
     """
     return _match(_BINARY_MAGIC, stream.peek(_HEAD_BYTES))
 
@@ -243,8 +242,9 @@ def _match(magic_numbers, head):
 class _DecompressedStream(io.RawIOBase):
     """The content of a compressed file of any number of parts.
 
-    The libraries' own readers take a file that is cut short for a shorter one
-    (zstd), or skip what follows the first part if it is damaged (bzip2, xz).
+    This is needed because the readers of the libraries miss damage: that of
+        zstd accepts truncated files, and those of bzip2 and xz skip damaged
+        parts after the first.
     """
 
     def __init__(self, packed, compression):
@@ -261,7 +261,7 @@ class _DecompressedStream(io.RawIOBase):
 
     def readinto(self, buffer):
         filled = 0
-        # As full as can be: the first bytes tell what the content is.
+        # Fill the buffer, because the first bytes tell what the content is.
         while filled < len(buffer) and (self._ready or self._decompress()):
             size = min(len(buffer) - filled, len(self._ready))
             buffer[filled : filled + size] = self._ready[:size]
@@ -297,7 +297,7 @@ class _DecompressedStream(io.RawIOBase):
             zlib.error,
             lzma.LZMAError,
             zstandard.ZstdError,
-            OSError,  # bzip2's word for it
+            OSError,  # from bzip2
         ) as error:
             raise DamageError(str(error)) from error
         self._unread = b""

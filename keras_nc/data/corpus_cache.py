@@ -17,7 +17,7 @@ from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import docstrings
 from keras_nc.data.corpus import Corpus
 
-# Where a distribution is not named like its package.
+# Packages whose distribution has another name.
 _DISTRIBUTIONS = {"absl": "absl-py", "markdown_it": "markdown-it-py"}
 
 
@@ -34,7 +34,7 @@ def cache_directory():
 
 
 def cache_file(format_version, packages):
-    """Name the cache of the corpus that these versions give.
+    """Return the cache file for the corpus of the installed versions.
 
     Args:
         format_version: int, version of the rules that make the documents.
@@ -54,7 +54,7 @@ def cache_file(format_version, packages):
 
 
 def write(file, documents):
-    """Write documents, all or nothing; a disk that refuses is only logged.
+    """Write documents, all or nothing; only log an error of the disk.
 
     Args:
         file: `pathlib.Path`.
@@ -94,10 +94,10 @@ def read(file):
         )
         if _content_hash(documents) == content["content_hash"]:
             return documents
-    # ValueError covers JSON, Unicode and no documents at all.
+    # ValueError covers bad JSON, bad Unicode and an empty list.
     except (zstandard.ZstdError, ValueError, LookupError, TypeError):
         pass
-    except AttributeError:  # a number where a text belongs
+    except AttributeError:  # a number in the place of a text
         pass
     logging.info("The cached corpus %s is damaged; building it again.", file)
     return None
@@ -109,7 +109,7 @@ def _content_hash(documents):
 
 
 def _version(package):
-    """Return what tells apart two states of a package, as a str."""
+    """Return a str that identifies the installed state of a package."""
     if package == "stdlib":
         return ""  # the version of Python, already in the key
     if docstrings.find_package(package) is None:
@@ -119,7 +119,7 @@ def _version(package):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         pass
-    # Builds under another name, e.g. tensorflow-cpu. Slow, hence second.
+    # Try builds under another name, such as tensorflow-cpu. This is slow.
     names = _packages_distributions().get(package, ())
     return " ".join(f"{n} {importlib.metadata.version(n)}" for n in names)
 

@@ -1,10 +1,9 @@
-"""The default corpus: English that every installation already holds.
+"""The default corpus: English text that every installation has.
 
-Training, tests and tutorials need text, and a download is one thing more that
-can fail. The help topics of the Python language and the docstrings of the
-standard library and of the packages that keras_nc depends on make some 18 MB
-of English prose, code and tables. They vary with the installed versions; the
-content hash says which text it was.
+Training, tests and tutorials need text without a download. The sources are the
+help topics of Python, and the docstrings of the standard library and of the
+dependencies of keras_nc: some 18 MB of English prose, code and tables. The text
+depends on the installed versions, so the content hash identifies it.
 """
 
 import functools
@@ -18,10 +17,10 @@ from keras_nc.data import docstrings
 from keras_nc.data.corpus import Corpus
 from keras_nc.progress import ProgressLine
 
-#: Change it whenever the same sources come to give other documents.
+#: Change this whenever the same sources give other documents.
 FORMAT_VERSION = 1
-#: The standard library, then packages that keras_nc always brings along. A
-#: docstring found twice stays with the package that comes first.
+#: The standard library, then the dependencies of keras_nc. A docstring that
+#: occurs twice belongs to the first package.
 PACKAGES = (
     "stdlib",
     "keras",
@@ -48,14 +47,14 @@ PACKAGES = (
 _TOPICS = "pydoc_data.topics"
 _MIN_DOCUMENT_BYTES = 64
 _SPLITS = ("train", "validation")
-# One document in 32, by its name, is for validation; of the 32 possible shares
-# this one is near the mean in size, half a megabyte.
+# One document in 32, by its name, is for validation. This one of the 32
+# possible shares has about the mean size, half a megabyte.
 _VALIDATION_MODULUS = 32
 _VALIDATION_REMAINDER = 9
 
 
 def default_corpus(split="train", max_bytes=None):
-    """Return English text that comes with Python and our dependencies.
+    """Return English text that comes with Python and the dependencies.
 
     A document is one help topic, or all docstrings of one module in source
     order, joined by blank lines; a docstring that occurs twice is kept once.
@@ -68,7 +67,8 @@ def default_corpus(split="train", max_bytes=None):
     Args:
         split: `"train"` or `"validation"`.
         max_bytes: upper bound of the size in bytes, or None for the whole
-            split. Whole documents are taken in order, each that still fits.
+            split. Documents are taken in order; those that do not fit are
+            skipped.
 
     Returns:
         A `Corpus`.
@@ -90,7 +90,7 @@ def default_corpus(split="train", max_bytes=None):
             f"`split` must be one of {_SPLITS}. Received: split={split!r}"
         )
     if isinstance(max_bytes, numbers.Integral):
-        max_bytes = int(max_bytes)  # NumPy's small integers wrap around
+        max_bytes = int(max_bytes)  # small NumPy integers would overflow
     documents = _load(corpus_cache.cache_file(FORMAT_VERSION, PACKAGES))
     chosen = []
     room = float("inf") if max_bytes is None else max_bytes
@@ -116,7 +116,7 @@ def split_of(name):
 
 
 def build_documents(packages=PACKAGES):
-    """Read all documents from the sources, whatever the cache holds.
+    """Read all documents from the sources, without the cache.
 
     Args:
         packages: sequence of str, names of packages; `"stdlib"` is the
@@ -168,7 +168,7 @@ def _read_module(module, path):
 
 
 def _join(texts, seen):
-    """Join the texts not seen before, and note that they were seen."""
+    """Join the texts that are new, and add them to those seen."""
     fresh = []
     for text in texts:
         if text not in seen:

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import warnings
 
-#: Folders whose files document nothing, or are not the package's own.
+#: Folders whose files have no documentation, or are not the package's own.
 SKIPPED_FOLDERS = frozenset(
     {
         "__pycache__",
@@ -33,7 +33,7 @@ _DEFINITIONS = (
 
 
 def find_package(name):
-    """Find the folder of an installed top-level package, not importing it.
+    """Find the folder of an installed top-level package without importing it.
 
     Args:
         name: name of the package, or `"stdlib"` for the standard library.
@@ -53,9 +53,9 @@ def find_package(name):
         return folder if folder.is_dir() else None
     try:
         spec = importlib.util.find_spec(name)
-    except ValueError:  # imported already, in a way that left no spec
+    except ValueError:  # already imported, but without a spec
         spec = None
-    # A module barred by `sys.modules[name] = None` is still on the disk.
+    # A module that `sys.modules[name] = None` blocks is still on the disk.
     spec = spec or importlib.machinery.PathFinder.find_spec(name)
     if spec is None or not spec.origin:
         return None
@@ -92,7 +92,7 @@ def find_modules(name):
             if parts[-1] == "__init__" and len(parts) > 1:
                 parts = parts[:-1]
             found.append((".".join(parts), path))
-    # By parts, so that the order is the same whatever the path separator.
+    # Compare parts, so that the order does not depend on the separator.
     return sorted(found, key=lambda module: module[0].split("."))
 
 
@@ -103,12 +103,12 @@ def parse_source(source):
         source: bytes, the content of a source file.
 
     Returns:
-        An `ast.Module`, or None for what this Python cannot parse (templates,
-        other versions' syntax).
+        An `ast.Module`, or None if this Python cannot parse the source, such as
+        templates or the syntax of other versions.
     """
     try:
         with warnings.catch_warnings():
-            # Invalid escapes in other people's strings are not our matter.
+            # Ignore invalid escapes in the strings of other packages.
             warnings.simplefilter("ignore")
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -123,7 +123,7 @@ def extract_docstrings(source):
 
     Returns:
         A list of str: the docstrings in source order, cleaned by
-        `inspect.cleandoc`; empty for what cannot be parsed.
+        `inspect.cleandoc`; empty if the source cannot be parsed.
 
     Example:
     >>> from keras_nc.data.docstrings import extract_docstrings

@@ -11,7 +11,7 @@ from keras_nc.data.compressed_files import describe_binary
 from keras_nc.data.compressed_files import name_suffix
 from keras_nc.data.compressed_files import open_file
 
-#: How names of files end whose lines are JSON objects.
+#: Endings of the names of files whose lines are JSON objects.
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".json")
 _REMEDY = "Fetch or make the file again."
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -23,17 +23,17 @@ def read_documents(patterns, text_key="text"):
 
     A file named `*.jsonl`, `*.ndjson`, `*.jsonlines` or `*.json` holds one
     JSON object per line, each a document, and is read line by line. Any other
-    file is one document, its bytes passed on as they are, invalid UTF-8 too.
-    Both may be compressed: `.gz`, `.zst`, `.bz2`, `.xz`. Blank lines, empty
-    texts and empty files give no document. Half a surrogate pair that JSON
-    escapes is kept, as the three bytes that UTF-8 would have for it.
+    file is one document. Its bytes are unchanged, even if they are invalid
+    UTF-8. Both may be compressed: `.gz`, `.zst`, `.bz2`, `.xz`. Blank lines,
+    empty texts and empty files give no document. If JSON escapes half a
+    surrogate pair, it becomes the three bytes that UTF-8 would give it.
 
     A file that does not look like text is read with a warning. Archives,
     tables and other packed files are refused.
 
-    Files are found at once; they are read as the iterator advances, one
-    document in memory at a time. It can be passed through once: call again
-    for another pass, or make a list of it.
+    The call finds all files. The iterator then reads them, with one document in
+    memory at a time. It can be used once; for another pass, call again or make
+    a list.
 
     Args:
         patterns: a path or glob pattern, or a sequence of them; `**` stands
@@ -45,10 +45,10 @@ def read_documents(patterns, text_key="text"):
         An iterator of bytes.
 
     Raises:
-        ValueError: if a pattern matches no file, at the call; while
-            iterating, with file and line, for lines that are not JSON
-            objects with a text under `text_key`, for packed files, and for
-            damaged or truncated compressed files.
+        ValueError: from the call, if a pattern matches no file. From the
+            iterator, with file and line, for lines that are not JSON objects
+            with a text under `text_key`, for packed files, and for damaged or
+            truncated compressed files.
 
     Example:
     >>> import pathlib
@@ -60,7 +60,7 @@ def read_documents(patterns, text_key="text"):
     ...     list(read_documents(f"{folder}/*"))
     [b'one\n', b'two']
     """
-    files = find_files(patterns)  # now, not at the iterator's first step
+    files = find_files(patterns)  # now, not when the iterator starts
     return _read_files(files, text_key)
 
 
@@ -81,7 +81,7 @@ def find_files(patterns):
         patterns = [patterns]
     found = set()
     for pattern in map(os.fspath, patterns):
-        # A path that exists is meant as it is, brackets and all.
+        # An existing path is no pattern, even if it has brackets.
         if os.path.isfile(pattern):
             matches = [pattern]
         else:
@@ -138,7 +138,7 @@ def _read_text(file, text_key):
 
 
 def _is_json_line(document, text_key):
-    """Whether a document begins with a line that `read_documents` reads."""
+    """Return whether a document begins with a line of JSON with a text."""
     if document[:1] != b"{":
         return False
     try:
@@ -201,5 +201,5 @@ def _parse_line(line, text_key, where):
             f"Received: {type(text).__name__}. Set `text_key` to the key of "
             "the text, or leave this line out."
         )
-    # JSON may escape half a surrogate pair; keep it rather than lose it.
+    # JSON may escape half a surrogate pair. Keep it.
     return text.encode("utf-8", "surrogatepass")

@@ -1,8 +1,8 @@
 """Token shards cut into batches of equal shape.
 
-The documents' tokens are joined; sequence j is the tokens
-`[j * T, (j + 1) * T)` of them. Every token is a target exactly once per epoch,
-and all batches have one shape, so nothing is compiled twice.
+The tokens of all documents are joined. Sequence j holds the tokens
+`[j * T, (j + 1) * T)`. Every token is a target exactly once per epoch, and all
+batches have one shape, so nothing is compiled twice.
 """
 
 import operator
@@ -20,20 +20,20 @@ from keras_nc.data.token_shards import TokenShards
 class PackedSequences(keras.utils.PyDataset):
     """Batches of packed sequences: a pure function of seed and step.
 
-    A batch is `(x, y, sample_weight)`: `y` holds the tokens of its sequences,
-    `x["token_ids"]` the start id and then `y` but for the last token,
-    `x["padding_mask"]` 1 where `x` holds the start id or a token, and
-    `sample_weight` 1 where `y` holds a token. What is short of a full sequence
-    or batch is filled with pads, which weigh 0.
+    A batch is `(x, y, sample_weight)`. `y` holds the tokens of its sequences.
+    `x["token_ids"]` holds the start id, then `y` without its last token.
+    `x["padding_mask"]` is 1 at the start id and at tokens, and `sample_weight`
+    is 1 where `y` holds a token. Incomplete sequences and batches are filled
+    with pads, which have weight 0.
 
-    Step `s` is in epoch `s // steps_per_epoch`, and each epoch has an order of
-    its own. So a run that was interrupted after `s` steps goes on with
-    `start_step=s`, as if it had never stopped. Keras begins each of its own
-    epochs at index 0; to train for more steps than one epoch, make one dataset
-    with the `steps` of the whole run and give `fit` short epochs by
-    `steps_per_epoch`. The models of this package leave the order of batches
-    alone; give any other model's `fit` `shuffle=False`, for it would shuffle
-    them once more, by a seed of its own.
+    Step `s` is in epoch `s // steps_per_epoch`, and each epoch has its own
+    order. So a run that was interrupted after `s` steps continues with
+    `start_step=s` as if it had never stopped. Keras starts each of its own
+    epochs at index 0. To train for more than one epoch, make one dataset with
+    the `steps` of the whole run, and give `fit` short epochs with
+    `steps_per_epoch`. The models of this package keep the order of batches.
+    With any other model, pass `shuffle=False` to `fit`, because it would
+    otherwise shuffle them again with its own seed.
 
     Args:
         shards: `TokenShards`.
@@ -43,13 +43,13 @@ class PackedSequences(keras.utils.PyDataset):
         shuffle: if False, sequences come in the order of the corpus.
         steps: int, batches in this dataset; by default those of one epoch.
         start_step: int, the step at index 0.
-        drop_remainder: if True, sequences that do not fill a last batch are
-            left out of the epoch; by default so when shuffling. If False, the
-            last batch is filled with rows of weight 0.
+        drop_remainder: if True, drop sequences that do not fill the last batch;
+            the default when shuffling. If False, fill the last batch with rows
+            of weight 0.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
-            `keras.utils.PyDataset`. Leave `workers` at 1: with more, Keras
-            3.15 loses the order of the batches, and some of them, when it
-            looks at the first one to build the model.
+            `keras.utils.PyDataset`. Leave `workers` at 1: with more, Keras 3.15
+            reorders batches, and loses some when it looks at the first one to
+            build the model.
 
     Raises:
         ValueError: if a size is not positive, or if an epoch has no batch.
@@ -134,7 +134,7 @@ class PackedSequences(keras.utils.PyDataset):
         return self.batch(self.start_step + index)
 
     def batch(self, step):
-        """Make the batch of one step, whatever was made before it.
+        """Make the batch of one step; earlier calls do not matter.
 
         Args:
             step: int, counted from the beginning of training.
@@ -158,10 +158,11 @@ class PackedSequences(keras.utils.PyDataset):
         token_ids = np.full((B, T), START_ID, "int32")
         token_ids[:, 1:] = y[:, :-1]
         positions = np.arange(T)
-        # The start id is not padding. If all of a row were masked, its softmax
+        # The start id is not padding. If a whole row were masked, its softmax
         # and the loss would be NaN.
         padding_mask = (positions <= lengths).astype("int32")
-        # Models refuse the ids of another tokenizer, also outside of this set.
+        # With this, models refuse the ids of another tokenizer, even if the
+        # batch leaves this data set.
         for ids in (token_ids, y):
             set_origin(ids, self.shards.origin)
         sample_weight = (positions < lengths).astype("float32")
@@ -173,10 +174,10 @@ class PackedSequences(keras.utils.PyDataset):
         known, order = self._epoch_order
         if known != epoch:
             seeds = np.random.SeedSequence([self.seed, epoch])
-            # Raw bits, not `permutation`: NumPy promises that they stay the
-            # same from version to version.
+            # Use raw bits, not `permutation`, because NumPy guarantees that
+            # they are the same in all versions.
             bits = np.random.Philox(seeds).random_raw(self.num_sequences)
             order = np.argsort(bits, kind="stable")
-            # One assignment: workers may be in different epochs.
+            # Assign once, because workers may be in different epochs.
             self._epoch_order = (epoch, order)
         return order

@@ -1,4 +1,4 @@
-"""Portions of a text: so many bytes of it, cut where text can be cut."""
+"""Take a number of bytes of a text, cut at natural boundaries."""
 
 
 def cut_position(document, limit):
@@ -9,9 +9,9 @@ def cut_position(document, limit):
         limit: int, the most bytes before the cut.
 
     Returns:
-        int, at most `limit`: behind the last blank line in the last quarter
-        before `limit`, else behind the last line or word there, else where no
-        character of UTF-8 is cut.
+        int, at most `limit`: after the last blank line in the last quarter
+        before `limit`, else after the last line or word there, else where no
+        UTF-8 character is cut.
 
     Example:
     >>> from keras_nc.data import cut_position
@@ -25,7 +25,7 @@ def cut_position(document, limit):
         found = document.rfind(end, least, limit)
         if found >= 0:
             return found + len(end)
-    # Of UTF-8, a character's first byte is at most three bytes back.
+    # In UTF-8, the first byte of a character is at most three bytes back.
     for position in range(limit, max(limit - 4, 0), -1):
         if document[position] & 0xC0 != 0x80:
             return position
@@ -35,9 +35,9 @@ def cut_position(document, limit):
 def take_bytes(documents, max_bytes):
     """Take documents up to a number of bytes.
 
-    Whole documents are taken in their order, each that still fits. If they
-    make less than half of `max_bytes` because others are too long, the first
-    one that did not fit comes last, cut at `cut_position`.
+    Documents are taken in order; those that do not fit are skipped. If the
+    result has less than half of `max_bytes`, the first document that did not
+    fit comes last, cut at `cut_position`.
 
     Args:
         documents: iterable of bytes.

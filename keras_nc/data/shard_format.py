@@ -12,11 +12,11 @@ from keras_nc.coding.atomic import atomic_file
 FORMAT = "keras_nc token shards"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-#: The manifest so far, while the shards are being written.
+#: The incomplete manifest while shards are being written.
 PROGRESS = "progress.json"
-#: The arrays of a shard; each is a file of its own.
+#: The arrays of a shard. Each has its own file.
 ARRAYS = ("tokens", "offsets", "bytes")
-#: What a manifest says, besides its checksum, and of which type.
+#: The fields of a manifest besides its checksum, and their types.
 _FIELDS = {
     "format": str,
     "format_version": int,
@@ -32,7 +32,7 @@ _FIELDS = {
     "num_bytes": int,
     "shards": list,
 }
-#: And of each shard.
+#: The fields of each shard.
 _SHARD_FIELDS = {
     "files": dict,
     "documents": int,
@@ -68,7 +68,7 @@ def write_manifest(path, fields):
 
     Args:
         path: `pathlib.Path`.
-        fields: dict, the manifest but for its totals and its checksum.
+        fields: dict, the manifest without its totals and its checksum.
     """
     fields = {**fields, "complete": path.name == MANIFEST}
     for total in ("documents", "tokens", "bytes"):
@@ -79,7 +79,7 @@ def write_manifest(path, fields):
 
 
 def read_manifest(path):
-    """Read a manifest and check all that needs no other file.
+    """Read a manifest, and check it without other files.
 
     Args:
         path: `pathlib.Path`.
@@ -101,7 +101,7 @@ def read_manifest(path):
         found = content["format"], content["format_version"]
         if found != (FORMAT, FORMAT_VERSION):
             raise FaultError(f"the format {found[0]!r}, version {found[1]}")
-        # The checksum proves the values; the types, that we wrote them.
+        # The checksum protects the values. The types prove that we wrote them.
         is_sound = content.pop("checksum") == _checksum(content)
         is_complete = path.name == MANIFEST
         if not is_sound or not _well_formed(content, is_complete):
@@ -110,7 +110,7 @@ def read_manifest(path):
 
 
 def _well_formed(content, is_complete):
-    """Return whether a manifest has the fields and totals that ours have."""
+    """Return whether a manifest has the right fields and totals."""
     return (
         _has_fields(content, _FIELDS)
         and content["complete"] == is_complete
@@ -133,12 +133,12 @@ def _well_formed(content, is_complete):
 
 
 def find_damage(directory, number, entry):
-    """Compare the files of one shard with what the manifest says of them.
+    """Compare the files of one shard with the manifest.
 
     Args:
         directory: `pathlib.Path`, the folder of the shards.
         number: int, the shard.
-        entry: dict, what the manifest says of the shard.
+        entry: dict, the manifest's entry of the shard.
 
     Returns:
         A list of `pathlib.Path`, the files that differ or are missing.
@@ -174,7 +174,7 @@ def _checksum(fields):
 
 
 class HashedFile:
-    """Counts and hashes what is written to a binary stream.
+    """Count and hash the bytes written to a binary stream.
 
     Args:
         stream: the stream.

@@ -35,13 +35,13 @@ def write_shards(
 ):
     """Tokenize documents one by one and write them as token shards.
 
-    If the run is interrupted, even killed, the same call goes on after the
-    last complete shard: documents already written are read and compared by
-    their hash, not tokenized again. On a complete folder the same call
-    compares all documents in this way and returns the shards as they are;
-    shards whose files are damaged or missing are written anew.
-    Which document goes to which shard depends on the documents and on
-    `shard_tokens` alone. One process at a time may write to a folder.
+    If the run is interrupted or killed, the same call continues after the last
+    complete shard. It compares documents of complete shards by their hash, and
+    does not tokenize them again. On a complete folder, the call compares all
+    documents in this way and returns the shards. It rewrites shards whose files
+    are damaged or missing. The assignment of documents to shards depends only
+    on the documents and on `shard_tokens`. Only one process may write to a
+    folder at a time.
 
     Args:
         documents: `str` or bytes, or an iterable of them; read once, never
@@ -50,21 +50,21 @@ def write_shards(
             integer array without end ids, and the int64 offsets of documents
             in it, one more than documents; `vocabulary_size()`,
             `end_token_id`, `fingerprint` and `scheme_name`.
-        directory: folder for the shards, made if need be. Files of other
-            names in it are left alone.
-        shard_tokens: int, most tokens in a shard, which is held in memory;
-            only a document longer than this makes a larger shard, of its own.
-        overwrite: if True, shards already there are deleted first.
+        directory: folder for the shards, created if missing. Other files in it
+            are not touched.
+        shard_tokens: int, most tokens in a shard. A shard is held in memory. A
+            longer document gets a larger shard of its own.
+        overwrite: if True, existing shards are deleted first.
         progress: if True, shows megabytes and speed on a terminal.
 
     Returns:
         The `TokenShards`.
 
     Raises:
-        ValueError: if there are no documents, if the tokenizer returns what
-            it must not, or if the folder holds shards of another tokenizer,
+        ValueError: if there are no documents, if the tokenizer returns invalid
+            ids or offsets, or if the folder holds shards of another tokenizer,
             other settings or other documents.
-        TypeError: if a document is no text.
+        TypeError: if a document is not text.
 
     Example:
     >>> import tempfile
@@ -105,7 +105,7 @@ def write_shards(
 
 
 def _prepare(directory, fields, overwrite):
-    """Return whether the shards are complete, and those that are there."""
+    """Return whether the shards are complete, and the existing shards."""
     directory.mkdir(parents=True, exist_ok=True)
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
@@ -137,7 +137,7 @@ def _prepare(directory, fields, overwrite):
 
 
 def _skip(documents, tokenizer, fields, directory, line):
-    """Compare the documents of complete shards, and mend damaged ones."""
+    """Compare documents with complete shards, and rewrite damaged shards."""
     for number, shard in enumerate(fields["shards"]):
         is_damaged = shard_format.find_damage(directory, number, shard)
         digest = hashlib.sha256()
@@ -173,13 +173,13 @@ def _other_input(directory, how):
 
 
 def _hash_document(digest, document):
-    # The length keeps documents apart.
+    # The length separates documents.
     digest.update(len(document).to_bytes(8, "little"))
     digest.update(document)
 
 
 def _batches(documents):
-    """Group documents: few calls of the tokenizer are faster than many."""
+    """Group documents, because few calls of the tokenizer are faster."""
     batch, size = [], 0
     for document in documents:
         batch.append(document)
@@ -223,7 +223,7 @@ def _encode(tokenizer, batch, fields):
 
 
 class _ShardWriter:
-    """Collects documents, and writes a shard whenever one is full."""
+    """Collect documents, and write a shard whenever one is full."""
 
     def __init__(self, directory, fields):
         self._directory = directory
@@ -238,7 +238,7 @@ class _ShardWriter:
         self._digest = hashlib.sha256()
 
     def add(self, documents, ids, offsets):
-        """Add documents, as bytes, with their ids and offsets in these."""
+        """Add documents (bytes) with their ids and the offsets of each."""
         first = 0
         while first < len(documents):
             room = self._fields["shard_tokens"] - self._num_tokens
@@ -283,7 +283,7 @@ class _ShardWriter:
         self._begin()
 
     def write_files(self, number):
-        """Write the arrays of the shard `number`; return what each file is."""
+        """Write the arrays of one shard; return size and hash of each file."""
         pieces = {
             "tokens": self._ids,
             "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],

@@ -1,10 +1,10 @@
 """Token shards: a tokenized corpus on disk, read by memory mapping.
 
-A folder holds, per shard, the tokens of its documents one after the other,
-each document followed by the end id (`tokens-00000.npy`), where each document
-begins (`offsets-00000.npy`, int64, one more than documents) and how many
-bytes of text it stands for (`bytes-00000.npy`, int64). `manifest.json` says
-which tokenizer made them, and has the counts and the SHA-256 of each file.
+A folder holds three files per shard. `tokens-00000.npy` has the tokens of its
+documents, each document followed by the end id. `offsets-00000.npy` (int64, one
+more than documents) tells where each document begins. `bytes-00000.npy` (int64)
+tells how many bytes of text each document has. `manifest.json` names the
+tokenizer, and has the counts and the SHA-256 of each file.
 """
 
 import operator
@@ -26,8 +26,8 @@ class TokenShards:
         directory: folder that `write_shards` wrote.
 
     Raises:
-        ValueError: if the folder holds no complete shards of this version, or
-            if they are damaged.
+        ValueError: if the folder does not hold complete shards of this version,
+            or they are damaged.
 
     Example:
     >>> import tempfile
@@ -68,7 +68,7 @@ class TokenShards:
         )
 
     def _open(self, number):
-        """Map the three arrays of a shard, and check what is cheap."""
+        """Map the three arrays of a shard, and make cheap checks."""
         entry = self.manifest["shards"][number]
         expected = {
             "tokens": (self.manifest["dtype"], entry["tokens"]),
@@ -107,7 +107,7 @@ class TokenShards:
         """Read all files and compare their hashes with the manifest.
 
         Raises:
-            ValueError: naming all files that differ.
+            ValueError: if files differ. It names all of them.
         """
         damaged = []
         for number, entry in enumerate(self.manifest["shards"]):
@@ -127,7 +127,7 @@ class TokenShards:
         self.origin.check_tokenizer(tokenizer)
 
     def check_text(self):
-        """Check that there is text, so that there are bits per byte.
+        """Check that there is text to compute bits per byte of.
 
         Raises:
             ValueError: if all documents are empty.
@@ -191,7 +191,8 @@ class TokenShards:
         return out
 
     def _locate_document(self, index):
-        # Of NumPy's unsigned integers differences would be floats.
+        # Convert first: differences of NumPy's unsigned integers could be
+        # floats.
         index = operator.index(index)
         if not 0 <= index < self.num_documents:
             raise IndexError(
@@ -260,5 +261,6 @@ class TokenShards:
         )
 
     def __reduce__(self):
-        # Worker processes map the files themselves; a copy would be large.
+        # Worker processes map the files themselves, because a copy would be
+        # large.
         return TokenShards, (self.directory,)

@@ -23,11 +23,11 @@ from keras_nc.entropy_models.protocol import model_error
 from keras_nc.entropy_models.protocol import register
 from keras_nc.entropy_models.refitted import RefittedModel
 
-#: Prefixes per call where only a few are left.
+#: Prefixes per call if only a few are left.
 SMALL_BATCH = 32
 CONFIG = "entropy_model.json"
 WEIGHTS = "entropy_model.weights.h5"
-#: What decides what is computed, in a backbone's configuration.
+#: The settings of a backbone's configuration that change its results.
 _SETTINGS = (
     "vocabulary_size",
     "num_layers",
@@ -48,19 +48,20 @@ class ByteLMModel(EntropyModel):
 
     The model sees the start id and then the window's bytes, so it is reset at
     every window. It runs in float32 and in few fixed shapes. A float model is
-    not batch-invariant all the same: its probabilities move by about 1e-6 with
-    shapes, machines and backends, so a codebook is kept, never built again to
+    still not batch-invariant: its probabilities change by about 1e-6 with
+    shapes, machines and backends. So keep a codebook; do not rebuild it to
     decode.
 
     Args:
         causal_lm: A `keras_nc.models.ByteCausalLM`, or its backbone. Its
-            weights are copied: training it further changes nothing here. The
-            copy is in float32 whatever M1 computes in; LoRA is merged, and
-            quantized weights are turned back into floats.
+            weights are copied, so further training does not change this model.
+            The copy is in float32; LoRA is merged, and quantized weights become
+            floats.
         batch_size: int. Prefixes per call of the model.
 
     Raises:
-        TypeError: If `causal_lm` is no such model, or `batch_size` no integer.
+        TypeError: If `causal_lm` is another object, or `batch_size` is not an
+            integer.
         ValueError: If its weights are not finite numbers, its embedding table
             is quantized, or `batch_size` is not positive.
 
@@ -126,7 +127,7 @@ class ByteLMModel(EntropyModel):
         while first < len(order):
             size = self.batch_size
             if len(order) - first <= size // 2:
-                # A codebook's longest windows come a few at a time.
+                # The longest windows of a codebook come a few at a time.
                 size = min(size, SMALL_BATCH)
             rows = order[first : first + size]
             result[rows] = self._batch([prefixes[row] for row in rows], size)
@@ -142,11 +143,11 @@ class ByteLMModel(EntropyModel):
                 int64 of shape (windows,), ascending.
 
         Returns:
-            A `RefittedModel`: counts of the window starts, and this model
-            where they know nothing.
+            A `RefittedModel`: counts of the window starts, mixed into this
+            model.
 
         Raises:
-            ValueError: if `starts` are no ascending offsets into the text.
+            ValueError: if `starts` are not ascending offsets into the text.
         """
         return RefittedModel.from_text(self, text, starts)
 
@@ -159,7 +160,7 @@ class ByteLMModel(EntropyModel):
     def state(self):
         """Return configuration and weights; see `EntropyModel.state`.
 
-        A model is not its batch size, so that is no part of it.
+        The batch size is not part of the state.
         """
         names = [f"weight_{i}" for i in range(len(self._weights))]
         return self._config, dict(zip(names, self._weights, strict=True))

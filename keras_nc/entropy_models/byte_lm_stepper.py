@@ -12,22 +12,23 @@ _MAX_WAVELENGTH = 10_000.0
 
 
 class ByteLMStepper:
-    """Steps of M1: every row is computed alone, whatever the batch.
+    """Run M1 step by step. The results of a row do not depend on the batch.
 
-    Keras and its backends add the terms of a sum in an order that changes with
-    the batch and the row, so that equal rows differ in their last bits. This
-    runs M1's layers in Numba instead, on the processor, in one order of float32
-    operations: the same bits for any batch, backend and number of bytes at a
-    time. On CPUs it is also faster than a backend's call per byte.
+    In Keras, the order of the terms of a sum depends on the batch and the row,
+    so equal rows differ in their last bits. This class runs M1's layers in
+    Numba on the CPU, with a fixed order of float32 operations. It gives the
+    same bits for any batch, backend and number of bytes at a time. On CPUs, it
+    is also faster than calling a backend for every byte.
 
     Args:
         config: A dict: the settings of a `ByteBackbone`.
         weights: What `byte_lm_weights.plain_weights` returned.
         batch_size: int, `B`.
-        context_bytes: int. Bytes that a row is fed at most between restarts.
+        context_bytes: int. The most bytes that a row may be fed between
+            restarts.
 
     Raises:
-        TypeError: If a size is no integer.
+        TypeError: If a size is not an integer.
         ValueError: If a size is not positive.
 
     Example:
@@ -48,12 +49,12 @@ class ByteLMStepper:
         context_bytes = as_integer("context_bytes", context_bytes, 1)
         self.batch_size = batch_size
         self.context_bytes = context_bytes
-        positions = context_bytes + 1  # the start id has one, too
+        positions = context_bytes + 1  # one more for the start id
         self._weights = pack_weights(config, weights, positions)
         heads = (config["num_layers"], batch_size, config["num_heads"])
         K = config["head_dim"]
         blocks = -(-positions // LANES)
-        # Memory that no position has used yet is not taken from the system.
+        # The system allocates this memory only when positions are used.
         self._keys = np.zeros((*heads, blocks, K, LANES), "float32")
         self._values = np.zeros((*heads, positions, K), "float32")
         self._ids = np.full((batch_size, positions), START_ID, "int32")
@@ -85,7 +86,7 @@ class ByteLMStepper:
 
         See `PrefixStepper.probabilities`.
 
-        The model runs on what has been fed since it was asked last.
+        The model runs on the bytes that were fed since the last call.
         """
         from keras_nc.entropy_models.kernels import byte_lm as kernels
 
@@ -164,7 +165,7 @@ def pack_weights(config, weights, positions):
 
 
 def _biases(config, table):
-    """Bias of every distance, (H, distances)."""
+    """Return the bias of every distance, (H, distances)."""
     from keras_nc.layers.relative_bias import distance_buckets
 
     buckets = distance_buckets(config["num_buckets"], config["max_distance"])

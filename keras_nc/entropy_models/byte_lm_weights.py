@@ -1,9 +1,10 @@
 """The weights of M1 as plain float32 arrays, from a model or a file.
 
-In the order of a backbone's weights: the embedding table; of every block the
-scale of the norm, the kernels of queries, keys, values and outputs, the biases
-by distance (none with rotary positions), the scale of the second norm, the
-kernels of gate, value and output of the MLP; the scale of the last norm.
+They are in the order of a backbone's weights: first the embedding table; then,
+for every block, the scale of the norm, the kernels of queries, keys, values and
+outputs, the biases by distance (none with rotary positions), the scale of the
+second norm, and the kernels of gate, value and output of the MLP; last, the
+scale of the final norm.
 """
 
 import io
@@ -57,7 +58,7 @@ def _layers(backbone):
 
 
 def weight_paths(config):
-    """Yield where a file has each weight, and its shape."""
+    """Yield the place of each weight in a file, and its shape."""
     D, inner = config["hidden_dim"], config["intermediate_dim"]
     H, K = config["num_heads"], config["head_dim"]
     yield "token_embedding", (_TABLE_ROWS, D)
@@ -88,8 +89,8 @@ def _check_finite(weight, name):
 
 
 def _plain_weight(layer, shape):
-    """Return the weight that a layer has without LoRA and quantization."""
-    # Float8 is a precision to compute in: the weights themselves are kept.
+    """Return the weight of a layer without LoRA and quantization."""
+    # Float8 changes only the computation; the weights are kept.
     if layer.quantization_mode not in (None, "float8"):
         return _dequantized(layer, shape)
     arrays = {v.name: _as_float32(v) for v in layer.weights}
@@ -106,9 +107,8 @@ def _plain_weight(layer, shape):
 def _dequantized(layer, shape):
     """Return the kernel of a quantized projection as floats.
 
-    A projection is linear: its outputs for the unit vectors are its kernel,
-    with all scales, and with LoRA if it has any. This holds for every kind of
-    quantization.
+    A projection is linear, so its outputs for unit vectors are its kernel, with
+    all scales and LoRA. This works for every kind of quantization.
     """
     if not hasattr(layer, "kernel"):
         raise ValueError(
@@ -170,7 +170,7 @@ def build_backbone(config, weights):
 
 
 def read_weights(path, config):
-    """Read the weights that a backbone of a configuration has.
+    """Read the weights of a backbone with a given configuration.
 
     Args:
         path: A file of `keras.Model.save_weights`.
@@ -194,7 +194,7 @@ def read_weights(path, config):
                 _read_weight(file[f"layers/{name}/vars/0"], shape, name)
                 for name, shape in weight_paths(config)
             ]
-    except OSError as error:  # of the content, the file has been read
+    except OSError as error:  # the content is bad: the file was read
         raise FaultError(str(error)) from error
 
 
@@ -215,7 +215,7 @@ def _check_config(config):
 
 
 def _read_weight(dataset, shape, name):
-    # Before anything is read: a small file may claim to hold large arrays.
+    # Check before reading, because a small file may claim large arrays.
     size = 4 * int(np.prod(shape, dtype=object))
     if (
         dataset.shape != shape

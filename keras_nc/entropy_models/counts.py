@@ -12,8 +12,8 @@ class CountTrie:
     """Counts of the bytes that follow frequent strings.
 
     Node 0 is the empty string; nodes are numbered level by level. All bytes
-    that follow a node are recorded, and those that do so often enough lead
-    to a node of their own. The attributes are arrays:
+    that follow a node are recorded. Frequent ones lead to a node of their own.
+    The attributes are arrays:
 
         starts: where the records of each node start, int64 (nodes + 1,)
         bytes: the following byte, ascending in a node, uint8 (records,)
@@ -44,7 +44,7 @@ class CountTrie:
         """Return the trie that `named` gave; take its arrays from the dict.
 
         Raises:
-            FaultError: If they are no trie that the kernels can walk.
+            FaultError: If the kernels cannot walk them as a trie.
         """
         fields = [arrays.pop(f"{prefix}_{field}") for field in FIELDS]
         for array, dtype in zip(fields, FIELDS.values(), strict=True):
@@ -81,7 +81,7 @@ class CountTrie:
         """
         from keras_nc.entropy_models.kernels import counts as kernels
 
-        # Large arrays from NumPy lie in large pages, if the system has them.
+        # NumPy puts large arrays in large pages, if the system has them.
         places = text.size + offsets.size - 1
         symbols = np.empty(places + kernels.CARRIED, np.uint16)
         kernels.separate(text, offsets, symbols)
@@ -124,7 +124,7 @@ class CountTrie:
 
 
 def _is_trie(starts, bytes_, counts, children):
-    """Return whether arrays are such as `CountTrie.count` makes."""
+    """Return whether arrays have the form of `CountTrie.count`."""
     records = bytes_.size
     if (
         counts.size != records

@@ -22,11 +22,10 @@ class NGramModel(EntropyModel):
 
         p(b | s) = (n(sb) + T(s) * p(b | s[1:])) / (n(s) + T(s)),
 
-    down to the uniform distribution 1/256. After `refit`, the counts of what
-    follows s where s begins at a window start are mixed on top in the same
-    way. Counts are integers, and the floating-point operations on a row
-    are the same ones in the same order whatever else is asked for, so a
-    codebook of this model is the same whatever the batch, thread or machine.
+    down to the uniform distribution 1/256. After `refit`, counts of s at window
+    starts are mixed on top in the same way. Counts are integers, and a row is
+    always computed by the same floating-point operations in the same order. So
+    a codebook of this model does not depend on batch, thread or machine.
 
     Make one with `NGramModel.from_text`.
 
@@ -36,11 +35,11 @@ class NGramModel(EntropyModel):
     Args:
         counts: `CountTrie` of strings anywhere in the text.
         start_counts: `CountTrie` of strings at window starts.
-        start_min_count: what `refit` counts window starts with, see
-            `from_text`.
+        start_min_count: the minimum count that `refit` uses at window starts;
+            see `from_text`.
 
     Raises:
-        ValueError: if `start_min_count` is no positive integer.
+        ValueError: if `start_min_count` is not a positive integer.
 
     Example:
     >>> model = NGramModel.from_text(b"abracadabra")
@@ -97,7 +96,7 @@ class NGramModel(EntropyModel):
         return cls(counts, CountTrie.empty(), start_min_count)
 
     def refit(self, text, starts):
-        """Mix in what follows the window starts of a text.
+        """Mix in the statistics of the window starts of a text.
 
         Args:
             text: `str` or bytes, or a list of documents.
@@ -105,10 +104,10 @@ class NGramModel(EntropyModel):
                 int64 of shape (windows,), ascending.
 
         Returns:
-            A new `NGramModel`; statistics of earlier window starts are gone.
+            A new `NGramModel`, without the statistics of earlier window starts.
 
         Raises:
-            ValueError: if `starts` are no ascending offsets into the text.
+            ValueError: if `starts` are not ascending offsets into the text.
 
         Example:
         >>> import numpy as np

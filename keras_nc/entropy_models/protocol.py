@@ -1,4 +1,4 @@
-"""What an entropy model is, how it is saved, and how files name its class.
+"""The interface of entropy models, their files, and names of their classes.
 
 A model is a file of arrays, `entropy_model.npz`, unless its class says
 otherwise. The fingerprint is the SHA-256 of the line
@@ -28,16 +28,16 @@ FORMAT_VERSION = 1
 ARRAYS = "entropy_model.npz"
 
 _CLASSES = {}
-#: What a registered class offers.
+#: The methods of a registered class.
 _OFFERED = ("probabilities", "fingerprint", "file_names", "save", "load")
 
 
 def register(name):
-    """Make a class of entropy models known by its name in files.
+    """Register a class of entropy models under its name in files.
 
     A tokenizer that runs its model while coding saves the model with itself.
-    Whoever loads it must have imported the module that registers the class: a
-    file never causes an import.
+    To load it, first import the module that registers the class, because a file
+    never causes an import.
 
     Args:
         name: str. Lowercase letters, digits and underscores.
@@ -46,8 +46,8 @@ def register(name):
         A class decorator.
 
     Raises:
-        ValueError: If another class has the name, or it is no such name.
-        TypeError: If the class lacks something of `EntropyModel`.
+        ValueError: If the name is invalid, or another class has it.
+        TypeError: If the class lacks a method of `EntropyModel`.
 
     Example:
     >>> @register("uniform_bytes")
@@ -76,7 +76,7 @@ def register(name):
                 "Derive it from `keras_nc.entropy_models.EntropyModel`."
             )
         other = _CLASSES.get(name)
-        # A notebook's cell that runs again defines its class again.
+        # A notebook cell that runs again redefines its class.
         again = other is not None and cls.__module__ == "__main__"
         again = again and _full_name(cls) == _full_name(other)
         if other not in (None, cls) and not again:
@@ -113,7 +113,7 @@ def _names():
 
 
 def class_named(name):
-    """Return the class that is registered by a name, or raise a ValueError."""
+    """Return the class registered by a name, or raise a ValueError."""
     cls = _CLASSES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ValueError(
@@ -127,17 +127,17 @@ def class_named(name):
 class EntropyModel(abc.ABC):
     """p(next byte | bytes since the window's start).
 
-    For a codebook anything with a method `probabilities` will do. A model
-    whose rows depend on nothing but their own prefix, bit for bit, gives the
-    same codebook whatever the batch; count models do, neural ones mostly do
-    not. Tokenizers that run the model while coding need that guarantee, and a
-    class that can be saved:
+    A codebook only needs an object with a method `probabilities`. If each row
+    depends only on its own prefix, bit for bit, the codebook does not depend on
+    the batch. This holds for count models, but for few neural models.
+    Tokenizers that run the model while coding need this guarantee, and a class
+    that can be saved:
 
     - Derive it from this class and register it by a name with
       `@entropy_models.register(name)`.
     - If it has parameters, override `state` and `from_state`.
-    - If its rows depend on their batch, or it is faster one byte after the
-      other, override `stepper`.
+    - If its rows depend on their batch, or it is faster byte by byte, override
+      `stepper`.
 
     A model may also offer
 
@@ -145,8 +145,8 @@ class EntropyModel(abc.ABC):
 
     a model with the statistics of window starts. `text` is bytes or a
     sequence of documents, and `starts` are the offsets of the window starts
-    in the documents joined: int64, ascending. `Codebook.build` uses it, and
-    `RefittedModel.from_text` gives one for any model.
+    in the documents joined: int64, ascending. `Codebook.build` uses it.
+        `RefittedModel.from_text` does the same for any model.
 
     Attributes:
         file_names: Names of the files that `save` writes, a list of str.
@@ -203,11 +203,11 @@ class EntropyModel(abc.ABC):
         """
 
     def stepper(self, batch_size, context_bytes):
-        """Return what coders ask byte after byte; see `stepper_for`."""
+        """Return the stepper that coders use; see `stepper_for`."""
         return PrefixStepper(self, batch_size, context_bytes)
 
     def state(self):
-        """Return all that makes the model.
+        """Return the settings and arrays that define the model.
 
         Returns:
             A pair: settings, a dict that JSON can hold, and a dict of NumPy
@@ -224,7 +224,7 @@ class EntropyModel(abc.ABC):
             arrays: A dict of NumPy arrays, from a file that may be damaged.
 
         Raises:
-            ValueError: If they make no such model.
+            ValueError: If they do not define such a model.
         """
         if settings or arrays:
             raise FaultError(f"fields {sorted([*settings, *arrays])}")
@@ -264,7 +264,7 @@ class EntropyModel(abc.ABC):
             A model of this class.
 
         Raises:
-            ValueError: If the files hold no such model.
+            ValueError: If the files do not hold such a model.
             OSError: If a file is missing or cannot be read.
         """
         with model_error(directory, cls):
@@ -273,7 +273,7 @@ class EntropyModel(abc.ABC):
 
 
 def model_error(directory, cls):
-    """Turn whatever damaged files make fail into one ValueError."""
+    """Turn any exception caused by damaged files into one ValueError."""
     return one_error(
         directory,
         "A folder must hold a whole entropy model of the kind "
@@ -287,7 +287,7 @@ def _registered(cls):
 
 
 def head_of(model):
-    """Return what the file of a model begins with, a dict for JSON."""
+    """Return the head of a model's file, a dict for JSON."""
     return {"format_version": FORMAT_VERSION, "kind": name_of(model)}
 
 

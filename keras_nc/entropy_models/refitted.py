@@ -1,4 +1,4 @@
-"""What follows window starts, mixed into any entropy model."""
+"""Mix the statistics of window starts into any entropy model."""
 
 import os
 
@@ -20,21 +20,20 @@ from keras_nc.entropy_models.stepping import stepper_for
 
 # No codebook has longer windows.
 MAX_WINDOW_BYTES = 255
-#: The counts; the files of the other model lie beside it.
+#: The file of the counts; the files of the other model are beside it.
 COUNTS = "entropy_model.starts.npz"
 
 
 @register("refitted")
 class RefittedModel(EntropyModel):
-    """An entropy model mixed with counts of what follows window starts.
+    """An entropy model mixed with counts of strings at window starts.
 
-    Where a window begins, and the bytes s since then have been counted n(s)
-    times with T(s) distinct bytes after them,
+    If the string s occurs n(s) times at window starts, followed by T(s)
+    distinct bytes, then
 
         p(b | s) = (n(sb) + T(s) * q(b | s)) / (n(s) + T(s))
 
-    with the probabilities q of the other model. Where nothing was counted,
-    p is q.
+    with the probabilities q of the other model. If s was not counted, p is q.
 
     Args:
         model: An `EntropyModel`.
@@ -63,7 +62,7 @@ class RefittedModel(EntropyModel):
 
     @classmethod
     def from_text(cls, model, text, starts):
-        """Count what follows the window starts of a text.
+        """Count the strings at the window starts of a text.
 
         Args:
             model: An `EntropyModel`.
@@ -118,7 +117,7 @@ class RefittedModel(EntropyModel):
         return [*self._model.file_names, COUNTS]
 
     def state(self):
-        """Return what the other model is, and the counts."""
+        """Return a description of the other model, and the counts."""
         settings = {
             "model": name_of(self._model),
             "model_fingerprint": self._model.fingerprint,

@@ -3,13 +3,14 @@
 A coder with the model in the loop asks for one distribution per row, feeds the
 byte that it wrote or read, and asks again. An encoder and a decoder agree only
 if they see the same bits. A stepper gives this guarantee: a row's probabilities
-depend on the bytes since that row's restart, and on nothing else: not on other
-rows, the row's index, `batch_size`, `context_bytes`, or on how many bytes were
+depend only on the bytes since that row's restart. They do not depend on other
+rows, the row's index, `batch_size`, `context_bytes`, or how many bytes were
 appended at a time. So a document may be encoded in one row of a batch and
 decoded alone, bit for bit, by the same software on the same hardware.
 
-M1's stepper gives it by its own arithmetic, see `byte_lm_stepper`. A
-`PrefixStepper` passes on what its model gives: count models fulfil it.
+M1's stepper achieves this with its own arithmetic; see `byte_lm_stepper`. A
+`PrefixStepper` passes on the rows of its model, so it has the guarantee only if
+its model has it, as count models do.
 """
 
 import numpy as np
@@ -19,9 +20,9 @@ from keras_nc.coding.shares import check_rows
 
 
 class PrefixStepper:
-    """Steps of any entropy model: keeps the bytes since each row's restart.
+    """The stepper of any entropy model; it keeps the bytes of each row.
 
-    Letters: `B` batch. Rows begin restarted.
+    Letters: `B` batch. All rows start empty.
 
     A stepper may also have methods `encode_streams` and `decode_streams`,
     which code whole documents faster; see `keras_nc.coding.StreamCoder`.
@@ -32,7 +33,8 @@ class PrefixStepper:
         context_bytes: int. Bytes that a row is fed at most between restarts.
 
     Raises:
-        TypeError: If `model` has no `probabilities`, or a size is no integer.
+        TypeError: If `model` has no `probabilities`, or a size is not an
+            integer.
         ValueError: If a size is not positive.
 
     Example:
@@ -74,7 +76,7 @@ class PrefixStepper:
                 `data[b, :counts[b]]`.
 
         Raises:
-            ValueError: If a row has no room for its bytes.
+            ValueError: If a row would get more than `context_bytes` bytes.
         """
         fed = np.array([len(prefix) for prefix in self._prefixes])
         check_room(fed + counts, self.context_bytes)
@@ -90,7 +92,7 @@ class PrefixStepper:
             active: bool array of shape `(B,)`: which rows take their byte.
 
         Raises:
-            ValueError: If a row has been fed `context_bytes` bytes before.
+            ValueError: If a row already has `context_bytes` bytes.
         """
         self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
 
@@ -121,8 +123,8 @@ class PrefixStepper:
 def stepper_for(model, batch_size, context_bytes):
     """Return the stepper of a model.
 
-    A model that has a method `stepper(batch_size, context_bytes)` makes its
-    own, as M1 does. Any other model gets a `PrefixStepper`.
+    If the model has a method `stepper(batch_size, context_bytes)`, as M1 does,
+    call it. Otherwise, return a `PrefixStepper`.
 
     Args:
         model: An `EntropyModel`.
@@ -133,7 +135,8 @@ def stepper_for(model, batch_size, context_bytes):
         An object with the methods of `PrefixStepper`.
 
     Raises:
-        TypeError: If `model` is no entropy model, or a size is no integer.
+        TypeError: If `model` is not an entropy model, or a size is not an
+            integer.
         ValueError: If a size is not positive.
 
     Example:
@@ -151,7 +154,7 @@ def stepper_for(model, batch_size, context_bytes):
 
 
 def check_model(model):
-    """Raise a TypeError unless a model can be asked."""
+    """Raise a TypeError unless a model has `probabilities`."""
     if isinstance(model, type) or not hasattr(model, "probabilities"):
         raise TypeError(
             "`model` must be an entropy model, with `probabilities(prefixes)`. "

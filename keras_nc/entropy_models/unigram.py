@@ -1,4 +1,4 @@
-"""Byte frequencies that do not depend on what came before."""
+"""Byte frequencies that do not depend on the context."""
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class UnigramModel(EntropyModel):
 
     @classmethod
     def from_text(cls, text):
-        """Count the bytes of a text; every byte counts one more.
+        """Count the bytes of a text, and add one to every count.
 
         Args:
             text: `str` or bytes, or a list of documents.

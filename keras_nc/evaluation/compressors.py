@@ -1,4 +1,4 @@
-"""Bits per byte of general compressors, to compare models with."""
+"""Bits per byte of general compressors, as baselines for models."""
 
 import gzip
 import lzma
@@ -26,7 +26,7 @@ def compressors_bits_per_byte(documents):
         bits per byte, floats.
 
     Raises:
-        TypeError: if a document is no text.
+        TypeError: if a document is not text.
         ValueError: if there are no bytes.
         ImportError: if brotli is not installed.
 
@@ -51,7 +51,7 @@ def compressors_bits_per_byte(documents):
             "installation without it. Install the extra [recipes], as in "
             '`pip install -e ".[recipes]"`.'
         ) from error
-    # The time goes into gzip's header; 0 keeps the result the same.
+    # gzip's header holds the time; 0 makes the result deterministic.
     compressed = {
         "gzip -9": gzip.compress(text, 9, mtime=0),
         "xz -9e": lzma.compress(text, preset=9 | lzma.PRESET_EXTREME),

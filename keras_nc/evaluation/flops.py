@@ -1,4 +1,4 @@
-"""FLOPs of a model: per byte of text, and per token of training."""
+"""Count the FLOPs of a model: per byte of text, and per training token."""
 
 import dataclasses
 import math
@@ -10,14 +10,15 @@ from keras_nc.coding.checks import as_integer
 class FlopsPerByte:
     """FLOPs of one forward pass per byte of text, counted in three ways.
 
-    Each counts two FLOPs per parameter and token, and leaves out attention
-    scores, as the paper does (arXiv 2404.03626, section 4).
+    As in the paper, each counts two FLOPs per parameter and token, and leaves
+    out attention scores (arXiv 2404.03626, section 4).
 
     Args:
-        paper: float. Parameters without embeddings, and M1 on every byte.
-        run: float. Parameters without embeddings: a codebook needs no M1.
-        with_logits: float. `run`, and the product with the embedding table that
-            gives the logits. In a small model it is larger than all the rest.
+        paper: float. Parameters without embeddings, plus M1 on every byte. run:
+            float. Parameters without embeddings: a codebook needs no M1.
+        with_logits: float. `run`, plus the product with the embedding table
+            that gives the logits. In a small model, this product is larger than
+            the rest.
     """
 
     paper: float
@@ -32,7 +33,7 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
         backbone: The `DecoderBackbone` that reads the tokens.
         bytes_per_token: float. Bytes per token of the text.
         m1: The `DecoderBackbone` that the paper runs on every byte to make the
-            tokens; `None` if there is none.
+            tokens, or `None`.
 
     Returns:
         A `FlopsPerByte`.
@@ -70,11 +71,12 @@ def body_parameters(backbone):
 def training_flops_per_token(backbone, sequence_length):
     """Count the FLOPs of training on one token, forward and backward.
 
-    There are six per parameter; the embedding table counts once, for the
-    logits. Attention over the sequence adds `12 * layers * H * head_dim * T`,
-    with masked positions. Repeated forward passes (gradient checkpointing) do
-    not count, because the model does not need them. This is the count behind
-    model FLOPs utilization in PaLM (arXiv 2204.02311, appendix B).
+    Training takes six FLOPs per parameter. The embedding table counts once, for
+    the logits. Attention over the sequence adds
+    `12 * layers * H * head_dim * T`, with masked positions. Repeated forward
+    passes of gradient checkpointing do not count, because the model itself does
+    not need them. This is the count behind model FLOPs utilization in PaLM
+    (arXiv 2204.02311, appendix B).
 
     Args:
         backbone: A `DecoderBackbone`.

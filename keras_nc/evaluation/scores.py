@@ -8,10 +8,11 @@ from keras_nc.coding.checks import as_integer
 
 
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
-    """Score every token of the shards once: sum of bits / sum of bytes.
+    """Score every token of the shards once; return all bits / all bytes.
 
     Each sequence begins with the start id and sees nothing of the sequence
-    before, as in training. End ids are scored; they stand for no bytes.
+    before, as in training. End ids are scored, too, although they stand for no
+    bytes.
 
     Args:
         model: A `DecoderCausalLM`. It need not be compiled. If it is, its
@@ -38,10 +39,10 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     batch_size = as_integer("batch_size", batch_size, 1)
     model.check_origins(shards)
     shards.check_text()
-    # A second model around the same weights leaves optimizer and metrics of
-    # the first alone.
+    # A second model with the same weights does not touch optimizer and metrics
+    # of the first.
     scorer = type(model)(model.backbone)
-    # Tokens that stand for no whole bytes can be scored with this ratio, too.
+    # With this ratio, tokens without a length of their own can be scored, too.
     metric = BitsPerByte(bytes_per_token=shards.bytes_per_token)
     scorer.compile(optimizer=keras.optimizers.SGD(), weighted_metrics=[metric])
     sequences = PackedSequences(
@@ -56,7 +57,7 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
 
 
 def uniform_bits_per_byte(shards):
-    """Return the score of a model that finds all ids equally probable.
+    """Return the bits per byte of a model with equal probabilities for all ids.
 
     Args:
         shards: `TokenShards`.
@@ -72,7 +73,7 @@ def uniform_bits_per_byte(shards):
 
 
 def unigram_bits_per_byte(train, held_out):
-    """Return the score of a model that knows only how frequent each id is.
+    """Return the bits per byte of a model that knows only the ids' frequencies.
 
     Args:
         train: `TokenShards` to count ids in. Every count starts at 1.

@@ -1,4 +1,4 @@
-"""How many tokens of a sentence change with the words before it."""
+"""Measure how many tokens of a sentence depend on the words before it."""
 
 import itertools
 
@@ -9,10 +9,10 @@ from keras_nc.coding.inputs import as_documents
 def instability(tokenizer, sentence, first_words):
     """Compare the tokens of one sentence after different first words.
 
-    The result is the mean Levenshtein distance between the tokens after one
-    first word and after the next, divided by the mean number of tokens (arXiv
-    2404.03626, section 6.3). The tokens of the first words always differ; in a
-    sentence of many words they count little.
+    Put each first word before the sentence, and tokenize it. The result is the
+    mean Levenshtein distance between successive results, divided by the mean
+    number of tokens (arXiv 2404.03626, section 6.3). The tokens of the first
+    words always differ, but in a long sentence they count little.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`, or anything with its
@@ -24,7 +24,7 @@ def instability(tokenizer, sentence, first_words):
         float: 0 if no token changes, about 1 if all tokens change.
 
     Raises:
-        TypeError: If something is no text.
+        TypeError: If something is not text.
         ValueError: If there are fewer than two words, or no bytes.
 
     Example:

@@ -8,17 +8,17 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.layers.relative_bias import RelativeBias
 
 POSITIONS = ("relative_bias", "rope")
-#: Score of hidden keys, and what float16 can hold of it.
+#: Score of hidden keys, and its value for float16.
 HIDDEN = -1e9
 HIDDEN_IN_FLOAT16 = -6e4
 
 
 def _attend_with_one(query, key, value, bias):
-    """Attend with one query per row, `(B, 1, H, K)`, and copy no keys.
+    """Attend with one query per row, `(B, 1, H, K)`, without copying keys.
 
-    The keys and values of a cache have heads behind positions. Products of
-    matrices want them in front, and would copy the cache at every step; sums
-    of products read it as it lies.
+    In a cache, the axis of heads comes after that of positions. Matrix products
+    need it first, so they would copy the cache at every step. Sums of products
+    read the cache in place.
     """
     scale = query.shape[-1] ** -0.5
     scores = ops.sum(ops.cast(query * key, "float32"), axis=-1) * scale
@@ -52,9 +52,9 @@ class CausalSelfAttention(keras.layers.Layer):
     Args:
         num_heads: int. `H`.
         head_dim: int. `K`.
-        position: `"relative_bias"` (the paper's: a learned bias per head and
-            distance bucket) or `"rope"` (rotary embeddings, the faster one
-            where a backend has fused kernels: a bias rules most of them out).
+        position: `"relative_bias"`, a learned bias per head and distance
+            bucket, as in the paper; or `"rope"`, rotary embeddings, which are
+            faster if the backend has fused kernels that allow no bias.
         num_buckets: int. See `RelativeBias`.
         max_distance: int. See `RelativeBias`.
         **kwargs: See `keras.layers.Layer`.
@@ -66,9 +66,9 @@ class CausalSelfAttention(keras.layers.Layer):
         cache_update_index: Position of the first query (int or scalar tensor).
 
     Returns:
-        A tensor of shape `(B, T, D)`; with a cache, the pair
-        `(output, (keys, values))` with the new positions written in; on torch
-        into the tensors that were given.
+        A tensor of shape `(B, T, D)`. With a cache, a pair
+        `(output, (keys, values))` with the new positions written in; on torch,
+        the given tensors are changed in place.
 
     Example:
     >>> import numpy as np

@@ -9,8 +9,8 @@ from keras_nc.coding.checks import as_integer
 class GatedMLP(keras.layers.Layer):
     """`(relu(x W_gate) * x W_value) W_output`, without biases.
 
-    Only the gated form, with two input projections, gives the parameter counts
-    that the paper states.
+    Only the gated form, with two input projections, matches the parameter
+    counts of the paper.
 
     Args:
         intermediate_dim: int. Width between the projections.

@@ -10,10 +10,10 @@ from keras_nc.coding.checks import as_integer
 def distance_buckets(num_buckets, max_distance):
     """Return the buckets of the distances 0 .. `max_distance`.
 
-    The first half of the buckets holds one distance each, the other half grows
-    logarithmically up to `max_distance`, beyond which all distances share the
-    last bucket (Raffel et al., 2020, the causal form). The table is computed
-    once in NumPy, so that every backend uses the same buckets.
+    The first half of the buckets hold one distance each. The other half grow
+    logarithmically up to `max_distance`. Larger distances share the last bucket
+    (Raffel et al., 2020, the causal form). The table is computed once in NumPy,
+    so that every backend uses the same buckets.
 
     Returns:
         An int32 array of shape `(max_distance + 1,)`.
@@ -30,10 +30,10 @@ def distance_buckets(num_buckets, max_distance):
 def near_first(buckets, num_buckets, num_heads):
     """Return initial biases: every head looks near, each at its own scale.
 
-    Minus a slope times the smallest distance of the bucket, with the slopes
-    `2^(1 - 8 h / H)` (as in ALiBi, Press et al., 2022, but for their factor).
-    Heads that look everywhere alike at first must learn to find the last few
-    tokens, which takes most of a short training.
+    The bias is minus a slope times the smallest distance of the bucket. The
+    slopes are `2^(1 - 8 h / H)`, as in ALiBi (Press et al., 2022) up to a
+    factor. Without this, heads must first learn to find the last few tokens,
+    which takes most of a short training.
 
     Args:
         buckets: What `distance_buckets` returned.
@@ -52,13 +52,13 @@ def near_first(buckets, num_buckets, num_heads):
 class RelativeBias(keras.layers.Layer):
     """Bias added to attention scores, one scalar per head and distance bucket.
 
-    Biases are learned; they begin as `near_first` says.
+    Biases are learned. `near_first` gives their initial values.
 
     Args:
         num_heads: int. Number of attention heads, `H`.
         num_buckets: int. Number of distance buckets, even. The paper's
             software uses 32.
-        max_distance: int. Distances from here on share one bucket.
+        max_distance: int. This distance and larger ones share one bucket.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
@@ -127,10 +127,10 @@ class RelativeBias(keras.layers.Layer):
     def _toeplitz(self, length):
         """Return the biases of `length` positions over themselves.
 
-        A gather of T x T biases costs a scatter in the backward pass. The
-        matrix is constant along its diagonals, so look up T biases only and
-        lay out `row`, of length 2T, again and again in rows of 2T - 1: each
-        row then starts one entry earlier, and `[i, j]` is `row[j - i]`.
+        A gather of T x T biases needs a scatter in the backward pass. The
+        matrix is constant along its diagonals, so look up only T biases. Repeat
+        `row`, of length 2T, and reshape the result to rows of 2T - 1. Each row
+        then starts one entry earlier, so `[i, j]` is `row[j - i]`.
         """
         bias = ops.transpose(self._lookup(ops.arange(length, dtype="int32")))
         future = ops.zeros((self.num_heads, length), dtype=bias.dtype)

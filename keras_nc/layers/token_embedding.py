@@ -7,7 +7,7 @@ from keras_nc.coding.checks import as_integer
 
 #: Embedding tables have a multiple of this many rows, so that they shard.
 ROW_MULTIPLE = 128
-#: Logit of a row that is no id; finite, so that no gradient is NaN.
+#: Logit of a row that is not an id. It is finite, so that no gradient is NaN.
 MASKED_LOGIT = -1e30
 
 
@@ -15,8 +15,8 @@ MASKED_LOGIT = -1e30
 class TokenEmbedding(keras.layers.ReversibleEmbedding):
     """Embeddings that also give the logits of the next token.
 
-    The table is padded to a multiple of 128 rows; the logits of the rows that
-    are no ids are masked. Rows have variance `1 / D`: inputs are scaled to unit
+    The table is padded to a multiple of 128 rows, and the logits of padding
+    rows are masked. Rows have variance `1 / D`. Inputs are scaled to unit
     variance, and logits of a normalised vector have unit variance too.
 
     Args:
@@ -30,9 +30,9 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         reverse: bool. Whether to compute logits.
 
     Returns:
-        Embeddings of shape `(B, T, D)`, NaN for what is no id; or float32
-        logits of shape `(B, T, rows)`, where `rows` is `V` rounded up to a
-        multiple of 128.
+        Embeddings of shape `(B, T, D)`, NaN for invalid ids; or float32 logits
+        of shape `(B, T, rows)`, where `rows` is `V` rounded up to a multiple of
+        128.
 
     Example:
     >>> import numpy as np
@@ -57,17 +57,18 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         self.vocabulary_size = vocabulary_size
 
     def call(self, inputs, reverse=False):
-        """Embed ids, or give the logits of hidden states."""
+        """Embed ids, or return the logits of hidden states."""
         if reverse:
             return self._masked(super().call(inputs, reverse=True))
-        # Backends differ in what they make of ids that the table lacks.
+        # Backends differ in what they return for ids outside of the table.
         known = (inputs >= 0) & (inputs < self.vocabulary_size)
         outputs = super().call(ops.where(known, inputs, 0))
         outputs = outputs * self.output_dim**0.5
         return ops.where(known[..., None], outputs, float("nan"))
 
     def _masked(self, logits):
-        # Sums of exponentials need float32 whatever the policy computes in.
+        # Sums of exponentials need float32, even if the policy computes in
+        # less.
         logits = ops.cast(logits, "float32")
         is_id = ops.arange(self.input_dim) < self.vocabulary_size
         return ops.where(is_id, logits, MASKED_LOGIT)
@@ -80,11 +81,11 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     def logits_of(self, hidden, table):
         """Return logits as with `reverse=True`, for a given table.
 
-        For gradients that are taken by hand, chunk by chunk.
+        This is for manual gradients, chunk by chunk.
 
         Args:
             hidden: A tensor of shape `(B, T, D)`.
-            table: What the property `table` gave.
+            table: The value of the property `table`.
 
         Returns:
             Float32 logits of shape `(B, T, rows)`.

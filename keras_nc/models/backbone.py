@@ -9,9 +9,9 @@ from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.presets import SavesBackbone
 
-#: The paper's sizes. Without embeddings, as the paper counts, they have 3.15M,
-#: 25.17M, 113.2M, 402.7M and 1.61B parameters: a block has four projections of
-#: attention, `D x D`, and three of the MLP, `D x intermediate_dim`.
+#: The paper's sizes. As in the paper, embeddings are not counted: 3.15M,
+#: 25.17M, 113.2M, 402.7M and 1.61B parameters. A block has four attention
+#: projections, `D x D`, and three MLP projections, `D x intermediate_dim`.
 SIZES = {
     "3m": dict(
         num_layers=3, num_heads=4, hidden_dim=256, intermediate_dim=1024
@@ -49,9 +49,9 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         position: `"relative_bias"` or `"rope"`.
         num_buckets: int. Distance buckets of the relative biases.
         max_distance: int. Distance from which one bucket serves all.
-        gradient_checkpointing: bool. Whether training keeps only what goes into
-            each block and computes the rest again for the gradient: less
-            memory, a third more multiplications.
+        gradient_checkpointing: bool. Whether training keeps only the inputs of
+            each block and recomputes the rest for the gradient. This saves
+            memory and costs a third more multiplications.
         dtype: A dtype policy, such as `"float32"` or `"mixed_bfloat16"`.
         **kwargs: See `keras_hub.models.Backbone`.
 
@@ -152,7 +152,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         Args:
             size: str. `"3m"`, `"25m"`, `"113m"`, `"403m"` or `"2b"`.
             vocabulary_size: int. Number of ids, `V`.
-            **kwargs: Constructor arguments, which win over the size's.
+            **kwargs: Constructor arguments, which override those of the size.
 
         Returns:
             A backbone.
@@ -172,12 +172,12 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         model_parallel_dim_name="model",
         data_parallel_dim_name="batch",
     ):
-        """Return how devices that share a model divide its weights, on JAX.
+        """Return how devices divide the weights of a model, on JAX.
 
-        Heads, MLP width and rows of the embedding table go to the model's
-        axis; model width to that of the data, so that the groups of devices
-        that have different data hold no copies of large weights either. Scales
-        of norms are everywhere.
+        The model axis divides heads, MLP width and rows of the embedding table.
+        The data axis divides the model width, so groups of devices with
+        different data hold no copies of large weights either. Every device
+        holds all scales of norms.
 
         Args:
             device_mesh: A `keras.distribution.DeviceMesh`.
@@ -214,7 +214,7 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
         return layout_map
 
     def empty_cache(self, batch_size, length):
-        """Return an empty cache: a pair of keys and values for each block.
+        """Return an empty cache: keys and values of each block.
 
         Args:
             batch_size: int. `B`.

@@ -62,7 +62,7 @@ class ByteCausalLMPreprocessor(DecoderCausalLMPreprocessor):
     """Text to packed bytes.
 
     Args:
-        tokenizer: A `ByteLMTokenizer`, made if `None`.
+        tokenizer: A `ByteLMTokenizer`; a new one if `None`.
         sequence_length: int. Tokens per example; the paper's M1 has 1,024.
         **kwargs: See `DecoderCausalLMPreprocessor`.
 

@@ -27,7 +27,7 @@ from keras_nc.models.training import TrainsOnText
 
 #: Float32 logits of 1,024 tokens of 65,536 ids.
 LOGITS_BYTES = 1 << 28
-#: The layers that have most of the weights, but for the embedding table.
+#: The layers with most of the weights, apart from the embedding table.
 QUANTIZED_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
@@ -39,10 +39,10 @@ class DecoderCausalLM(
 ):
     """A language model over tokens that stand for bytes.
 
-    Called on token ids it returns logits. Called with `"target_ids"` among its
-    inputs, as it is inside `fit` and `evaluate`, it returns the nats of those
-    targets: loss and metrics consume nats, so that logits of all tokens need
-    never exist at once.
+    Called on token ids, it returns logits. Called with `"target_ids"` among its
+    inputs, as `fit` and `evaluate` do, it returns the nats of these targets.
+    Loss and metrics take nats, so the logits of all tokens never need to exist
+    at once.
 
     Args:
         backbone: A `DecoderBackbone`.
@@ -73,9 +73,9 @@ class DecoderCausalLM(
     logits_bytes = LOGITS_BYTES
     #: Whether a metric needs to know how many ids beat the target.
     wants_ranks = False
-    #: The weights that the compiled functions are for.
+    #: The weights that the compiled functions were made for.
     _compiled_for = None
-    #: Whether `compile` left the metric to be found; not before it is called.
+    #: Whether `compile` has yet to choose the default metric.
     _awaits_metric = False
 
     def compile(
@@ -93,44 +93,44 @@ class DecoderCausalLM(
         """Configure training and generation.
 
         The model gives losses and metrics nats, -log p(target), instead of
-        logits. What Keras and keras-hub compute from logits, accuracy,
-        accuracy among the best k, cross-entropy and perplexity, is computed
-        all the same. Pads weigh nothing, in `metrics` as in
-        `weighted_metrics`.
+        logits. The metrics that Keras and keras-hub compute from logits work
+        too: accuracy, top-k accuracy, cross-entropy and perplexity. Pads have
+        weight 0 in both `metrics` and `weighted_metrics`.
 
-        A loss or metric of your own is a function of target ids and nats, both
-        `(B, T)`, or a subclass of `keras.losses.Loss` or
-        `keras.metrics.Metric` that takes these. It returns one value per token
-        `(B, T)`, which is weighted and reduced for you. If it returns one per
-        row `(B,)` or a scalar, the weights of single tokens do not reach it;
-        nats of pads are 0.
+        A custom loss or metric is a function of target ids and nats, both
+        `(B, T)`, or a subclass of `keras.losses.Loss` or `keras.metrics.Metric`
+        that takes these. It should return one value per token, `(B, T)`; the
+        model weights and reduces these. If it returns one value per row,
+        `(B,)`, or a scalar, weights of single tokens do not reach it. The nats
+        of pads are 0.
 
         Args:
             optimizer: `"auto"` for AdamW with a constant rate of 1e-3, or as
                 in `keras.Model.compile`.
             loss: `"auto"` for `TokenNats`,
                 `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`,
-                or a loss of your own.
-            metrics: As `weighted_metrics`, without sample weights.
-            weighted_metrics: `"auto"` for `BitsPerByte` if every token of the
-                preprocessor's tokenizer stands for whole bytes, else none; or
-                a list of `"accuracy"`, `BitsPerByte`,
-                `keras.metrics.SparseCategoricalAccuracy`,
+                or a custom loss.
+            metrics: Like `weighted_metrics`, but without sample weights.
+            weighted_metrics: `"auto"`, or a list. `"auto"` is `BitsPerByte` if
+                every token of the preprocessor's tokenizer stands for whole
+                bytes, else no metric. A list may hold `"accuracy"`,
+                `BitsPerByte`, `keras.metrics.SparseCategoricalAccuracy`,
                 `SparseTopKCategoricalAccuracy`,
                 `SparseCategoricalCrossentropy(from_logits=True)`,
-                `keras_hub.metrics.Perplexity(from_logits=True)`, and metrics
-                of your own.
+                `keras_hub.metrics.Perplexity(from_logits=True)`, and custom
+                metrics.
             sampler: How `generate` chooses ids: `"greedy"`, `"top_k"`,
                 `"top_p"`, `"random"`, `"beam"`, or a
-                `keras_hub.samplers.Sampler`, which may be of your own if it
-                overrides `get_next_token` and not `__call__`.
-            z_loss: float. Weight of the mean squared logarithm of the
-                softmax's denominator, which is added to the loss in training
-                so that logits do not drift; 1e-4 in the paper.
-            logits_bytes: int. What the float32 logits of a batch may take in
-                training and evaluation. If those of all tokens take more,
-                they are computed for a few positions at a time, and again for
-                the gradient: less memory, a third more multiplications.
+                `keras_hub.samplers.Sampler`. A custom sampler overrides
+                `get_next_token`, not `__call__`.
+            z_loss: float. Weight of the z-loss, the mean squared logarithm of
+                the softmax's denominator. Training adds it to the loss so that
+                logits do not drift; 1e-4 in the paper.
+            logits_bytes: int. The memory that float32 logits of a batch may
+                take in training and evaluation. If the logits of all tokens
+                need more, they are computed for a few positions at a time, and
+                again for the gradient. This saves memory and costs a third more
+                multiplications.
             **kwargs: See `keras.Model.compile`.
 
         Raises:
@@ -142,7 +142,7 @@ class DecoderCausalLM(
             optimizer = keras.optimizers.AdamW(1e-3)
         if _is_auto(loss):
             loss = TokenNats()
-        # Presets are compiled before their tokenizer has loaded its assets.
+        # A preset is compiled before its tokenizer loads its assets.
         self._awaits_metric = _is_auto(weighted_metrics)
         if _is_auto(weighted_metrics):
             weighted_metrics = self._default_metrics()
@@ -167,7 +167,7 @@ class DecoderCausalLM(
         self.z_loss, self.logits_bytes = float(z_loss), logits_bytes
         every_metric = [*(metrics or []), *(weighted_metrics or [])]
         self.wants_ranks = any(metric.wants_ranks for metric in every_metric)
-        # Not a dict: Keras would take the metrics in it for the model's own.
+        # Not a dict: Keras would track its metrics as the model's own.
         self._compiled_with = types.SimpleNamespace(metrics=metrics, **kwargs)
 
     def _default_metrics(self):
@@ -176,7 +176,7 @@ class DecoderCausalLM(
         return [] if lengths is None else [BitsPerByte(token_lengths=lengths)]
 
     def forget_stale_functions(self):
-        """Compile anew what was compiled for other weights.
+        """Drop functions that were compiled for other weights.
 
         `enable_lora`, `quantize` and `trainable` change the weights of a model
         that is in use.
@@ -193,13 +193,13 @@ class DecoderCausalLM(
         """Compile generation; see `keras_hub.models.CausalLM`."""
         self.forget_stale_functions()
         if keras.backend.backend() == "jax":
-            # Inside of `fit`, where a callback may generate, too, Keras keeps
-            # the values of variables elsewhere.
+            # A callback may generate during `fit`. There, Keras keeps the
+            # values of variables elsewhere.
             self.jax_state_sync()
         return super().make_generate_function()
 
     def complete_compile(self):
-        """Add the default metric if the tokenizer could not tell it before."""
+        """Add the default metric once the tokenizer has loaded its assets."""
         if self._awaits_metric and self._default_metrics():
             self.compile(
                 self.optimizer,
@@ -222,8 +222,8 @@ class DecoderCausalLM(
         }
         if self.loss is None:
             return {**config, **settings}
-        # Inside the loss: `keras.models.clone_model` compiles a plain
-        # functional model with this, which does not know these arguments.
+        # The loss carries our own arguments, because `keras.models.clone_model`
+        # passes this to a plain functional model, which does not know them.
         config["loss"]["config"]["settings"] = settings
         return config
 
@@ -241,8 +241,8 @@ class DecoderCausalLM(
         """Run the graph, and keep the embedding table tied in clones.
 
         `keras.models.clone_model` calls this with a function that clones
-        layers. It would clone the table twice: in the backbone, and by itself
-        for the logits. Keras has no public way to tie them.
+        layers. Keras would clone the table twice: in the backbone, and
+        separately for the logits. It has no public way to tie them.
         """
         clone = operation_fn or (lambda layer: layer)
 
@@ -259,7 +259,7 @@ class DecoderCausalLM(
         """Return logits, or nats if the inputs hold targets."""
         inputs = dict(inputs)
         target_ids = inputs.pop("target_ids", None)
-        # As `target_ids`, for metrics that need ranks, too.
+        # Like `target_ids`, for metrics that also need ranks.
         ranked_ids = inputs.pop("ranked_ids", None)
         token_ids = in_vocabulary(
             inputs["token_ids"], self.backbone.vocabulary_size
@@ -273,8 +273,8 @@ class DecoderCausalLM(
             outputs = self.nats(hidden, target_ids, training)
         else:
             outputs = self.backbone.token_embedding(hidden, reverse=True)
-        # A compiled step cannot raise errors. After a number that is not in
-        # the vocabulary, every output is NaN.
+        # A compiled step cannot raise errors, so an id outside of the
+        # vocabulary makes every later output NaN.
         unknown = ops.cumsum(ops.cast(token_ids < 0, "int32"), axis=1) > 0
         if len(outputs.shape) == 3:
             unknown = unknown[..., None]
@@ -295,7 +295,7 @@ class DecoderCausalLM(
         return self._scores(hidden, target_ids, training)[..., 0]
 
     def _scores(self, hidden, target_ids, training, with_ranks=False):
-        """Return what metrics are computed from, `(B, T, 1)` or `(B, T, 3)`."""
+        """Return the scores that metrics need, `(B, T, 1)` or `(B, T, 3)`."""
         target_ids = in_vocabulary(
             target_ids, self.backbone.vocabulary_size, "target_ids"
         )
@@ -304,7 +304,7 @@ class DecoderCausalLM(
         if training and self.z_loss:
             log_z, count = scores[..., 1], ops.cast(scored, scores.dtype)
             squares = ops.sum(count * ops.square(log_z))
-            # Functional models take no losses, their layers do.
+            # Functional models accept no extra losses, but their layers do.
             self.backbone.token_embedding.add_loss(
                 self.z_loss * squares / ops.maximum(ops.sum(count), 1.0)
             )
@@ -315,7 +315,7 @@ class DecoderCausalLM(
         """Return `scores_of_logits`, in chunks if there are many logits."""
         embedding = self.backbone.token_embedding
         B, T, _ = ops.shape(hidden)
-        symbolic = None in (B, T)  # nothing is computed, so nothing is large
+        symbolic = None in (B, T)  # nothing is computed, so no memory is needed
         if not symbolic and embedding.quantization_mode is None:
             positions = positions_at_once(
                 B, T, embedding.input_dim, self.logits_bytes
@@ -340,7 +340,7 @@ class DecoderCausalLM(
         layer_intercept_fn=None,
         target_ids=None,
     ):
-        """Score token ids, optionally with a look at every block's output.
+        """Score token ids, optionally intercepting the output of every block.
 
         Args:
             token_ids: An int tensor of shape `(B, T)`.
@@ -348,7 +348,7 @@ class DecoderCausalLM(
             scoring_mode: `"logits"` or `"loss"`.
             layer_intercept_fn: `None`, or a function of hidden states
                 `(B, T, D)` and a block's index (-1 for the embeddings) that
-                returns the hidden states to go on with.
+                returns the hidden states to continue with.
             target_ids: An int tensor of shape `(B, T)`, for `"loss"`.
 
         Returns:
@@ -374,13 +374,12 @@ class DecoderCausalLM(
         return self.backbone.token_embedding(hidden, reverse=True)
 
     def bits_per_byte(self, texts, sequence_length=None, batch_size=8):
-        """Return the bits of all tokens of texts / their bytes.
+        """Return the bits of all tokens of texts, divided by their bytes.
 
-        Each text is scored whole, by itself: its tokens and the end id, which
-        stands for no bytes, are cut into sequences. Every sequence begins
-        with the start id and sees nothing of the one before, as in training.
-        Nats are summed in float64. For a corpus, write token shards and use
-        `keras_nc.evaluation.bits_per_byte`.
+        Each text is scored by itself. Its tokens and the end id are cut into
+        sequences. As in training, every sequence begins with the start id and
+        sees nothing of the sequence before. Nats are summed in float64. For a
+        corpus, write token shards and use `keras_nc.evaluation.bits_per_byte`.
 
         Args:
             texts: `str` or `bytes`, or a list of them.
@@ -392,25 +391,24 @@ class DecoderCausalLM(
             float, bits per byte.
 
         Raises:
-            ValueError: If there are no bytes, or there is no tokenizer.
+            ValueError: If the texts have no bytes, or the model no tokenizer.
         """
         return bits_per_byte(self, texts, sequence_length, batch_size)
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantize the projections of all blocks, for inference.
 
-        The embedding table, which gives the logits, keeps its precision, as
-        norms and biases do.
+        The embedding table, norms and biases keep their precision.
 
         Args:
             mode: str. `"int8"`, or another mode of `keras.Model.quantize`.
             config: See `keras.Model.quantize`.
-            filters: See `keras.Model.quantize`; of the projections only.
+            filters: See `keras.Model.quantize`. Selects among the projections.
             **kwargs: See `keras.Model.quantize`.
         """
 
         def chosen(layer):
-            # Keras would warn of each layer that it cannot quantize.
+            # Keras would warn about each layer that it cannot quantize.
             known = isinstance(layer, QUANTIZED_LAYERS)
             return known and should_quantize_layer(layer, filters)
 

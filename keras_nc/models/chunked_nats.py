@@ -1,4 +1,4 @@
-"""The loss over many ids without the logits of all tokens at once."""
+"""Compute nats in chunks, so that not all logits exist at once."""
 
 from keras import ops
 
@@ -7,13 +7,13 @@ from keras_nc.losses import ranks
 
 
 def positions_at_once(batch_size, length, num_logits, logits_bytes):
-    """Return how many positions have float32 logits that fit into memory.
+    """Return for how many positions at once float32 logits fit into memory.
 
     Args:
         batch_size: int or scalar tensor, `B`.
         length: int or scalar tensor, `T`.
         num_logits: int. Rows of the embedding table.
-        logits_bytes: int. What the logits may take.
+        logits_bytes: int. The memory that logits may take.
 
     Returns:
         int or scalar tensor from 1 to `length`.
@@ -26,7 +26,7 @@ def positions_at_once(batch_size, length, num_logits, logits_bytes):
 
 
 def scores_of_logits(target_ids, logits, with_ranks=False):
-    """Return nats of targets, log denominators and, if asked for, ranks.
+    """Return nats of targets, log denominators and optionally ranks.
 
     Args:
         target_ids: An int tensor of shape `(B, T)`.
@@ -47,22 +47,22 @@ def scores_in_chunks(
 ):
     """Score targets, a few positions of every row at a time.
 
-    The gradient computes the logits of each chunk again. So neither pass holds
-    the logits of more than one chunk; this costs a third more multiplications.
+    The gradient recomputes the logits of each chunk, so neither pass holds the
+    logits of more than one chunk. This costs a third more multiplications.
     Chunks divide positions, not rows, so that a batch that is divided among
-    devices stays where it is.
+    devices is not moved.
 
     Args:
         hidden: Hidden states of shape `(B, T, D)`.
         table: The embedding table `(V, D)`, in the dtype of `hidden`.
         target_ids: An int tensor of shape `(B, T)`.
         logits_of: A function of hidden states and the table that returns
-            float32 logits, `h @ table.T` but for ids that are masked.
+            float32 logits: `h @ table.T`, with masked ids.
         positions: int or scalar tensor. Positions of a chunk.
         with_ranks: bool. Whether to count the ids that beat the targets.
 
     Returns:
-        As `scores_of_logits`.
+        As from `scores_of_logits`.
     """
     B, T = ops.shape(target_ids)
     chunks = -(-T // positions)
@@ -96,7 +96,8 @@ def scores_in_chunks(
                 logits = logits_of(h, table)
                 slopes = chunk(upstream, i)
                 of_nats, of_log_z = slopes[..., :1], slopes[..., 1:2]
-                # The softmax for both, less one at the target for nats.
+                # Both gradients are the softmax; that of nats is less by one at
+                # the target.
                 is_target = chunk(target_ids, i)[..., None] == ops.arange(
                     ops.shape(logits)[-1], dtype="int32"
                 )

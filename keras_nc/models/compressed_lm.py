@@ -34,8 +34,8 @@ register_presets(COMPRESSED_PRESETS, CompressedBackbone)
 class CompressedTokenizer(SchemeTokenizer):
     """Any scheme, found by `from_preset` for `CompressedBackbone`.
 
-    keras-hub wants one tokenizer class per backbone class, so this one carries
-    its scheme (equal-info windows, bytes, SentencePiece) in its configuration.
+    keras-hub needs one tokenizer class per backbone class, so the configuration
+    of this class holds the scheme (equal-info windows, bytes, SentencePiece).
 
     Args:
         scheme: A tokenizer of `keras_nc.tokenizers`, a `Scheme`, or a scheme's
@@ -64,8 +64,8 @@ class CompressedCausalLMPreprocessor(DecoderCausalLMPreprocessor):
     """Text to packed tokens of compressed text.
 
     Args:
-        tokenizer: A tokenizer of `keras_nc.tokenizers`, which is kept as it
-            is, or a `Scheme`.
+        tokenizer: A tokenizer of `keras_nc.tokenizers`, which is used
+            unchanged, or a `Scheme`.
         sequence_length: int. Tokens per example; the paper's M2 has 512.
         **kwargs: See `DecoderCausalLMPreprocessor`.
     """

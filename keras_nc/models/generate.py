@@ -1,11 +1,11 @@
 """How the language models continue prompts.
 
 `generate_step` is compiled; see `sampling.py`. `generate` runs it once. A stop
-string is bytes, and any number of ids may spell it, so the compiled function
-cannot look for one. With stop strings, and in `generate_stream`, it pauses
-every few ids, and we look at the new bytes. Where it pauses is a tensor, so
-that all parts run one compiled function; keys and values go from one part to
-the next.
+string is bytes, and ids can spell it in many ways, so the compiled function
+cannot look for it. With stop strings, and in `generate_stream`, the function
+pauses every few ids, and Python looks at the new bytes. The position of the
+next pause is a tensor, so one compiled function serves all parts. Keys and
+values go from one part to the next.
 """
 
 import keras
@@ -27,7 +27,7 @@ from keras_nc.models.sampling import is_beam_search
 from keras_nc.models.sampling import to_sampler
 from keras_nc.models.training import is_tf_dataset
 
-#: Ids between two looks at the bytes.
+#: Ids to generate before the next look at the bytes.
 PIECE_LENGTH = 8
 
 
@@ -39,20 +39,19 @@ class Generates:
 
         Args:
             inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
-                `(B, S)`, and for exact prompting `"next_low"`,
-                `"next_high"`, `"next_others"`, `"may_end"`,
-                `"window_start"` and `"bounds"`; see `PromptMask`. With
-                `"until"`, a scalar, the loop pauses before that position. The
-                first such call only reads the prompts; to go on, put
-                `"token_ids"`, `"cache"` and `"index"` of what it returns among
-                the inputs.
+                `(B, S)`, and, for exact prompting, `"next_low"`, `"next_high"`,
+                `"next_others"`, `"may_end"`, `"window_start"` and `"bounds"`;
+                see `PromptMask`. With `"until"`, a scalar, the loop pauses
+                before that position. The first such call only reads the
+                prompts. To go on, put the `"token_ids"`, `"cache"` and
+                `"index"` that it returns among the inputs.
             stop_token_ids: A tuple of ids that end a row, or `None`.
 
         Returns:
-            A dict of `"token_ids"` and `"padding_mask"`, `(B, S)` each: the
-            ids that there are, and pads after the end of a row; and
-            `"ended"`, a bool tensor of shape `(B,)`. With `"until"` also the
-            `"cache"` and the `"index"` of the next position.
+            A dict of `"token_ids"` and `"padding_mask"`, `(B, S)` each, with
+            pads after the end of a row; and `"ended"`, a bool tensor of shape
+            `(B,)`. With `"until"`, also the `"cache"` and the `"index"` of the
+            next position.
         """
         return generate_batch(self, inputs, stop_token_ids)
 
@@ -66,24 +65,25 @@ class Generates:
     ):
         """Continue prompts, byte for byte.
 
-        The result begins with the prompt's bytes, wherever they end: inside a
+        The result begins with the prompt's bytes, even if they end inside a
         word, a window or a UTF-8 sequence.
 
         Args:
             inputs: A `str` or `bytes`, a list or array of them, or token ids:
                 a dict of `"token_ids"`, integers of shape `(B, S)`, and
-                `"padding_mask"`, which is 1 where a row's prompt is and 0 to
-                the right of it (by default, 0 where ids are pads). Or a
+                `"padding_mask"`, 1 for ids of the prompt and 0 for the padding
+                on the right (by default, 0 where ids are pads). Or a
                 `tf.data.Dataset` of texts, or of batches of texts or ids.
             max_length: int. Tokens of prompt and continuation together, the
                 start id included. By default the preprocessor's
                 `sequence_length` for text, and `S` for token ids.
             stop_token_ids: `"auto"` for the end id, a list of ids, or `None`.
-                The end id comes only where it is one of them.
+                The end id is generated only if it is one of them.
             strip_prompt: bool. Whether to return continuations only.
-            stop: A `str` or `bytes`, or several: a text ends right after the
-                first of them that its continuation holds, wherever tokens
-                begin and end. The prompt is not searched. For text only.
+            stop: A `str` or `bytes`, or several of them. A text ends right
+                after the first stop string in its continuation, which may begin
+                and end inside a token. The prompt is not searched. For text
+                only.
 
         Returns:
             `str` for `str` (undecodable bytes replaced) and `bytes` for
@@ -92,9 +92,9 @@ class Generates:
             `(B, max_length)`, with pads on the right.
 
         Raises:
-            ValueError: If a prompt does not fit `max_length`, token ids are
-                out of range, padded on the left or in the middle, or beside
-                stop strings, or if there is text and no preprocessor.
+            ValueError: If a prompt does not fit `max_length`; if token ids are
+                out of range, padded on the left or in the middle, or given with
+                stop strings; or if there is text but no preprocessor.
             TypeError: If an argument has the wrong type.
         """
         stops = to_stop_strings(stop)
@@ -155,25 +155,24 @@ class Generates:
     ):
         """Continue prompts, and yield the new bytes as windows complete.
 
-        Joined, the parts are what `generate` returns with `strip_prompt=True`
-        if the sampler is in the same state.
+        The joined parts equal the result of `generate` with
+        `strip_prompt=True`, if the sampler is in the same state.
 
         Args:
             inputs: A `str` or `bytes`, or a list or array of them.
             max_length: See `generate`.
             stop_token_ids: See `generate`.
             stop: See `generate`.
-            piece_length: int. Tokens that are generated before their bytes
-                are yielded.
+            piece_length: int. Tokens to generate before each yield.
 
         Returns:
-            For one prompt an iterator of `bytes`; for several, of lists with
-            `bytes` for each prompt. For a prompt that is `str` it gives `str`,
-            and holds incomplete UTF-8 back.
+            For one prompt, an iterator of `bytes`; for several, an iterator of
+            lists with `bytes` for each prompt. A `str` prompt gives `str`;
+            incomplete UTF-8 is held back until it is complete.
 
         Raises:
-            ValueError: If a prompt does not fit `max_length`, there is no
-                preprocessor, or the sampler is beam search, which knows no
+            ValueError: If a prompt does not fit `max_length`, if there is no
+                preprocessor, or if the sampler is beam search, which settles no
                 byte before the end.
             TypeError: If an argument has the wrong type.
         """
@@ -207,7 +206,7 @@ class Generates:
         return parts if batched else (part for (part,) in parts if part)
 
     def _documents(self, inputs):
-        """Return prompts as bytes, which are `str`, and if they are a batch."""
+        """Return prompts as bytes, which were `str`, and if they were many."""
         if self.preprocessor is None:
             raise ValueError(
                 "Text needs a tokenizer. Received: a model with "
@@ -253,7 +252,7 @@ class Generates:
 
     def _generate_batch(self, encoded, stop_token_ids):
         """Run the compiled `generate_step`."""
-        # In case somebody set the attribute, past `compile`.
+        # Somebody may have set the attribute without `compile`.
         to_sampler(self.sampler, self.backbone.vocabulary_size)
         generate = self.make_generate_function()
         inputs = keras.tree.map_structure(ops.convert_to_tensor, encoded)
@@ -293,7 +292,7 @@ class Generates:
 
 
 def to_arrays(outputs):
-    """Return the ids that there are and their mask, NumPy arrays."""
+    """Return generated ids and their mask as NumPy arrays."""
     return tuple(
         ops.convert_to_numpy(outputs[name])
         for name in ("token_ids", "padding_mask")
@@ -301,16 +300,16 @@ def to_arrays(outputs):
 
 
 def may_end(rows, stop_token_ids):
-    """Tell whether the end id may come, for every row.
+    """Tell for every row whether the end id may come.
 
-    It may not if it ends no row: where a window has several tokens, the next
-    one would begin at another phase.
+    It may not come if it is not a stop id. The row would go on after it, and
+    windows of several tokens would be misaligned.
     """
     return np.full(rows, END_ID in (stop_token_ids or ()))
 
 
 def to_batch(batch):
-    """Return an element of a `tf.data.Dataset` as `generate` takes it."""
+    """Convert an element of a `tf.data.Dataset` to input for `generate`."""
     if isinstance(batch, tuple):
         raise TypeError(
             "A data set of prompts must yield texts, batches of texts, or "

@@ -1,4 +1,4 @@
-"""Texts as they grow, and the strings that end them."""
+"""Decode texts while they are generated, and find stop strings."""
 
 import codecs
 
@@ -10,8 +10,8 @@ from keras_nc.coding.inputs import as_documents
 class GrowingTexts:
     """The bytes of rows of ids that grow, up to stop strings.
 
-    A window that stands for bytes of its own is decoded once. A code that
-    stands for a whole document is decoded again whenever it grows.
+    If every window has bytes of its own, each window is decoded once. If a code
+    stands for a whole document, it is decoded again whenever it grows.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`.
@@ -33,7 +33,7 @@ class GrowingTexts:
             self._per_window = layout.tokens_per_window
 
     def update(self, token_ids, mask):
-        """Decode the ids that are new.
+        """Decode the new ids.
 
         Args:
             token_ids: An int array of shape `(B, S)`.
@@ -67,7 +67,7 @@ class GrowingTexts:
         return [a + b for a, b in zip(self._texts, new, strict=True)]
 
     def continuations(self):
-        """Return the bytes after the prompts, up to and with a stop string."""
+        """Return the bytes after the prompts, up to a stop string's end."""
         return [
             text[start:end]
             for text, start, end in zip(
@@ -81,12 +81,12 @@ class GrowingTexts:
 
 
 def end_of_stop(text, stops, start=0):
-    """Find where the stop string ends that is complete first.
+    """Find the end of the stop string that is complete first.
 
     Args:
         text: bytes.
         stops: A list of bytes.
-        start: int. Where to begin to look.
+        start: int. Where the search begins.
 
     Returns:
         int, or `None` if the text holds none.
@@ -109,7 +109,7 @@ def to_stop_strings(stop):
         A list of bytes, empty for `None`.
 
     Raises:
-        ValueError: If there is no string, or one is empty.
+        ValueError: If the list is empty, or one of the strings is.
     """
     if stop is None:
         return []
@@ -124,7 +124,7 @@ def to_stop_strings(stop):
 
 
 def new_parts(growing, as_str):
-    """Yield what is new in texts that grow.
+    """Yield the new part of each growing text.
 
     Args:
         growing: An iterable of lists of bytes.

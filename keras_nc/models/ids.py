@@ -60,7 +60,7 @@ def check_dtype(name, dtype, remedy=_INPUTS):
 
 
 def asserted_ids(name, ids, vocabulary_size, remedy):
-    """Return ids of a tf.data pipeline that are checked when it runs."""
+    """Return ids of a tf.data pipeline with a check that runs with it."""
     import tensorflow as tf
 
     check_dtype(name, ids.dtype, remedy)
@@ -77,7 +77,7 @@ def asserted_ids(name, ids, vocabulary_size, remedy):
 
 
 def asserted_batch(x, y, vocabulary_size):
-    """Return what `check_batch` checks, checked when a pipeline runs."""
+    """Return a batch with the check of `check_batch` in its tf.data graph."""
     token_ids = x["token_ids"]
     x = {
         **x,
@@ -93,16 +93,16 @@ def asserted_batch(x, y, vocabulary_size):
 def in_vocabulary(ids, vocabulary_size, name="token_ids"):
     """Return int32 ids, with -1 for numbers outside of the vocabulary.
 
-    A compiled step cannot raise errors; the model turns -1 into NaN. 64-bit
-    integers are compared before they are cut to 32 bits.
+    A compiled step cannot raise errors, so the model turns -1 into NaN. 64-bit
+    integers are checked before they are cast to 32 bits.
 
     Args:
         ids: An integer tensor or array.
         vocabulary_size: int, `V`.
-        name: str. What the error calls them.
+        name: str. The name of the ids in errors.
 
     Raises:
-        ValueError: If they are no integers.
+        ValueError: If the ids are not integers.
     """
     if not hasattr(ids, "dtype"):
         ids = np.asarray(ids)

@@ -7,13 +7,12 @@ import keras
 
 @contextlib.contextmanager
 def keeps_variables(model):
-    """Give a model's variables their values back after an error.
+    """Restore the values of a model's variables after an error.
 
-    Keras takes the values out of the variables while it trains on JAX, to save
-    memory, and keeps them in a state of its own. After an error before the end
-    of the first step, or in `evaluate` and `predict`, it would not put them
-    back. There is no public way to see that state, so this is the one place
-    that knows its names.
+    To save memory while training on JAX, Keras moves the values of variables to
+    a state of its own. After an error before the end of the first step, or in
+    `evaluate` or `predict`, it does not put them back. That state has no public
+    interface, so only this function knows its names.
 
     Args:
         model: A `DecoderCausalLM`.
@@ -22,7 +21,7 @@ def keeps_variables(model):
     if keras.backend.backend() != "jax":
         yield
         return
-    # Called inside of `fit`, by a callback: what has been learned comes first.
+    # Inside `fit`, when a callback calls this, keep what has been learned.
     model.jax_state_sync()
     model._jax_state = None
     variables = [*model.variables, *model.metrics_variables]

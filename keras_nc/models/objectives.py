@@ -1,9 +1,9 @@
 """Losses and metrics that `compile` takes, computed from nats and ranks.
 
-Inside `fit` and `evaluate` the model returns nats, not logits, so that logits
-of all tokens need never exist at once. What Keras would compute from logits is
-computed here from the targets' scores: their nats, and how many ids are more
-probable.
+Inside `fit` and `evaluate`, the model returns nats, not logits, so the logits
+of all tokens never need to exist at once. This module computes losses and
+metrics of logits from the scores of the targets: their nats, and how many ids
+are more probable.
 """
 
 import functools
@@ -22,8 +22,8 @@ from keras_nc.losses import token_nats
 from keras_nc.losses import token_weights
 from keras_nc.metrics import BitsPerByte
 
-#: Scores of a target, in this order along the last axis. `before` counts ids
-#: as probable as the target and smaller: an argmax would choose one of them.
+#: Scores of a target, in this order along the last axis. `before` counts the
+#: smaller ids that are as probable as the target: an argmax would prefer them.
 SCORES = ("nats", "greater", "before")
 
 _LOSSES = (
@@ -44,8 +44,8 @@ _METRICS = (
 class TokenLoss(keras.losses.Loss):
     """A loss that was passed to `compile`, computed from nats.
 
-    Saved with a model, it also holds what else `compile` of a causal LM was
-    given. A clone of the model, which returns logits, computes the same loss.
+    When saved with a model, it also holds the other arguments of `compile`. A
+    clone of the model returns logits; this loss takes both logits and nats.
 
     Args:
         loss: A loss, a function, a name, or one of these in a list or dict.
@@ -82,13 +82,13 @@ class TokenLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class TokenMetric(keras.metrics.Metric):
-    """A metric that was passed to `compile`, updated with scores.
+    """A metric that was passed to `compile`, computed from scores.
 
-    Pads weigh nothing, whether sample weights are given or not.
+    Pads have weight 0, with and without sample weights.
 
     Args:
         metric: A metric, a function or a name.
-        argument: str. Where `compile` got it, for errors.
+        argument: str. The argument of `compile` that held it, for errors.
 
     Raises:
         ValueError: If the metric cannot be computed from nats and ranks.
@@ -150,7 +150,7 @@ def token_metrics(metrics, argument):
 
     Args:
         metrics: `None`, or metrics, functions or names in a list or dict.
-        argument: str. What `compile` calls them.
+        argument: str. The argument of `compile`, for errors.
 
     Returns:
         A list, or `None`.
@@ -175,7 +175,7 @@ def token_metrics(metrics, argument):
 
 
 def _nats_loss(given):
-    """Return a loss of nats for what `compile` was given."""
+    """Return a loss of nats for the loss that `compile` was given."""
     losses = keras.tree.flatten(given)
     if len(losses) != 1:
         raise ValueError(
@@ -183,7 +183,7 @@ def _nats_loss(given):
             f"Received: loss={given}"
         )
     loss = losses[0]
-    # Keras resolves these names by shapes; they take probabilities.
+    # Keras resolves these names by shapes to losses of probabilities.
     is_name = isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")
     resolved = None if is_name else keras.losses.get(loss)
     if type(resolved) is keras.losses.SparseCategoricalCrossentropy:
@@ -235,7 +235,7 @@ def _metric_and_update(given, argument):
         return mean, _OwnFunction(metric)
 
     def probe(y_true, y_pred):
-        # What is assigned in a stateless scope is forgotten.
+        # Assignments in a stateless scope are discarded.
         with keras.StatelessScope():
             metric.update_state(y_true, y_pred)
 
@@ -254,21 +254,21 @@ def _refuse(given, argument):
 def check_takes_nats(argument, function, given):
     """Raise a ValueError for a function that takes logits only.
 
-    It is called with a few targets. If it takes neither nats nor logits,
-    nothing is known; its own error comes when it is used.
+    Call it with a few targets. If it takes neither nats nor logits, do nothing:
+    it raises its own error when it is used.
 
     Args:
-        argument: str. What `compile` calls it.
+        argument: str. The argument of `compile`, for errors.
         function: A function of targets and predictions.
-        given: What the error shows.
+        given: The object to show in the error.
     """
-    B, T, V = 3, 5, 7  # no two alike, so that nothing fits by chance
+    B, T, V = 3, 5, 7  # all different, so that no shape fits by chance
     targets = ops.full((B, T), 3, dtype="int32")
 
     def takes(*shape):
         try:
             function(targets, ops.ones(shape, dtype="float32"))
-        except Exception:  # whatever a function of a user's raises
+        except Exception:  # a user's function may raise anything
             return False
         return True
 
@@ -284,7 +284,7 @@ def check_takes_nats(argument, function, given):
 def _is_from_keras(thing):
     """Return whether a metric, loss or function is from Keras."""
     if type(thing) is keras.metrics.MeanMetricWrapper:
-        thing = thing._fn  # there is no public way to see it
+        thing = thing._fn  # Keras has no public way to get it
     while isinstance(thing, functools.partial):
         thing = thing.func
     made = thing if inspect.isfunction(thing) else type(thing)
@@ -292,7 +292,7 @@ def _is_from_keras(thing):
 
 
 def _name_of(function):
-    """Return a name that a TensorFlow graph can have, of a lambda, too."""
+    """Return a name that is valid in a TensorFlow graph, even for a lambda."""
     name = getattr(function, "__name__", type(function).__name__)
     return re.sub(r"\W+", "", getattr(function, "name", name))
 
@@ -312,7 +312,7 @@ def _shown(given):
 
 
 class _OwnLoss(keras.losses.Loss):
-    """A loss of the user, whatever axes it reduces by itself."""
+    """A custom loss, which may reduce some axes itself."""
 
     def __init__(self, function, name, reduction):
         super().__init__(name=name, reduction=reduction)
@@ -324,12 +324,12 @@ class _OwnLoss(keras.losses.Loss):
         return super().__call__(values, values, sample_weight)
 
     def call(self, y_true, y_pred):
-        """Return the values, which have been computed before."""
+        """Return the values, which have already been computed."""
         return y_pred
 
 
 class _CrossEntropy(_OwnLoss):
-    """`keras.losses.SparseCategoricalCrossentropy`: nats, in its reduction."""
+    """`keras.losses.SparseCategoricalCrossentropy`, computed from nats."""
 
     def __init__(self, loss):
         super().__init__(lambda _, nats: nats, loss.name, loss.reduction)
@@ -340,7 +340,7 @@ class _CrossEntropy(_OwnLoss):
             kept = ops.cast(y_true != self.ignore_class, "float32")
             share = kept
             if self.reduction in ("mean", "sum_over_batch_size"):
-                # Keras divides by the tokens that are not ignored.
+                # Keras divides by the number of tokens that are not ignored.
                 size = ops.sum(ops.ones_like(kept))
                 share = kept * ops.divide_no_nan(size, ops.sum(kept))
             y_pred = ops.where(kept > 0, y_pred, 0.0)
@@ -352,7 +352,7 @@ class _CrossEntropy(_OwnLoss):
 
 
 def with_weights(values, weights):
-    """Match the weights of tokens to values that a function gave.
+    """Match the weights of tokens to the shape of a function's values.
 
     Args:
         values: Values of tokens `(B, T)`, of rows `(B,)`, or a scalar.
@@ -360,8 +360,8 @@ def with_weights(values, weights):
 
     Returns:
         A pair of values and weights of one shape, or of values and `None`.
-        The largest weight of its tokens is the weight of a row; a scalar has
-        no weight.
+        The weight of a row is the largest weight of its tokens. A scalar has no
+        weight.
     """
     values = ops.convert_to_tensor(values)
     rank = len(values.shape)
@@ -382,9 +382,9 @@ def with_weights(values, weights):
 
 
 def _update_mean(metric, values, nats, weights):
-    """Add values to a mean; where nats are NaN, values are NaN."""
+    """Add values to a mean, as NaN where nats are NaN."""
     values = ops.where(ops.isnan(nats), float("nan"), values)
-    # Where nothing is scored, whatever stands there does not matter.
+    # Tokens of weight 0 must not affect the result, even if they are NaN.
     values = ops.where(weights == 0, 0.0, values)
     keras.metrics.Mean.update_state(metric, values, weights)
 
@@ -408,7 +408,7 @@ def _update_cross_entropy(metric, y_true, scores, weights):
 def _update_perplexity(metric, y_true, scores, weights):
     if metric.mask_token_id is not None:
         weights = weights * ops.cast(y_true != metric.mask_token_id, "float32")
-    # Logits of two classes, the target and the rest, have the same nats.
+    # Logits of two classes, target and rest, that give the same nats.
     nats = ops.where(weights == 0, 0.0, scores["nats"])
     rest = ops.log(ops.maximum(1.0 - ops.exp(-nats), 1e-30))
     target = 0 if metric.mask_token_id == 1 else 1
@@ -429,7 +429,7 @@ def _update_own(metric, y_true, scores, weights):
 
 
 class _OwnFunction:
-    """Updates a mean of what a function of targets and nats returns."""
+    """Update a mean with the values of a function of targets and nats."""
 
     def __init__(self, function):
         self.function = function

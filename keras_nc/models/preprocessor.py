@@ -14,7 +14,7 @@ from keras_nc.models.prompt_mask import pack_next_codes
 class DecoderCausalLMPreprocessor(
     SavesPreprocessor, keras_hub.models.CausalLMPreprocessor
 ):
-    """Text to packed ids for training, and prompts for exact generation.
+    """Turn text into packed ids for training, or prompts for exact generation.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`, with ragged output.
@@ -27,11 +27,10 @@ class DecoderCausalLMPreprocessor(
         x: Text; see `keras_nc.tokenizers.SchemeTokenizer`.
 
     Returns:
-        `(x, y, sample_weight)`: `x` a dict of `"token_ids"` and
-        `"padding_mask"`, `y` the ids that come next, all `(B,
-        sequence_length)`. Longer texts are cut, and then do not end with the
-        end id; to train on all of a corpus, write token shards
-        (`keras_nc.data`).
+        `(x, y, sample_weight)`: `x` is a dict of `"token_ids"` and
+        `"padding_mask"`, and `y` holds the next ids, all
+        `(B, sequence_length)`. Longer texts are cut, and then lack the end id.
+        To train on a whole corpus, write token shards (`keras_nc.data`).
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class DecoderCausalLMPreprocessor(
                 f"y={y}, sample_weight={sample_weight}. Leave them out, or "
                 "pass token ids instead of text."
             )
-        # One more: inputs are all but the last, targets all but the first.
+        # One more id: inputs are all but the last, targets all but the first.
         length = 1 + (sequence_length or self.sequence_length)
         in_graph = self._use_tf_workflow()
         pack = self._pack_in_graph if in_graph else self._pack
@@ -81,7 +80,7 @@ class DecoderCausalLMPreprocessor(
         )
 
     def _around(self):
-        """Return the ids before and after every text."""
+        """Return the special ids to put before and after every text."""
         start = [self.tokenizer.start_token_id] * self.add_start_token
         return start, [self.tokenizer.end_token_id] * self.add_end_token
 
@@ -114,18 +113,18 @@ class DecoderCausalLMPreprocessor(
         return packed if batched else tuple(part[0] for part in packed)
 
     def generate_preprocess(self, x, sequence_length=None):
-        """Cut prompts into what no continuation can change and a remainder.
+        """Cut prompts into ids that no continuation can change and a remainder.
 
         Args:
             x: One prompt or several, `str` or `bytes`.
-            sequence_length: int. Room for prompt and continuation in tokens,
-                the start id included; the preprocessor's own if `None`.
+            sequence_length: int. Tokens of prompt and continuation together,
+                the start id included. If `None`, the preprocessor's own.
 
         Returns:
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
-            and bool `(B, sequence_length)`, and `"next_low"`, `"next_high"`
-            and `"next_others"`: the codes that may come next, as in
-            `PromptMask`; where prompts have bounds, `"bounds"`.
+                and bool `(B, sequence_length)`; `"next_low"`, `"next_high"` and
+                `"next_others"`, the codes that may come next (see
+                `PromptMask`); and `"bounds"` if prompts have bounds.
 
         Raises:
             ValueError: If a prompt does not fit.
@@ -140,7 +139,7 @@ class DecoderCausalLMPreprocessor(
         padding_mask = np.zeros((len(prompts), length), dtype="bool")
         token_ids[:, 0] = self.tokenizer.start_token_id
         for i, prompt in enumerate(prompts):
-            # The remainder needs windows of its own to be continued.
+            # Leave space for the windows of the remainder.
             needed = 1 + len(prompt.ids)
             needed += per_window * self._most_windows(prompt)
             if prompt.bounds is not None:
@@ -177,8 +176,8 @@ class DecoderCausalLMPreprocessor(
     def generate_postprocess(self, x):
         """Return the bytes of generated ids.
 
-        A window that `max_length` cut short is dropped: its bits stand for no
-        bytes yet. See `Scheme.decode_generated`.
+        A window that `max_length` cuts short is dropped, because its bits stand
+        for no bytes yet. See `Scheme.decode_generated`.
 
         Args:
             x: A dict of `"token_ids"` and `"padding_mask"`, `(B, T)`.

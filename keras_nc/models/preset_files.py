@@ -1,4 +1,4 @@
-"""Files of a preset: saved whole or not at all, on any disk."""
+"""Save the files of a preset, all or none, on any disk."""
 
 import contextlib
 import errno
@@ -9,11 +9,11 @@ import tempfile
 
 from keras_nc.coding.atomic import atomic_path
 
-#: It names the class by which keras-hub finds all other classes.
+#: This file names the class by which keras-hub finds all other classes.
 CONFIG_FILE = "config.json"
 TASK_FILES = ("task.json", "task.weights.h5")
-#: Files of a backbone, whose weights are in one file or in several. An older
-#: task is among them, because it describes an older backbone.
+#: Files of a backbone. Its weights are in one file or in several. The files of
+#: a task are included, because an older task describes an older backbone.
 BACKBONE_FILES = (
     CONFIG_FILE,
     "metadata.json",
@@ -29,13 +29,13 @@ PREPROCESSOR_FILES = (
     *TASK_FILES,
 )
 
-#: Directories of presets that are not complete yet.
+#: Directories of incomplete presets.
 _unfinished = set()
 
 
 @contextlib.contextmanager
 def new_preset(preset_dir, files):
-    """Give a directory whose files become a preset when all are written.
+    """Yield a directory whose files become a preset once all are written.
 
     If the block raises, the older preset stays as it was. If the process is
     killed, a directory `.<letters>.saving` remains beside the older preset.
@@ -43,8 +43,8 @@ def new_preset(preset_dir, files):
     `config.json`, and cannot be loaded.
 
     Args:
-        preset_dir: str. Where the preset goes. If an outer call gave this
-            directory, it is given again: the files are part of that preset.
+        preset_dir: str. Where the preset goes. If an outer call yielded this
+            directory, it is yielded again: the files are part of that preset.
         files: Patterns of the files that the older preset may have.
 
     Yields:
@@ -69,7 +69,7 @@ def new_preset(preset_dir, files):
     is_new = not os.path.exists(target)
     os.makedirs(target, exist_ok=True)
     try:
-        # Inside, for what is beside it may be on another disk.
+        # Inside `preset_dir`, because its parent may be on another disk.
         with tempfile.TemporaryDirectory(".saving", ".", target) as aside:
             new, old = os.path.join(aside, "new"), os.path.join(aside, "old")
             os.mkdir(new)
@@ -87,10 +87,10 @@ def new_preset(preset_dir, files):
 
 
 def exchange(new, old, target, files):
-    """Put the files of a new preset into the places of an older one.
+    """Replace the files of an older preset by those of a new one.
 
     Args:
-        new: str. A directory of files that are complete.
+        new: str. A directory of complete files.
         old: str. A directory for the older files.
         target: str. The preset's directory.
         files: Patterns of the files that the older preset may have.
@@ -105,7 +105,8 @@ def exchange(new, old, target, files):
         for path in pathlib.Path(target).glob(pattern):
             if not path.is_dir():
                 theirs.add(os.path.relpath(path, target))
-    # Without a configuration nothing is loaded: it goes first, comes last.
+    # Without a configuration, nothing can be loaded. So remove it first, and
+    # put the new one in place last.
     theirs = sorted(theirs, key=lambda path: path != CONFIG_FILE)
     ours = sorted(ours, key=lambda path: path == CONFIG_FILE)
     moves = [(target, old, path) for path in theirs]
@@ -123,7 +124,7 @@ def exchange(new, old, target, files):
 
 
 def move(source, target):
-    """Move a file; `target` is never there in part.
+    """Move a file; `target` is complete or does not exist.
 
     A folder of a preset may be a link to another disk.
     """

@@ -1,4 +1,4 @@
-"""Presets: built-in names, saving, loading, and what is refused."""
+"""Presets: built-in names, saving, loading and checks."""
 
 import contextlib
 import json
@@ -16,9 +16,9 @@ from keras_nc.models.preset_files import CONFIG_FILE
 from keras_nc.models.preset_files import PREPROCESSOR_FILES
 from keras_nc.models.preset_files import new_preset
 
-#: Built-in presets of M1 and of M2, by name. None has been published yet. An
-#: entry is `{"metadata": {"description": ...}, "kaggle_handle": handle}`, as
-#: keras-hub wants it; the handle may be `kaggle://`, `hf://`, or the path of a
+#: Built-in presets of M1 and M2 by name. None has been published yet. As in
+#: keras-hub, an entry is a dict of `"metadata"` with a `"description"`, and
+#: `"kaggle_handle"`. The handle is `kaggle://...`, `hf://...`, or the path of a
 #: folder inside this package.
 BYTE_PRESETS = {}
 COMPRESSED_PRESETS = {}
@@ -35,7 +35,7 @@ def register_presets(presets, backbone_cls):
 
 
 class LoadsPresets:
-    """Mixin of models and backbones: refuse what is no preset."""
+    """Mixin of models and backbones that checks presets before loading."""
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
@@ -46,7 +46,7 @@ class LoadsPresets:
                 (`hf://user/model`, `kaggle://user/model/keras/variant`), or
                 one of the names in `presets`.
             load_weights: bool. Whether to load the weights.
-            **kwargs: Such as `dtype`, the precision to compute in.
+            **kwargs: Further arguments, such as `dtype`.
 
         Returns:
             An instance of this class.
@@ -74,12 +74,12 @@ class LoadsPresets:
 
 
 class SavesPresets(LoadsPresets):
-    """Mixin of whole models: presets have a model card."""
+    """Mixin of whole models: saves a model card with the preset."""
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Save the model, its tokenizer and a model card as a preset.
 
-        An older preset in the directory is replaced when all is written.
+        An older preset in the directory is replaced once all files are written.
 
         Args:
             preset_dir: str. The directory.
@@ -93,7 +93,7 @@ class SavesPresets(LoadsPresets):
 
 
 class SavesBackbone(LoadsPresets):
-    """Mixin of backbones: a preset may hold one alone."""
+    """Mixin of backbones: saves a backbone without a task."""
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Save the backbone as a preset, or into one.
@@ -118,7 +118,7 @@ class SavesBackbone(LoadsPresets):
 
 
 class SavesPreprocessor:
-    """Mixin of preprocessors: a preset may hold one alone."""
+    """Mixin of preprocessors: saves and loads one without a model."""
 
     @classmethod
     def from_preset(cls, preset, config_file="preprocessor.json", **kwargs):
@@ -127,7 +127,7 @@ class SavesPreprocessor:
         Args:
             preset: str. A directory, a handle or a built-in name.
             config_file: str. The file that describes the preprocessor.
-            **kwargs: Constructor arguments that are to differ, such as
+            **kwargs: Constructor arguments to override, such as
                 `sequence_length`.
 
         Returns:
@@ -152,7 +152,7 @@ class SavesPreprocessor:
             super().save_to_preset(new)
             if beside_a_model:
                 return
-            # The tokenizer names no model, and keras-hub would not find the
+            # If the tokenizer names no model, keras-hub does not find the
             # preprocessor.
             path.unlink(missing_ok=True)
             older = pathlib.Path(preset_dir, CONFIG_FILE)
@@ -189,7 +189,7 @@ def names_a_model(path):
 def check_class(cls, preset):
     """Raise a ValueError if a directory has no backbone of the class."""
     config = read_config(pathlib.Path(preset, CONFIG_FILE))
-    # Tasks of no backbone of their own load those of all their subclasses.
+    # A task without a backbone class loads those of all its subclasses.
     wanted = getattr(cls, "backbone_cls", cls) or keras.Model
     name = config["registered_name"]
     found = keras.saving.get_registered_object(name)
@@ -213,14 +213,14 @@ def check_class(cls, preset):
 
 
 def is_backbone_alone(preset):
-    """Tell whether a preset has a backbone, and no more."""
+    """Tell whether a preset has a backbone and nothing else."""
     files = ("task.json", "preprocessor.json", "tokenizer.json")
     return not any(os.path.exists(os.path.join(preset, f)) for f in files)
 
 
 @contextlib.contextmanager
 def damage_told(preset):
-    """Turn the errors of libraries about a preset into one ValueError."""
+    """Turn errors of libraries about a preset into one ValueError."""
     try:
         yield
     except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError) as e:

@@ -1,4 +1,4 @@
-"""Token ids that users give: prompts, and ids to stop at."""
+"""Check token ids from users: prompts and stop ids."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 
-#: What a preprocessor's `generate_preprocess` gives beside ids and mask.
+#: The other outputs of a preprocessor's `generate_preprocess`.
 MASKED_BY = ("next_low", "next_high", "next_others", "bounds", "may_end")
 
 
@@ -14,18 +14,18 @@ def encode_ids(inputs, max_length, vocabulary_size, tokenizer=None):
     """Check prompts of token ids, and cut or pad them to `max_length`.
 
     Args:
-        inputs: A dict of `"token_ids"`, `(B, S)`, and perhaps
-            `"padding_mask"`, and what `generate_preprocess` gives.
+        inputs: A dict of `"token_ids"`, `(B, S)`, and optionally
+            `"padding_mask"` and the other outputs of `generate_preprocess`.
         max_length: int, or `None` for `S`.
         vocabulary_size: int. Ids lie in `[0, vocabulary_size)`.
         tokenizer: The tokenizer whose windows are continued, or `None`.
 
     Returns:
-        A dict of NumPy arrays, as `generate_step` takes it.
+        A dict of NumPy arrays for `generate_step`.
 
     Raises:
-        ValueError: If ids are out of range, a row is empty, is not padded on
-            the right, or is longer than `max_length`.
+        ValueError: If ids are out of range, or a row is empty, not padded on
+            the right, or longer than `max_length`.
     """
     known = {"token_ids", "padding_mask", *MASKED_BY}
     if "token_ids" not in inputs or not known.issuperset(inputs):
@@ -121,7 +121,7 @@ def check_rows(token_ids, mask):
 
 
 def refuse(where, token_ids, rule):
-    """Raise a ValueError that names the first id where there is one."""
+    """Raise a ValueError that names the first bad id, if there is one."""
     if where.any():
         row, at = np.argwhere(where)[0]
         raise ValueError(
@@ -139,7 +139,7 @@ def fit(rows, length):
 
 
 def started_window(token_ids, mask, tokenizer):
-    """Count the tokens of a window that is not complete: `(B,)`."""
+    """Count the tokens of the last, incomplete window of each row: `(B,)`."""
     special = np.isin(token_ids, tokenizer.special_token_ids)
     # A window begins after each special id.
     rows = [ids[at] for ids, at in zip(special, mask, strict=True)]
@@ -158,7 +158,7 @@ def to_stop_ids(stop_token_ids, vocabulary_size):
         A tuple of int, or `None`.
 
     Raises:
-        ValueError: If there is no id, or one that is never generated.
+        ValueError: If the list is empty, or an id is never generated.
     """
     if stop_token_ids is None:
         return None

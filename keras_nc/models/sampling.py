@@ -1,7 +1,7 @@
-"""The compiled part of generation: prompts are read, and ids are sampled.
+"""The compiled part of generation: read prompts and sample ids.
 
-One loop serves all samplers but beam search, which brings its own: it keeps
-several texts until the end.
+One loop serves all samplers except beam search. Beam search keeps several texts
+until the end, so it has a loop of its own.
 """
 
 import keras_hub
@@ -33,7 +33,7 @@ def generate_batch(model, inputs, stop_token_ids=None):
         cache = model.backbone.empty_cache(B, S)
         _, cache = model.backbone.call_with_cache(token_ids, cache, 0)
         index = ops.min(lengths)
-        if "until" in inputs:  # or the loop would be compiled twice
+        if "until" in inputs:  # otherwise the loop would be compiled twice
             return {"token_ids": token_ids, "cache": cache, "index": index}
     if is_beam_search(model.sampler):
         token_ids = model.sampler(
@@ -65,7 +65,7 @@ def generate_batch(model, inputs, stop_token_ids=None):
 
 
 def next_logits_of(model, inputs, lengths):
-    """Give the function that samplers ask for logits."""
+    """Return the function that gives samplers the next logits."""
     mask = mask_of(model, inputs, lengths)
 
     def next_logits(prompt, cache, index):
@@ -81,7 +81,7 @@ def next_logits_of(model, inputs, lengths):
 
 
 def mask_of(model, inputs, lengths):
-    """Give the function that masks ids that may not come next."""
+    """Return the function that masks ids that cannot come next."""
     tokenizer = getattr(model.preprocessor, "tokenizer", None)
     if tokenizer is None:
         may_end = inputs.get("may_end", ops.ones_like(lengths))
@@ -130,7 +130,7 @@ def sample(model, rows, next_logits, state, until):
 
 
 class Rows:
-    """Which ids of a batch are settled: prompts, and pads after an end.
+    """Know the settled ids of a batch: prompts, and pads after an end.
 
     Args:
         given: A bool tensor of shape `(B, S)`: where prompts are.
@@ -171,14 +171,14 @@ class Rows:
         return ops.where(ops.any(stops, axis=-1), first + 1, S)
 
     def settled(self, token_ids, index):
-        """Tell which rows have their id of position `index`, and that id."""
+        """Tell which rows have a settled id at `index`, and return the ids."""
         given = self._given(token_ids)[:, index]
         ended = self.ends(token_ids, index) <= index
         ids = ops.where(given, token_ids[:, index], PAD_ID)
         return given | ended, ids
 
     def keep_settled(self, next_logits):
-        """Give settled ids a probability of 1: beams keep their scores."""
+        """Give settled ids probability 1, so that beams keep their scores."""
 
         def logits_of(token_ids, cache, index):
             logits, hidden, cache = next_logits(token_ids, cache, index)
@@ -209,7 +209,7 @@ def without_special(may_end):
 
 
 def is_beam_search(sampler):
-    """Whether a sampler keeps several texts until the end."""
+    """Return whether a sampler keeps several texts until the end."""
     return type(sampler).__call__ is keras_hub.samplers.BeamSampler.__call__
 
 
@@ -221,7 +221,7 @@ def to_sampler(sampler, num_ids):
         num_ids: int. Ids lie in `[0, num_ids)`.
 
     Raises:
-        ValueError: If results would not be right.
+        ValueError: If the sampler is unknown or would give wrong results.
     """
     samplers = keras_hub.samplers
     if isinstance(sampler, str) and sampler not in SAMPLERS:

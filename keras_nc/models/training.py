@@ -1,4 +1,4 @@
-"""What `fit` and `evaluate` of the language models take, and how."""
+"""Training of the language models: inputs of `fit` and `evaluate`."""
 
 import copy
 import functools
@@ -23,8 +23,8 @@ AUTOTUNE = -1
 class TrainsOnText:
     """Mixin of `DecoderCausalLM`: text, arrays and data sets of any kind.
 
-    Every batch's targets are put among the inputs, too, so that the model can
-    return nats.
+    The targets of every batch are also put among the inputs, so that the model
+    can return nats.
     """
 
     def train_step(self, *args):
@@ -44,7 +44,7 @@ class TrainsOnText:
         scored = ops.cast(y != PAD_ID, "float32")
         if sample_weight is not None:
             scored = scored * token_weights(sample_weight, y)
-        # What a torch `DataLoader` collates may be arrays still.
+        # A torch `DataLoader` may collate to arrays.
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
         key = "ranked_ids" if self.wants_ranks else "target_ids"
         return keras.utils.pack_x_y_sample_weight({**x, key: y}, y, scored)
@@ -74,7 +74,8 @@ class TrainsOnText:
                 "it with dtype='mixed_float16' or 'mixed_bfloat16', and load "
                 "its weights into that."
             )
-        # Keras offers no public way to ask what an optimizer was built for.
+        # Keras has no public way to ask which weights an optimizer was built
+        # for.
         optimizer = self.optimizer
         built_for = getattr(optimizer, "inner_optimizer", optimizer)
         built_for = built_for._trainable_variables
@@ -130,9 +131,9 @@ class TrainsOnText:
     def check_origins(self, data):
         """Raise a ValueError if data holds ids of another tokenizer.
 
-        Checked are token shards, what reads them, the batches of
-        `PackedSequences`, and tokenizers inside data sets. Arrays of ids that
-        were made in another way do not say who made them.
+        This checks token shards, their readers, the batches of
+        `PackedSequences`, and tokenizers inside data sets. Other arrays of ids
+        have no known origin.
 
         Args:
             data: Arrays, or a data set of any kind.
@@ -159,13 +160,13 @@ class TrainsOnText:
                 `keras.utils.PyDataset` or torch `DataLoader` of batches
                 `(x, y[, sample_weight])` of arrays (on torch a `DataLoader` of
                 texts gives them with `collate_fn=preprocessor`). Text goes to
-                the preprocessor, arrays are taken as they are.
+                the preprocessor; arrays are used unchanged.
             y: Target ids `(B, T)`, with arrays.
             batch_size: int, with texts or arrays.
             sample_weight: Weights of the targets, with arrays: of tokens
                 `(B, T)` or of rows `(B,)`.
             validation_data: As `x`, or a tuple `(x, y[, sample_weight])`.
-            **kwargs: See `keras.Model.fit`; there are no class weights.
+            **kwargs: See `keras.Model.fit`. Class weights are not supported.
 
         Returns:
             A `keras.callbacks.History`.
@@ -183,7 +184,7 @@ class TrainsOnText:
             with keeps_variables(self):
                 return super().fit(x, validation_data=validation_data, **kwargs)
         if yields_batches(x):
-            kwargs.setdefault("shuffle", False)  # the data set has an order
+            kwargs.setdefault("shuffle", False)  # it has an order of its own
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data,)
@@ -241,10 +242,10 @@ class TrainsOnText:
         return x, y, sample_weight
 
     def _preprocessed(self, x, y=None, sample_weight=None):
-        """Return data for `keras.Model`: text is tokenized at once.
+        """Return data for `keras.Model`, with text already tokenized.
 
-        keras-hub would hand text and arrays to `tf.data` or Grain, whether
-        they are there or not, and refuse a `PyDataset`.
+        keras-hub would pass text and arrays to `tf.data` or Grain, which may
+        not be installed, and refuse a `PyDataset`.
         """
         size = self.backbone.vocabulary_size
         if x is None:
@@ -293,12 +294,12 @@ def yields_batches(x):
 
 
 def is_tf_dataset(x):
-    """Return whether `x` is a `tf.data.Dataset`; import no TensorFlow."""
+    """Return whether `x` is a `tf.data.Dataset`, without its import."""
     return hasattr(x, "as_numpy_iterator")
 
 
 def is_grain_dataset(x):
-    """Return whether `x` is a Grain data set, left to keras-hub."""
+    """Return whether `x` is a Grain data set, which keras-hub handles."""
     modules = [cls.__module__.partition(".")[0] for cls in type(x).__mro__]
     return "grain" in modules
 
@@ -333,7 +334,7 @@ class CheckedBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self):
-        """Batches of an epoch; `None` if it never ends."""
+        """Number of batches of an epoch; `None` if it never ends."""
         return self.batches.num_batches
 
     def __getitem__(self, index):
@@ -349,7 +350,7 @@ class CheckedBatches(keras.utils.PyDataset):
 
 
 def checked(batch, vocabulary_size):
-    """Return a batch whose ids have been checked."""
+    """Check the ids of a batch, and return the batch."""
     x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
     check_batch(x, y, vocabulary_size)
     return batch

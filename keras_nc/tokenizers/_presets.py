@@ -16,21 +16,21 @@ from keras_nc.tokenizers.scheme import scheme_from_config
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class TokenizerPreset:
-    """What the preset of a tokenizer names in place of a model's backbone.
+    """A placeholder for the backbone in the preset of a tokenizer.
 
-    keras-hub finds the class to load by the backbone in `config.json`, so a
-    preset without one cannot be loaded.
+    keras-hub finds the class to load by the backbone in `config.json`, so it
+    cannot load a preset without one.
     """
 
     def get_config(self):
-        """Return nothing: the tokenizer has a file of its own."""
+        """Return an empty dict: the tokenizer has a file of its own."""
         return {}
 
 
 def mark(directory):
-    """Make keras-hub find the tokenizer of a directory that has no model."""
+    """Let keras-hub find the tokenizer of a directory without a model."""
     path = pathlib.Path(directory, preset_utils.CONFIG_FILE)
-    if path.exists():  # a model's, or this one
+    if path.exists():  # that of a model, or this one
         return
     config = {
         "module": "keras_nc.tokenizers",
@@ -45,8 +45,8 @@ def mark(directory):
 def load(cls, preset, config_file, kwargs):
     """Load the tokenizer of a preset; see `SchemeTokenizer.from_preset`.
 
-    keras-hub asks for the class of the backbone first, which is known only
-    where models are imported. A tokenizer does not need it.
+    keras-hub first looks up the class of the backbone, which is known only if
+    `keras_nc.models` is imported. A tokenizer does not need it.
     """
     config = _read_config(preset, config_file)
     settings = {**config["config"], **kwargs}
@@ -62,7 +62,7 @@ def load(cls, preset, config_file, kwargs):
         and found.backbone_cls is cls.backbone_cls
     ):
         tokenizer = found.from_config({**settings, "scheme": scheme})
-    else:  # a model's tokenizer, say, which may carry a scheme of this class
+    else:  # for example a model's tokenizer with a scheme of this class
         length = settings.get("sequence_length")
         tokenizer = cls(scheme=scheme, sequence_length=length)
     try:
@@ -73,7 +73,7 @@ def load(cls, preset, config_file, kwargs):
 
 
 def _read_config(preset, config_file):
-    """Read what Keras wrote of a tokenizer, a dict, or raise a ValueError."""
+    """Return the configuration of a tokenizer, or raise a ValueError."""
     local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
     if local and not os.path.isdir(preset):
         raise ValueError(

@@ -1,9 +1,9 @@
-"""What the file of a SentencePiece model says of itself.
+"""Read the description in the file of a SentencePiece model.
 
 A file is a `ModelProto` of SentencePiece, in the wire format of Protocol
-Buffers: each field is a number, a type and a value. A dozen fields are read
-here, so that the `protobuf` package is not needed. The numbers and defaults are
-those of `sentencepiece_model.proto`.
+Buffers: each field is a number, a type and a value. This module reads a dozen
+fields, so that the `protobuf` package is not needed. The numbers and defaults
+are those of `sentencepiece_model.proto`.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ UNIGRAM, BPE, WORD, CHAR = range(1, 5)
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """What decides whether a model gives text back.
+    """The properties of a model that decide whether text round-trips.
 
     Attributes:
-        pieces: A list of pairs by id: a piece, bytes, and its type.
+        pieces: A list by id of pairs: the bytes of a piece, and its type.
         model_type: int. `UNIGRAM`, `BPE`, `WORD` or `CHAR`.
         normalizer: str. Name of the normalization rule.
         has_map: bool. Whether text is mapped before it is cut.
@@ -49,7 +49,7 @@ def describe(proto):
         A `ModelDescription`.
 
     Raises:
-        ValueError: If the bytes are no message.
+        ValueError: If the bytes are not a message.
     """
     model = _fields(proto)
     trainer = _fields(_message(model, 2))
@@ -71,19 +71,19 @@ def describe(proto):
 
 
 def _last(fields, number, default):
-    """The value of a field that counts: the last one of the right type."""
+    """Return the value of a field: the last one of the right type wins."""
     values = fields.get(number, [])
     values = [value for value in values if type(value) is type(default)]
     return values[-1] if values else default
 
 
 def _message(fields, number):
-    """A message in a field; parts of it are one message together."""
+    """Return the message in a field, joined if it comes in several parts."""
     return b"".join(v for v in fields.get(number, []) if type(v) is bytes)
 
 
 def _fields(data):
-    """Values by field number: integers and bytes; other numbers are left."""
+    """Return integers and bytes by field number; skip other numbers."""
     fields, at = {}, 0
     while at < len(data):
         tag, at = _varint(data, at)
@@ -104,7 +104,7 @@ def _fields(data):
 
 
 def _varint(data, at):
-    """An integer in groups of 7 bits, lowest first, and where it ends."""
+    """Return an integer in groups of 7 bits, lowest first, and its end."""
     value = shift = 0
     while at < len(data) and shift < 64:
         value |= (data[at] & 127) << shift

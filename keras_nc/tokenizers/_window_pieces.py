@@ -1,4 +1,4 @@
-"""Codes of live windows in pieces of N bits, and back."""
+"""Cut codes of live windows into pieces of N bits, and back."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CROSSING = (24, 16)
 
 
 def check_bits(window_bits, token_bits):
-    """Raise a ValueError unless windows and tokens have such bits."""
+    """Raise a ValueError unless W and N are a supported pair."""
     widths = [*range(24, 65, 8), 128]
     divides = token_bits in (8, 16) and window_bits % token_bits == 0
     crosses = (window_bits, token_bits) == CROSSING
@@ -22,7 +22,7 @@ def check_bits(window_bits, token_bits):
 
 
 def codes_to_bytes(codes, window_bits):
-    """Codes one after the other; `codes` are what `WindowCoder` gives."""
+    """Join the codes of a `WindowCoder` into bytes."""
     width = 8 * -(-window_bits // _WORD_BITS)
     rows = np.ascontiguousarray(codes, ">u8").view(np.uint8)
     rows = rows.reshape(len(codes), width)
@@ -40,7 +40,7 @@ def bytes_to_codes(data, window_bits):
 
 
 def bytes_to_pieces(data, token_bits):
-    """Pieces of N bits, most significant first, int32."""
+    """Return pieces of N bits, most significant first, int32."""
     return np.frombuffer(data, f">u{token_bits // 8}").astype("int32")
 
 
@@ -50,14 +50,14 @@ def pieces_to_bytes(pieces, token_bits):
 
 
 def split_pieces(codes, window_bits, token_bits):
-    """Pieces of a document's codes; zero bits fill the last one."""
+    """Cut a document's codes into pieces; zero bits fill the last one."""
     data = codes_to_bytes(codes, window_bits)
     filling = -len(data) % (token_bits // 8)
     return bytes_to_pieces(data + b"\0" * filling, token_bits)
 
 
 def join_pieces(pieces, window_bits, token_bits):
-    """Codes of a document's pieces; undoes `split_pieces`.
+    """Return the codes of a document's pieces; undo `split_pieces`.
 
     Raises:
         ValueError: If a window is incomplete, or padding is not zero.

@@ -16,7 +16,7 @@ from keras_nc.tokenizers.model_assets import ModelAsset
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
-#: Documents side by side. It changes the speed and not the codes.
+#: Documents that are coded side by side. It changes the speed, not the codes.
 _BATCH_SIZE = 32
 _CHECKSUM_BYTES = 4
 _MAX_HEAD_BYTES = 8
@@ -28,13 +28,13 @@ class ArithmeticScheme(DocumentScheme):
 
     The stream of a document is
 
-    - its number of bytes, in groups of 7 bits, the lowest first, each in a byte
-      whose highest bit says that another follows; for 16-bit tokens, twice the
-      number, plus 1 if a zero byte fills the last token;
+    - its number of bytes, in groups of 7 bits, lowest first. Each group is in a
+      byte whose highest bit tells whether another group follows. For 16-bit
+      tokens, the number is doubled, plus 1 if a zero byte fills the last token;
     - with `checksum`, the CRC-32 of its bytes, most significant byte first;
     - its code, see `keras_nc.coding.arithmetic`.
 
-    All of it is counted as tokens.
+    All parts count as tokens.
 
     Args:
         model: An `EntropyModel` of a registered class; `None` until assets are
@@ -42,7 +42,7 @@ class ArithmeticScheme(DocumentScheme):
         token_bits: int. Bits of a token, 8 or 16.
         precision: int. Bits of a probability, 14 (the paper's) to 24.
         context_bytes: int. Bytes after which the model's context restarts.
-        checksum: bool. Whether damage that gives other bytes is found.
+        checksum: bool. Whether to detect damage that gives other bytes.
         entropy_model: dict. Only without a model: its configuration.
     """
 
@@ -67,12 +67,12 @@ class ArithmeticScheme(DocumentScheme):
 
     @property
     def model(self):
-        """The entropy model; an error if it is not loaded yet."""
+        """The entropy model. Raises an error if it is not loaded yet."""
         return self.require(self._asset.model, "entropy model")
 
     @property
     def coder(self):
-        """The `StreamCoder`; an error if the model is not loaded yet."""
+        """The `StreamCoder`. Raises an error if no model is loaded yet."""
         if self._lazy_coder is None:
             stepper = stepper_for(self.model, _BATCH_SIZE, self.context_bytes)
             self._lazy_coder = StreamCoder(stepper, self.precision)
@@ -87,7 +87,7 @@ class ArithmeticScheme(DocumentScheme):
         return hashlib.sha256(line.format(**settings).encode()).hexdigest()
 
     def compress(self, documents):
-        """Length, checksum and code of every document."""
+        """Return length, checksum and code of every document, joined."""
         codes, offsets = self.coder.encode_batch(documents)
         streams = []
         for i, document in enumerate(documents):
@@ -119,7 +119,7 @@ class ArithmeticScheme(DocumentScheme):
         return documents
 
     def _split(self, stream):
-        """Length, checksum and code of a stream."""
+        """Split a stream into length, checksum and code."""
         length, at = from_groups(stream)
         end = len(stream)
         if self.token_bits == 16:
@@ -135,7 +135,7 @@ class ArithmeticScheme(DocumentScheme):
         return length, checksum, stream[first:end]
 
     def get_config(self):
-        """Settings and what stands for the model; that is an asset."""
+        """Return settings and a reference to the model, which is an asset."""
         return {
             "name": self.name,
             "token_bits": self.token_bits,
@@ -184,12 +184,12 @@ class ArithmeticTokenizer(SchemeTokenizer):
     With M1 (a `ByteLMModel`) this is AC of arXiv 2404.03626, section 3.3, and
     with a `UnigramModel` StaticAC. The paper runs M1 over 10,240 bytes and
     quantises probabilities to 14 bits: `context_bytes=10240, precision=14`. A
-    language model learns next to nothing from such tokens; they are here to be
-    compared with.
+        language model learns next to nothing from such tokens. They are a
+        baseline.
 
-    Any bytes come back: with a count model everywhere, with M1 where the
-    software and the hardware are the same. Generated ids are rarely a stream
-    that decodes, and prompts cannot be continued.
+    Any bytes round-trip: with a count model on every machine, with M1 only
+    where software and hardware are the same. Generated ids rarely form a stream
+    that decodes. Prompts cannot be continued.
 
     Args:
         model: An `EntropyModel` of a registered class, such as a

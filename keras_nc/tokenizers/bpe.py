@@ -1,4 +1,4 @@
-"""Byte-level BPE of the `tokenizers` library as a baseline."""
+"""A baseline: byte-level BPE of the `tokenizers` library."""
 
 import collections
 import itertools
@@ -16,11 +16,11 @@ from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: GPT-2's pattern: a word with the space before it, digits, or the rest.
 SPLITS = ("gpt2", None)
-#: Text is trained on in parts of so many characters. Without splitting, longer
-#: parts make merges slower; shorter ones cut more words in two.
+#: Characters per part of the training text. Without splitting into words,
+#: longer parts make merges slower, and shorter ones cut more words in two.
 PART_CHARACTERS = 1024
 
-#: What else in a file may change text or ids, and how.
+#: Other parts of a file that may change text or ids, and how.
 CHANGES = {
     "normalizer": "changes text before it is cut",
     "post_processor": "adds ids to those of a text",
@@ -33,8 +33,8 @@ CHANGES = {
 def _byte_characters():
     """Return the character that stands for each byte inside the library.
 
-    Bytes that are printable in Latin-1 stand for themselves; the others get
-    the characters from 256 on, in their order.
+    Bytes that are printable in Latin-1 stand for themselves. The others get the
+    characters from 256 on, in order.
     """
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = itertools.count(256)
@@ -48,13 +48,13 @@ BYTE_OF_CHARACTER = {c: byte for byte, c in enumerate(_byte_characters())}
 class BPEScheme(PieceScheme):
     """Byte-level BPE: pieces that grow by merging pairs of pieces.
 
-    Invalid UTF-8, which the library does not take, is encoded in single bytes.
-    An id is 3 + the library's id.
+    The library does not accept invalid UTF-8, so this is encoded in single
+    bytes. An id is 3 + the library's id.
 
     Args:
         model: See `BPETokenizer`; `None` until assets are loaded.
-        vocabulary_size: int. Only without a model: what it will have.
-        model_fingerprint: str. Only without a model: what it will have.
+        vocabulary_size: int. Only without a model: its future size.
+        model_fingerprint: str. Only without a model: its future fingerprint.
 
     Raises:
         ValueError: If the model does not keep text as it is.
@@ -75,7 +75,8 @@ class BPEScheme(PieceScheme):
                 "or `json.dumps(model)`."
             )
         if isinstance(model, str):
-            # What has no UTF-8 is refused with the rest that is no JSON.
+            # Text without a UTF-8 form is refused below, like any other invalid
+            # JSON.
             model = model.encode(errors="surrogatepass")
         super().__init__(model, vocabulary_size, model_fingerprint)
 
@@ -98,7 +99,7 @@ class BPEScheme(PieceScheme):
             tokenizer = tokenizers.Tokenizer.from_str(model)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a panic of Rust is no Exception
+        except BaseException as error:  # a Rust panic is not an Exception
             self._refuse_file(content, error)
         if not isinstance(tokenizer.model, tokenizers.models.BPE):
             self._refuse_file(content, type(tokenizer.model).__name__)
@@ -117,14 +118,15 @@ class BPEScheme(PieceScheme):
 
     @property
     def model(self):
-        """The model's JSON, a str; an error if it is not loaded yet."""
+        """The model's JSON, a str. Raises an error if it is not loaded yet."""
         return self.content.decode()
 
     @property
     def tokenizer(self):
         """A `tokenizers.Tokenizer` with this model.
 
-        It is a new object each time: changes to it do not change the scheme.
+        Each access gives a new object, so changes to it do not affect the
+        scheme.
         """
         import tokenizers
 
@@ -139,7 +141,7 @@ class BPEScheme(PieceScheme):
 
 
 def _unique(pairs):
-    """Return a JSON object as a dict; refuse a name that occurs twice."""
+    """Return a JSON object as a dict; refuse duplicate names."""
     found = dict(pairs)
     if len(found) != len(pairs):
         counts = collections.Counter(name for name, _ in pairs)
@@ -152,7 +154,7 @@ def what_changes_text(config):
     """Name the part of a model that changes text, or ids from call to call.
 
     Args:
-        config: What a file of the `tokenizers` library holds.
+        config: The content of a file of the `tokenizers` library.
 
     Returns:
         str, or `None` if there is no such part.
@@ -247,12 +249,13 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
     """Train byte-level BPE on documents.
 
     Args:
-        documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
-            is left out.
-        vocabulary_size: int. Pieces, 256 bytes and special ids included.
+        documents: `str` or `bytes`, or an iterable of them. Invalid UTF-8 is
+            skipped.
+        vocabulary_size: int. Number of ids, the 256 bytes and special ids
+            included.
         split: `"gpt2"` keeps each piece inside one word of GPT-2's pattern.
-            `None` lets a piece hold several words, which needs fewer tokens
-            and takes minutes for 16 MB of text.
+            `None` lets a piece span several words, which needs fewer tokens but
+            takes minutes for 16 MB of text.
         max_token_bytes: int. Bytes that a piece has at most.
 
     Returns:
@@ -292,7 +295,7 @@ def train_bpe(documents, vocabulary_size, split="gpt2", max_token_bytes=64):
         tokenizers.trainers.BpeTrainer(
             vocab_size=vocabulary_size - NUM_SPECIAL,
             initial_alphabet=byte_level.alphabet(),
-            max_token_length=max_token_bytes + 1,  # the library's is too much
+            max_token_length=max_token_bytes + 1,  # more than the library needs
             show_progress=False,
         ),
     )

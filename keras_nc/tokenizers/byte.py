@@ -21,7 +21,7 @@ class ByteScheme(Scheme):
     """One token per byte: the tokens of M1, and the paper's first baseline."""
 
     name = "bytes"
-    # keras-hub presets need an asset; its content is checked, too.
+    # keras-hub presets need an asset. Loading checks its content.
     file_assets = ["byte_scheme.txt"]
     _asset = "id = 3 + byte; 0 pad, 1 start, 2 end\n"
 
@@ -37,7 +37,7 @@ class ByteScheme(Scheme):
 
     @property
     def layout(self):
-        """The `TokenLayout`: every id but the special ones is a code."""
+        """The `TokenLayout`: every id except the special ones is a code."""
         return TokenLayout.one_token(self.token_lengths > 0)
 
     @property
@@ -66,7 +66,7 @@ class ByteScheme(Scheme):
             file.write(self._asset.encode())
 
     def load_assets(self, directory):
-        """Check that the rule is this one."""
+        """Check that the file holds this rule."""
         path = os.path.join(directory, self.file_assets[0])
         check_rule(path, self._asset.encode())
 

@@ -1,6 +1,6 @@
 """A dictionary of frequent byte strings, and its training.
 
-The plainest strong baseline: encoding takes the longest string that fits.
+This is the simplest strong baseline: encoding takes the longest match.
 """
 
 import itertools
@@ -18,8 +18,8 @@ from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
-#: How much the dictionary may grow in a round. A round counts with the strings
-#: before it; smaller steps gain less than 1% and take twice as long.
+#: How much the dictionary may grow in a round. A round counts the strings of
+#: the round before. Smaller steps gain less than 1% and take twice as long.
 GROWTH = 1.5
 REFINING_ROUNDS = 4
 
@@ -28,9 +28,9 @@ REFINING_ROUNDS = 4
 class DictionaryScheme(EqualInfoScheme):
     """Byte strings chosen by their frequency, in the table of a codebook.
 
-    There is no entropy model behind it. But the table is that of a codebook:
-    byte strings in lexicographic order, all single bytes among them. So all
-    that codebooks can do, such as continuing prompts, works here, too.
+    There is no entropy model, but the table is that of a codebook: byte strings
+        in lexicographic order, including all single bytes. So everything that
+        codebooks can do works here too, such as continuing prompts.
     """
 
     name = "dictionary"
@@ -62,16 +62,16 @@ class DictionaryTokenizer(SchemeTokenizer):
         Args:
             words: Iterable of different `bytes` or `str`, all 256 single bytes
                 included.
-            vocabulary_size: int. A power of two from 512 to 65,536, special
-                ids included; ids that are left over stand for nothing.
+            vocabulary_size: int. A power of two from 512 to 65,536, special ids
+                included. Unused ids stand for nothing.
             **kwargs: See the class.
 
         Returns:
             A `DictionaryTokenizer`.
 
         Raises:
-            ValueError: If the size is no such power of two, or the words do
-                not all differ, lack a byte, or are too many or too long.
+            ValueError: If the size is not such a power of two; or if words
+                repeat, lack a single byte, or are too many or too long.
         """
         vocabulary_size = check_vocabulary_size(vocabulary_size)
         words = sorted(as_documents(words))
@@ -109,7 +109,7 @@ def check_vocabulary_size(vocabulary_size):
 
 
 def _find_fault(words, most):
-    """Name what keeps sorted words from being a dictionary, or `None`."""
+    """Return why sorted words are not a dictionary, or `None`."""
     for word, following in itertools.pairwise(words):
         if word == following:
             return f"{word!r} twice"
@@ -126,12 +126,12 @@ def _find_fault(words, most):
 def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
     """Choose byte strings that cut documents into few tokens.
 
-    The dictionary begins with the 256 bytes. A round encodes the text, and
-    counts strings and pairs of neighbours. A pair that becomes a string saves
-    as many tokens as it has occurrences; a string that is dropped costs about
-    as many as it had uses. So a round adds the most frequent pairs, and drops
-    strings that are rarer. The last rounds only replace. All counts are
-    integers: equal text gives equal dictionaries.
+    The dictionary starts with the 256 bytes. Each round encodes the text, and
+    counts strings and pairs of adjacent strings. Adding a pair saves one token
+    per occurrence; dropping a string costs about one token per use. So each
+    round adds the most frequent pairs, and drops strings that are rarer. The
+    last rounds only replace strings. All counts are integers, so equal text
+    gives equal dictionaries.
 
     Args:
         documents: `str` or `bytes`, any bytes, or an iterable of them.
@@ -165,7 +165,7 @@ def train_dictionary(documents, vocabulary_size=65_536, max_token_bytes=64):
 
 
 def _sizes(last):
-    """Return how many strings there may be after each round."""
+    """Return the largest number of strings after each round."""
     sizes = [256]
     while sizes[-1] < last:
         sizes.append(min(last, int(sizes[-1] * GROWTH)))
@@ -187,7 +187,7 @@ def _improve(words, size, text, offsets, max_bytes):
     known, dropped, added = set(words), set(), []
     for left, right, count in candidates:
         word = words[left] + words[right]
-        if word in known:  # text was cut in another way around it
+        if word in known:  # the text was cut differently there
             continue
         if len(added) >= size - len(words):
             place = next(rarest, None)
@@ -201,7 +201,7 @@ def _improve(words, size, text, offsets, max_bytes):
 
 
 def _frequent_pairs(places, offsets, lengths, max_bytes, limit):
-    """Return pairs of neighbours as `(left, right, count)`.
+    """Return pairs of adjacent strings as `(left, right, count)`.
 
     The most frequent come first; ties are in lexicographic order.
     """

@@ -12,12 +12,12 @@ from keras_nc.tokenizers.scheme import TokenLayout
 
 
 class DocumentScheme(Scheme):
-    """A document is compressed as a whole; tokens are N bits of the result.
+    """Compress each document as a whole; a token is N bits of the result.
 
-    An id is 3 + N bits, 8 or 16, most significant first; where bytes are taken
-    in pairs, a zero byte fills the last one. A document of no bytes has no ids.
-    Ids stand for no bytes of their own, and a document comes back from all of
-    its ids or not at all. Where special ids are skipped, they also separate
+    An id is 3 plus the next N bits, most significant first, with N = 8 or 16.
+    With N = 16, a zero byte may fill the last token. An empty document has no
+    ids. Ids stand for no bytes of their own, so a document can only be decoded
+    from all of its ids. If special ids are skipped, they also separate
     documents.
 
     Args:
@@ -38,7 +38,7 @@ class DocumentScheme(Scheme):
 
     @abc.abstractmethod
     def decompress(self, streams):
-        """Return the documents of compressed forms, which may be filled."""
+        """Return documents from compressed forms; a zero byte may be added."""
 
     @property
     def vocabulary_size(self):
@@ -47,13 +47,13 @@ class DocumentScheme(Scheme):
 
     @property
     def layout(self):
-        """Any N bits may follow any others."""
+        """The `TokenLayout`: any N bits may follow any others."""
         return TokenLayout.one_token(
             np.arange(self.vocabulary_size) >= NUM_SPECIAL
         )
 
     def encode_batch(self, documents):
-        """Compress, then cut into tokens."""
+        """Compress documents, and cut the result into tokens."""
         documents = [bytes(document) for document in documents]
         streams = iter(self.compress([text for text in documents if text]))
         rows = [next(streams) if text else b"" for text in documents]
@@ -64,7 +64,7 @@ class DocumentScheme(Scheme):
         return pieces.astype("int32") + NUM_SPECIAL, offsets
 
     def decode(self, ids, skip_special=False):
-        """Put tokens together, then decompress."""
+        """Join tokens, and decompress them."""
         ids = np.asarray(ids)
         special = (ids >= 0) & (ids < NUM_SPECIAL)
         wrong = (ids < 0) | (ids >= self.vocabulary_size)
@@ -94,7 +94,7 @@ class DocumentScheme(Scheme):
         )
 
     def split_prompt(self, prompt):
-        """Commit nothing of an empty prompt; an error for any other."""
+        """Commit nothing of an empty prompt; raise an error for any other."""
         if prompt:
             raise ValueError(
                 "The first bits of a compressed text depend on all of it, by "
@@ -106,7 +106,7 @@ class DocumentScheme(Scheme):
 
 
 def refuse_ids(what):
-    """Raise the ValueError for ids that no document has."""
+    """Raise the ValueError for ids that are not one whole document."""
     raise ValueError(
         "Ids must be those of one whole document, in order. Received: "
         f"{what}. They are damaged or cut; decode what was encoded, with the "

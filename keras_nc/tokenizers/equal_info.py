@@ -24,8 +24,9 @@ class EqualInfoScheme(Scheme):
     Args:
         codebook: See `EqualInfoTokenizer`; `None` until assets are loaded.
         token_bits: See `EqualInfoTokenizer`.
-        window_bits: int. Only without a codebook: what it will have.
-        codebook_fingerprint: str. Only without a codebook: what it will have.
+        window_bits: int. Only without a codebook: its future window bits.
+        codebook_fingerprint: str. Only without a codebook: its future
+            fingerprint.
     """
 
     name = "equal_info"
@@ -66,7 +67,7 @@ class EqualInfoScheme(Scheme):
 
     @property
     def codebook(self):
-        """The codebook; an error if it is not loaded yet."""
+        """The codebook. Raises an error if it is not loaded yet."""
         return self.require(self._codebook, "codebook")
 
     @property
@@ -91,13 +92,13 @@ class EqualInfoScheme(Scheme):
 
     @property
     def token_lengths(self):
-        """Number of bytes of every window, `None` for split windows."""
+        """Number of bytes of every window; `None` for split windows."""
         if self._codebook is None or self.token_bits != self.window_bits:
             return None
         return self.codebook.token_lengths
 
     def encode_batch(self, documents):
-        """Walk the codebook's trie, then cut codes into tokens."""
+        """Walk the codebook's trie, and cut codes into tokens."""
         codes, offsets = self.codebook.encode_batch(documents)
         per_window = self.window_bits // self.token_bits
         ids = split_codes(codes, self.window_bits, self.token_bits)
@@ -111,7 +112,7 @@ class EqualInfoScheme(Scheme):
         return self.codebook.decode(codes)
 
     def token_bytes(self, token_id):
-        """Return the bytes of a window; an error for split windows."""
+        """Return the bytes of a window; raise an error for split windows."""
         if self.token_bits != self.window_bits:
             raise ValueError(
                 "A token of a split window stands for no bytes of its own. "
@@ -123,12 +124,12 @@ class EqualInfoScheme(Scheme):
     def token_id(self, token):
         """Return the id of a window, by a look-up."""
         if self.token_lengths is None:
-            return super().token_id(token)  # which says why there is none
+            return super().token_id(token)  # it raises an error with the reason
         found = self.codebook.find(token)
         return refuse_token(token) if found is None else int(found)
 
     def split_prompt(self, prompt):
-        """Commit the windows that no continuation changes."""
+        """Commit the windows that no continuation can change."""
         prompt = self.codebook.split_prompt(prompt)
         ids = split_codes(prompt.ids, self.window_bits, self.token_bits)
         return dataclasses.replace(prompt, ids=ids)
@@ -171,16 +172,17 @@ class EqualInfoScheme(Scheme):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class EqualInfoTokenizer(SchemeTokenizer):
-    """Tokenizer of equal-info windows, which a codebook lists.
+    """Tokenizer of the equal-info windows of a codebook.
 
     Any bytes are encoded and decoded exactly, on every backend, inside and
-    outside tf.data (arXiv 2404.03626, section 3.3; the integer rule is ours).
+    outside tf.data. The windows are those of arXiv 2404.03626, section 3.3; the
+    integer rule is that of keras_nc.
 
     Args:
         codebook: A `keras_nc.coding.Codebook`.
-        token_bits: int. Bits of a token, `N`, which divide the codebook's
-            window bits. Defaults to one token per window, whose id is the
-            window's code.
+        token_bits: int. Bits of a token, `N`, a divisor of the codebook's
+            window bits. By default, a window is one token, and its id is its
+            code.
         sequence_length: int, or `None` for ragged output.
         **kwargs: See `SchemeTokenizer`.
 

@@ -1,4 +1,4 @@
-"""Tokenizers inside tf.data: the eager code behind `tf.numpy_function`."""
+"""Run tokenizers inside tf.data: eager code in a `tf.numpy_function`."""
 
 
 def tokenize(tokenizer, inputs):
@@ -23,7 +23,7 @@ def tokenize(tokenizer, inputs):
             "A string tensor must have rank 0 or 1. "
             f"Received: shape={inputs.shape}"
         )
-    # stateful=False: a pure function, which tf.data may run anywhere.
+    # stateful=False: the function is pure, so tf.data may run it anywhere.
     ids, offsets = tf.numpy_function(
         encode,
         [tf.reshape(inputs, [-1])],
@@ -50,7 +50,7 @@ def detokenize(scheme, inputs, skip_special):
         skip_special: bool. Whether to drop special ids.
 
     Returns:
-        A string tensor, of one rank less.
+        A string tensor with one rank less.
     """
     import tensorflow as tf
 

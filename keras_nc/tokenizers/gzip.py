@@ -1,4 +1,4 @@
-"""Tokens that are bytes of gzip: a baseline of the paper."""
+"""A baseline of the paper: the bytes of gzip as tokens."""
 
 import hashlib
 import os
@@ -15,24 +15,26 @@ from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: A window of 32 KiB, and the header and footer of gzip.
 _GZIP = 31
-#: Part of the fingerprint: what other versions may compress differently.
+#: Its compressed form is part of the fingerprint, because other versions of
+#: zlib may compress it differently.
 _SAMPLE = b" ".join(b"%d squared is %d." % (n, n * n) for n in range(1000))
 
 
 @register_scheme
 class GZipScheme(DocumentScheme):
-    """Documents compressed by gzip, by zlib at its default level.
+    """Documents compressed by gzip, with zlib at its default level.
 
     A document becomes a whole gzip file, with its header and its footer (length
     and CRC-32). Where a token is two bytes, a zero byte may fill the last one.
-    Another version of zlib may compress differently, but decompresses the same.
+    Other versions of zlib may compress differently, but all decompress the
+    same.
 
     Args:
         token_bits: int. Bits of a token, 8 or 16.
     """
 
     name = "gzip"
-    # keras-hub presets need an asset; its content is checked, too.
+    # keras-hub presets need an asset. Loading checks its content.
     file_assets = ["gzip_scheme.txt"]
     _asset = "gzip, zlib's default level; id = 3 + {} bits\n"
 
@@ -51,7 +53,7 @@ class GZipScheme(DocumentScheme):
         return [zlib.compress(text, wbits=_GZIP) for text in documents]
 
     def decompress(self, streams):
-        """Decompress; header, length and checksum are checked."""
+        """Decompress files, and check header, length and checksum."""
         return [self._inflate(stream) for stream in streams]
 
     def _inflate(self, stream):
@@ -81,7 +83,7 @@ class GZipScheme(DocumentScheme):
             file.write(self._asset.format(self.token_bits).encode())
 
     def load_assets(self, directory):
-        """Check that the rule is this one."""
+        """Check that the file holds this rule."""
         path = os.path.join(directory, self.file_assets[0])
         rule = self._asset.format(self.token_bits)
         check_rule(path, rule.encode())
@@ -91,8 +93,8 @@ class GZipScheme(DocumentScheme):
 class GZipTokenizer(SchemeTokenizer):
     """Tokenizer that compresses each document with gzip.
 
-    GZip v256 and v65k of arXiv 2404.03626: zlib at its default level, header
-    and footer kept, a token for each byte or for each pair of bytes.
+    These are GZip v256 and v65k of arXiv 2404.03626: zlib at its default level,
+    with header and footer, and one token per byte or per pair of bytes.
 
     Args:
         token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).

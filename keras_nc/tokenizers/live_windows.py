@@ -35,7 +35,7 @@ _CHECKSUM_BYTES = 4
 
 @register_scheme
 class LiveWindowScheme(Scheme):
-    """Windows of `W` bits, each written in `W / N` tokens, M1 in the loop.
+    """Windows of `W` bits in `W / N` tokens each, with M1 in the loop.
 
     Args:
         model: An `EntropyModel` of a registered class; `None` until assets are
@@ -45,15 +45,15 @@ class LiveWindowScheme(Scheme):
             where tokens cross windows.
         cache: A `keras_nc.coding.PrefixCache`, or `None`.
         checksum: bool. Whether a document ends with its checksum.
-        verify: bool. Whether to decode at once what was encoded, and compare.
-        max_window_bytes: int. Bytes that a window has at most, up to 1,024.
+        verify: bool. Whether encoding decodes its result and compares.
+            max_window_bytes: int. Bytes that a window has at most, up to 1,024.
         batch_size: int. Documents that are worked on side by side; it changes
             no id.
-        model_asset: A dict. Only without a model: what it will be.
-        cache_fingerprint: str. Only without a cache: what it will have.
+        model_asset: A dict. Only without a model: its future configuration.
+        cache_fingerprint: str. Only without a cache: its future fingerprint.
 
     Raises:
-        ValueError: If no window has so many bits, or no token.
+        ValueError: If `window_bits` or `token_bits` is not supported.
     """
 
     name = "live_windows"
@@ -99,7 +99,7 @@ class LiveWindowScheme(Scheme):
             self._checked_coder()
 
     def _checked_coder(self):
-        """Return the coder, made at first use: assets bring the model."""
+        """Return the coder. Make it at first use, when the model is loaded."""
         with self._lock:
             if self._lazy_coder is None:
                 model = self.require(self._asset.model, "entropy model")
@@ -115,12 +115,12 @@ class LiveWindowScheme(Scheme):
 
     @property
     def coder(self):
-        """The `WindowCoder`; an error if assets are not loaded yet."""
+        """The `WindowCoder`. Raises an error if assets are not loaded yet."""
         return self._lazy_coder or self._checked_coder()
 
     @property
     def model(self):
-        """The entropy model; an error if it is not loaded yet."""
+        """The entropy model. Raises an error if it is not loaded yet."""
         return self.require(self._asset.model, "entropy model")
 
     @property
@@ -130,7 +130,7 @@ class LiveWindowScheme(Scheme):
 
     @property
     def fingerprint(self):
-        """Hex digest of the model, the cache and all that changes ids."""
+        """Hex digest of the model, the cache and settings that change ids."""
         parts = (
             self.name,
             self._asset.fingerprint,
@@ -144,29 +144,29 @@ class LiveWindowScheme(Scheme):
 
     @property
     def layout(self):
-        """Every piece may come next: only the model knows the windows."""
+        """The `TokenLayout`, in which any piece may come next."""
         return TokenLayout.one_token(
             np.arange(self.vocabulary_size) >= NUM_SPECIAL
         )
 
     @property
     def _checksum_ids(self):
-        """Ids of a document's checksum."""
+        """Number of ids of a document's checksum."""
         return 8 * _CHECKSUM_BYTES // self.token_bits * self.checksum
 
     def whole_length(self, length):
-        """Ids of the whole windows that fit a length.
+        """Return how many ids of whole windows fit a length.
 
         With a checksum, a document that is cut cannot be decoded at all.
         """
         if self.checksum:
             return length
-        # As few ids as hold whole windows exactly.
+        # The smallest number of ids that holds whole windows exactly.
         group = math.lcm(self.window_bits, self.token_bits) // self.token_bits
         return length - length % group
 
     def encode_batch(self, documents):
-        """Windows, cut into pieces, and the checksum's pieces."""
+        """Encode windows and the checksum, and cut both into pieces."""
         codes, offsets = self.coder.encode_batch(documents)
         if self.verify:
             self._verify(documents, codes, offsets)
@@ -203,16 +203,16 @@ class LiveWindowScheme(Scheme):
         """Decode several documents side by side.
 
         Args:
-            rows: A list of integer arrays: the ids of one document each.
+            rows: A list of integer arrays, each with the ids of one document.
             skip_special: bool. Whether to drop special ids before and after a
-                document; they are an error otherwise, and between its ids.
+                document. Otherwise, and between its ids, they are an error.
 
         Returns:
             A list of bytes.
 
         Raises:
-            ValueError: If ids are no windows of this scheme, or a checksum is
-                not that of the decoded bytes.
+            ValueError: If ids are not windows of this scheme, or a checksum
+                does not match the decoded bytes.
         """
         all_codes, sums = [], []
         for row in rows:
@@ -248,7 +248,7 @@ class LiveWindowScheme(Scheme):
         return texts
 
     def _pieces(self, ids, skip_special):
-        """Pieces of one document's ids, or a ValueError."""
+        """Return the pieces of one document's ids, or raise a ValueError."""
         if skip_special:
             kept = np.flatnonzero((ids < 0) | (ids >= NUM_SPECIAL))
             ids = ids[kept[0] : kept[-1] + 1] if kept.size else ids[:0]
@@ -273,15 +273,16 @@ class LiveWindowScheme(Scheme):
     def split_prompt(self, prompt):
         """Commit all windows but the last, whose code has bounds.
 
-        The bounds include the checksum that may follow the window at once:
-        otherwise the window's ids would be read as a checksum.
+        The bounds include the case in which the checksum follows this window at
+        once. Otherwise the window's ids would be read as a checksum.
         """
         if not prompt:
             return Prompt(np.empty(0, "int32"))
         codes, length, (low, stop) = self.coder.encode_part(prompt)
         closed = codes_to_bytes(codes, self.window_bits)
         unit = self.token_bits // 8
-        # Where tokens cross windows, the next one may have begun.
+        # If tokens cross windows, the last token may hold bits of the next
+        # window.
         complete = len(closed) - len(closed) % unit
         bounds = []
         for code, filling in ((low, b"\0"), (stop - 1, b"\xff")):
@@ -297,9 +298,9 @@ class LiveWindowScheme(Scheme):
     def decode_generated(self, rows):
         """Decode ids that a model generated, side by side.
 
-        If documents have a checksum, the last ids are dropped: what a model
-        generates there is not the checksum. A text ends before the first code
-        that stands for no window. See `WindowCoder.decode_batch`.
+        If documents have a checksum, the last ids are dropped, because a model
+        does not generate a valid checksum. A text ends at the first code that
+        stands for no window; see `WindowCoder.decode_batch`.
         """
         codes = []
         for row in rows:
@@ -318,7 +319,7 @@ class LiveWindowScheme(Scheme):
         )
 
     def get_config(self):
-        """Bits and fingerprints; model and cache are assets."""
+        """Return bits and fingerprints; model and cache are assets."""
         return {
             "name": self.name,
             "window_bits": self.window_bits,
@@ -357,31 +358,31 @@ class LiveWindowScheme(Scheme):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class LiveWindowTokenizer(SchemeTokenizer):
-    """Tokenizer of equal-info windows of 24 to 128 bits, M1 in the loop.
+    """Tokenizer of equal-info windows of 24 to 128 bits, with M1 in the loop.
 
-    The windows of the paper (arXiv 2404.03626, section 3.3) for which no table
-    is small enough: the entropy model runs while coding. Any bytes are encoded
-    and decoded exactly, **by the same software on the same hardware**: both
-    ends must compute the same probabilities, bit for bit. Decoding with another
-    model is refused by its fingerprint. A result that differs all the same is
-    refused by the checksum: each document ends with the CRC-32 of its bytes,
-    in `32 / N` tokens, most significant piece first.
+    These are windows of the paper (arXiv 2404.03626, section 3.3) with too many
+    codes for a table, so the entropy model runs while coding. Any bytes are
+    encoded and decoded exactly, **by the same software on the same hardware**:
+    both ends must compute the same probabilities, bit for bit. The fingerprint
+    prevents decoding with another model. The checksum detects all other
+    differences: each document ends with the CRC-32 of its bytes, in `32 / N`
+    tokens, most significant piece first.
 
-    An id is 3 + a piece of N bits, most significant first. With `W` = 24 and
-    `N` = 16 tokens cross windows, and the last piece of a document's windows
-    is padded with zero bits.
+    An id is 3 plus a piece of N bits, most significant first. With `W` = 24 and
+    `N` = 16, tokens cross windows, and zero bits pad the last piece of a
+    document's windows.
 
     Args:
         model: An `EntropyModel` of a registered class, such as a
             `ByteLMModel`, `NGramModel` or `UnigramModel`.
         window_bits: int. `W`: 24, 32, 40, 48, 56, 64 or 128.
         token_bits: int. `N`: 8, or 16 if that divides `W` or `W` is 24.
-        cache: A `keras_nc.coding.PrefixCache`, or `None`: frequencies of
-            prefixes for which the model need not be asked.
-        checksum: bool. Whether documents end with a checksum. Rows that are
-            cut can only be decoded without.
-        verify: bool. Whether to decode at once what was encoded, and compare.
-        sequence_length: int, or `None` for ragged output.
+        cache: A `keras_nc.coding.PrefixCache`, or `None`. It holds frequencies
+            of prefixes, so that the model is asked less often.
+        checksum: bool. Whether documents end with a checksum. Rows that are cut
+            can be decoded only without it.
+        verify: bool. Whether encoding decodes its result and compares.
+            sequence_length: int, or `None` for ragged output.
         **kwargs: See `LiveWindowScheme` for `max_window_bytes` and
             `batch_size`, and `SchemeTokenizer`.
 
@@ -397,5 +398,5 @@ class LiveWindowTokenizer(SchemeTokenizer):
     scheme_cls = LiveWindowScheme
 
     def whole_length(self):
-        """Ids of the whole windows that fit `sequence_length`."""
+        """Return how many ids of whole windows fit `sequence_length`."""
         return self.scheme.whole_length(self.sequence_length)

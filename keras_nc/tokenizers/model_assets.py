@@ -9,16 +9,16 @@ from keras_nc import entropy_models
 class ModelAsset:
     """An entropy model that a scheme saves and loads with itself.
 
-    A plain object: M1's weights must not become a part of the Keras model whose
-    tokenizer holds it.
+    This is a plain object, so that M1's weights do not become a part of the
+    Keras model whose tokenizer holds it.
 
     Args:
         model: An `EntropyModel` of a registered class; `None` until it is
             loaded.
         kind: str. Only without a model: the name of its class.
-        fingerprint: str. Only without a model: what it will have.
+        fingerprint: str. Only without a model: its future fingerprint.
         file_names: A list of str. Only without a model: names of its files if
-            they are not those of its class.
+            they differ from those of its class.
 
     Raises:
         TypeError: If the model's class is not registered.
@@ -59,11 +59,11 @@ class ModelAsset:
 
     @property
     def fingerprint(self):
-        """SHA-256 of the model, hexadecimal; `None` if that is not known."""
+        """SHA-256 of the model, hexadecimal; `None` if unknown."""
         return self._fingerprint
 
     def get_config(self):
-        """Return constructor arguments that stand for the model."""
+        """Return the constructor arguments that describe the model."""
         config = {"kind": self.kind, "fingerprint": self._fingerprint}
         if self.file_names != self._cls.file_names:
             config["file_names"] = self.file_names

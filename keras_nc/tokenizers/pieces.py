@@ -17,26 +17,25 @@ from keras_nc.tokenizers.scheme import refuse_token
 
 
 class PieceScheme(Scheme):
-    """A scheme over a subword model of a library, which is one file.
+    """A scheme over the subword model of a library, stored in one file.
 
-    Every id stands for the bytes of its piece, or is special. The library takes
-    valid Unicode only, and does not promise to give all of it back. So text
-    that it does not take, and text that its pieces would not give back, is
-    encoded in single bytes. Any bytes round-trip, whatever the library does.
+    Every id stands for the bytes of its piece, or is special. The library
+    accepts only valid Unicode, and may not reproduce all of it. Text that it
+    refuses or would change is encoded in single bytes, so any bytes round-trip.
 
     Args:
         content: bytes. The file of the subword model; `None` until assets are
             loaded.
-        vocabulary_size: int. Only without content: what it will be.
-        fingerprint: str. Only without content: what it will be.
+        vocabulary_size: int. Only without content: its future size.
+        fingerprint: str. Only without content: its future fingerprint.
     """
 
-    #: What the file holds, in errors.
+    #: How errors name the content of the file.
     content_name = "subword model"
-    #: What the configuration calls the fingerprint.
+    #: The name of the fingerprint in the configuration.
     fingerprint_key = "fingerprint"
-    #: Matches, in one group, the runs of characters that the library is not
-    #: given. Invalid UTF-8 becomes lone surrogates, which no valid text holds.
+    #: Matches, in one group, runs of characters to keep from the library.
+    #: Invalid UTF-8 becomes lone surrogates, which no valid text holds.
     lost = re.compile("([\ud800-\udfff]+)")
 
     def __init__(self, content, vocabulary_size, fingerprint):
@@ -50,7 +49,7 @@ class PieceScheme(Scheme):
 
     def _load(self, content):
         self._pieces, self._byte_ids = self.read(content)
-        # Where a single byte has two ids, text prefers the later one.
+        # If a single byte has two ids, text prefers the later one.
         self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self._content = content
         self._vocabulary_size = len(self._pieces)
@@ -83,7 +82,7 @@ class PieceScheme(Scheme):
 
     @property
     def content(self):
-        """What the file holds, bytes; an error if it is not loaded yet."""
+        """Content of the file, bytes. Raises an error if not loaded yet."""
         return self.require(self._content, self.content_name)
 
     @property
@@ -104,19 +103,20 @@ class PieceScheme(Scheme):
 
     @property
     def token_lengths(self):
-        """Number of bytes of every piece, `None` before the file is loaded."""
+        """Number of bytes of every piece; `None` before the file is loaded."""
         if self._content is None:
             return None
         return np.array([len(piece) for piece in self._pieces], dtype="int32")
 
     def encode_batch(self, documents):
-        """Encode with the library, and in bytes what it does not keep."""
+        """Encode with the library; encode text that it changes in bytes."""
         self.require(self._content, self.content_name)
         parts = [
             re.split(self.lost, document.decode(errors="surrogateescape"))
             for document in map(bytes, documents)
         ]
-        # Splitting by one group alternates: even places are valid text.
+        # Splitting by one group alternates: parts at even places are valid
+        # text.
         valid = [text for row in parts for text in row[::2] if text]
         encoded = iter(self.encode_texts(valid))
         rows = []

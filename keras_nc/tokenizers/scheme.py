@@ -8,17 +8,17 @@ import numpy as np
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Prompt
 
-#: Classes of schemes by the name that configurations have.
+#: Classes of schemes by their name in configurations.
 _SCHEMES = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """Which codes exist, and how tokens spell them.
+    """The existing codes, and how tokens spell them.
 
-    If a window is one token, its code is the id. If it is several, the
-    `window_bits` bits of the code are cut into groups of `token_bits`, most
-    significant first, and each id is 3 + a group.
+    If a window is one token, its code is the id. If a window is several tokens,
+    the `window_bits` bits of the code are cut into groups of `token_bits`, most
+    significant first, and each id is 3 plus a group.
 
     Attributes:
         is_code: A bool array over all codes: whether the code stands for bytes.
@@ -45,7 +45,7 @@ class TokenLayout:
 
     @classmethod
     def one_token(cls, is_code):
-        """Return the layout of a vocabulary of which every id is a code.
+        """Return the layout of a vocabulary in which every id is a code.
 
         Args:
             is_code: A bool array over all ids: whether the id stands for bytes.
@@ -56,8 +56,8 @@ class TokenLayout:
 class Scheme(abc.ABC):
     """A rule that turns bytes into ids and back, exactly.
 
-    A scheme is a plain object: what it holds does not become a part of the
-    Keras model whose tokenizer holds the scheme.
+    A scheme is a plain object, so its content does not become a part of the
+    Keras model whose tokenizer holds it.
 
     Attributes:
         name: str. Name of the scheme in configurations.
@@ -109,8 +109,8 @@ class Scheme(abc.ABC):
 
         Args:
             ids: An integer array of shape `(T,)`.
-            skip_special: bool. Whether to drop pad, start and end ids;
-                otherwise they are an error.
+            skip_special: bool. Whether to drop pad, start and end ids.
+                Otherwise they are an error.
 
         Returns:
             bytes.
@@ -135,7 +135,8 @@ class Scheme(abc.ABC):
 
         Args:
             rows: A list of integer arrays, without special ids. An incomplete
-                window at the end stands for no bytes yet, and is dropped.
+                window at the end is dropped, because it stands for no bytes
+                yet.
 
         Returns:
             A list of bytes.
@@ -185,7 +186,7 @@ class Scheme(abc.ABC):
         Raises:
             ValueError: If ids stand for no bytes of their own.
         """
-        _ = self.layout  # an error if assets are not loaded yet
+        _ = self.layout  # raises an error if assets are not loaded yet
         lengths = self.token_lengths
         if lengths is None:
             raise ValueError(
@@ -210,7 +211,7 @@ class Scheme(abc.ABC):
         return Prompt(ids.astype("int32"))
 
     def get_config(self):
-        """Return what a configuration file holds; assets hold the rest."""
+        """Return the content of a configuration file; assets hold the rest."""
         return {"name": self.name}
 
     @abc.abstractmethod
@@ -267,7 +268,7 @@ def scheme_from_config(config):
 
 
 def ids_of_bytes(ids, token_lengths, skip_special):
-    """Return ids of which each stands for bytes.
+    """Check that every id stands for bytes; return the ids.
 
     Args:
         ids: An integer array of shape `(T,)`.

@@ -1,4 +1,4 @@
-"""SentencePiece as a baseline that keeps every byte, and its training."""
+"""A baseline: SentencePiece that keeps every byte, and its training."""
 
 import io
 import operator
@@ -20,26 +20,26 @@ from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 MODEL_TYPES = ("unigram", "bpe")
-#: SentencePiece leaves out longer sentences without a word.
+#: SentencePiece silently skips longer sentences.
 MAX_SENTENCE_CHARACTERS = 1024
 
-#: SentencePiece writes a space as this character, so text that holds it would
-#: come back with spaces.
+#: SentencePiece writes a space as this character. Text that holds the character
+#: would come back with spaces.
 SPACE_MARK = "\u2581"
 
 
 @register_scheme
 class SentencePieceScheme(PieceScheme):
-    """Pieces of a SentencePiece model, and byte pieces for what it would lose.
+    """Pieces of a SentencePiece model, and byte pieces for text it would lose.
 
-    SentencePiece takes Unicode text. Invalid UTF-8, NUL, and SentencePiece's
-    own mark for a space become byte pieces here, so that any bytes round-trip.
-    The model must keep all other text as it is.
+    SentencePiece takes Unicode text. Invalid UTF-8, NUL and SentencePiece's
+    space mark become byte pieces, so any bytes round-trip. The model must keep
+    all other text as it is.
 
     Args:
         proto: See `SentencePieceTokenizer`; `None` until assets are loaded.
-        vocabulary_size: int. Only without a proto: what it will have.
-        proto_fingerprint: str. Only without a proto: what it will have.
+        vocabulary_size: int. Only without a proto: its future size.
+        proto_fingerprint: str. Only without a proto: its future fingerprint.
 
     Raises:
         ValueError: If the model does not keep text as it is.
@@ -114,14 +114,15 @@ class SentencePieceScheme(PieceScheme):
 
     @property
     def proto(self):
-        """The serialized model; an error if it is not loaded yet."""
+        """The serialized model. Raises an error if it is not loaded yet."""
         return self.content
 
     @property
     def processor(self):
         """A `SentencePieceProcessor` with this model.
 
-        It is a new object each time: changes to it do not change the scheme.
+        Each access gives a new object, so changes to it do not affect the
+        scheme.
         """
         import sentencepiece
 
@@ -183,14 +184,15 @@ class SentencePieceTokenizer(SchemeTokenizer):
 def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
     """Train a SentencePiece model on documents.
 
-    It has byte fallback and no normalization, and pieces may be nothing but
-    whitespace. That makes it lossless, and also strong on text with indents and
+    The model has byte fallback and no normalization, and pieces may be
+    whitespace only. So it is lossless, and strong on text with indents and
     blank lines.
 
     Args:
-        documents: `str` or `bytes`, or an iterable of them; what is not UTF-8
-            is left out.
-        vocabulary_size: int. Pieces, 256 bytes and special ids included.
+        documents: `str` or `bytes`, or an iterable of them. Invalid UTF-8 is
+            skipped.
+        vocabulary_size: int. Number of ids, the 256 bytes and special ids
+            included.
         model_type: str. `"unigram"` or `"bpe"`.
 
     Returns:
@@ -230,7 +232,7 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
             allow_whitespace_only_pieces=True,
-            # A piece for the space, in text that has none, too.
+            # Require a piece for the space, even if the text has no space.
             required_chars=SPACE_MARK,
             max_sentence_length=4 * MAX_SENTENCE_CHARACTERS,  # in bytes
             minloglevel=2,
@@ -244,7 +246,7 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
 
 
 def _sentences(documents):
-    """Yield lines, cut to a length that SentencePiece does not leave out."""
+    """Yield lines, cut to a length that SentencePiece does not skip."""
     for document in iterate_documents(documents):
         text = document.decode("utf-8", errors="ignore").replace("\0", "")
         for line in text.splitlines():

@@ -30,13 +30,12 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     same code runs behind a `tf.numpy_function`, so both paths give the same
     ids. Ids 0, 1 and 2 are pad, start and end; encoding never gives them.
 
-    A subclass sets `scheme_cls` and needs no constructor: arguments that the
-    scheme knows go on to it.
+    A subclass sets `scheme_cls` and needs no constructor, because arguments for
+    the scheme are passed on to it.
 
     Args:
-        *args: What the scheme is made of, such as a codebook.
-        scheme: A `Scheme`, or its configuration, in place of what it is made
-            of.
+        *args: Arguments of the scheme, such as a codebook.
+        scheme: A `Scheme` or its configuration, in place of its arguments.
         sequence_length: int. Rows are padded with 0 to this many ids, or cut
             after the last whole window that fits. `None` for ragged output.
         **kwargs: Further arguments of the scheme, and those of
@@ -53,7 +52,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         tensors, ragged without `sequence_length`.
     """
 
-    # keras-hub wants a class here; a tokenizer belongs to no backbone.
+    # keras-hub needs a class here, but a tokenizer belongs to no backbone.
     backbone_cls = _presets.TokenizerPreset
     #: The schemes that this class carries.
     scheme_cls = Scheme
@@ -110,7 +109,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             )
         return scheme
 
-    # === What the scheme tells ===
+    # === Properties of the scheme ===
 
     @property
     def scheme_name(self):
@@ -124,7 +123,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     @property
     def origin(self):
-        """What is remembered of ids that this tokenizer makes."""
+        """The `TokenOrigin` of ids that this tokenizer makes."""
         return TokenOrigin(
             self.fingerprint,
             self.scheme_name,
@@ -156,7 +155,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     # === Vocabulary ===
 
-    # Tokens are bytes: many are parts of characters, which no `str` can hold.
+    # Tokens are bytes, because many are parts of characters, which no `str`
+    # holds.
 
     def get_vocabulary(self):
         """Return the tokens of all ids.
@@ -166,8 +166,8 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             special ones.
 
         Raises:
-            ValueError: If ids stand for no bytes of their own, as those of
-                split windows and streams.
+            ValueError: If ids stand for no bytes of their own, as in split
+                windows and streams.
         """
         return self.scheme.vocabulary()
 
@@ -261,10 +261,10 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         Args:
             inputs: Ids of one text (a list or array `(T,)`) or several (lists,
                 an array `(B, T)`, a ragged tensor).
-            skip_special: bool. Whether to drop pad, start and end ids;
-                otherwise they are an error.
-            errors: `None` for bytes, or how `bytes.decode` treats invalid
-                UTF-8 (`"replace"`, ...) for `str`; not in tf.data, whose
+            skip_special: bool. Whether to drop pad, start and end ids.
+                Otherwise they are an error.
+            errors: `None` to return bytes. To return `str`, how `bytes.decode`
+                treats invalid UTF-8, such as `"replace"`. Not in tf.data, where
                 strings are bytes.
 
         Returns:
@@ -291,10 +291,10 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def save_to_preset(self, preset_dir):
         """Save the tokenizer, alone or beside a model.
 
-        `from_preset` of this class, of `SchemeTokenizer` and of
-        `keras_hub.tokenizers.Tokenizer` load it again. To share a tokenizer
-        without a model, upload the directory as it is:
-        `keras_hub.upload_preset` wants weights.
+        To load it, use `from_preset` of this class, of `SchemeTokenizer` or of
+        `keras_hub.tokenizers.Tokenizer`. To share a tokenizer without a model,
+        upload the directory yourself, because `keras_hub.upload_preset`
+        requires weights.
 
         Args:
             preset_dir: str. The directory, which may hold a model's preset.
@@ -305,19 +305,19 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     @classmethod
     def from_preset(cls, preset, config_file="tokenizer.json", **kwargs):
-        """Load the tokenizer of a preset, a model's or one of its own.
+        """Load the tokenizer of a preset, with or without a model.
 
         Args:
             preset: str. A directory, or a handle such as `hf://user/model`.
             config_file: str. The file that describes the tokenizer.
-            **kwargs: Constructor arguments that are to differ, such as
+            **kwargs: Constructor arguments to override, such as
                 `sequence_length`.
 
         Returns:
             A tokenizer of this class.
 
         Raises:
-            ValueError: If the preset does not hold a whole tokenizer.
+            ValueError: If the preset does not hold a complete tokenizer.
             TypeError: If the preset's scheme is not one of this class.
         """
         return _presets.load(cls, os.fspath(preset), config_file, kwargs)
@@ -341,11 +341,11 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
 
 def pad_rows(ids, offsets, length, whole_length):
-    """Return rows of a flat array of ids, cut or padded with 0.
+    """Cut a flat array of ids into rows, cut or padded with 0.
 
     Args:
         ids: The ids of all rows, an integer array.
-        offsets: Where rows begin and end in it, `(B + 1,)`.
+        offsets: Where rows begin and end in `ids`, `(B + 1,)`.
         length: int. Length of the result.
         whole_length: int. Rows are cut to this many ids.
 

@@ -1,4 +1,4 @@
-"""What watches `fit`: the clock, the progress line and the logs."""
+"""Callbacks that watch `fit`: clock, progress line and logs."""
 
 import csv
 import io
@@ -11,12 +11,12 @@ from keras_nc.coding.atomic import atomic_file
 
 
 class TrainingClock(keras.callbacks.Callback):
-    """Count the seconds that `fit` trains, without its evaluations.
+    """Count the seconds of training in `fit`, without evaluations.
 
-    Compilation counts: whoever trains waits for it.
+    Compilation counts, because users wait for it.
 
     Args:
-        seconds: float. Seconds of training before.
+        seconds: float. Seconds of earlier training.
     """
 
     def __init__(self, seconds=0.0):
@@ -55,8 +55,8 @@ class TrainingProgress(keras.callbacks.Callback):
     epoch of `fit` prints one line.
 
     Args:
-        label: str. What is trained.
-        start_step: int. Steps done before.
+        label: str. Name of the run.
+        start_step: int. Steps done in earlier runs.
         steps: int. Steps in all.
         tokens_per_step: int. Tokens in a batch.
         clock: A `TrainingClock`.
@@ -65,7 +65,7 @@ class TrainingProgress(keras.callbacks.Callback):
             for the model FLOPs utilization; `None` if the peak is unknown.
     """
 
-    #: `fit` need not wait for the loss of every step.
+    #: Tells Keras that this callback does not need the loss of every step.
     async_safe = True
 
     def __init__(
@@ -93,7 +93,7 @@ class TrainingProgress(keras.callbacks.Callback):
         """Show the bar on a terminal."""
         if sys.stderr is None or not sys.stderr.isatty():
             return
-        # Imported here, because it takes a tenth of a second.
+        # Import late, because the import takes a tenth of a second.
         import rich.console
         import rich.progress
 
@@ -130,7 +130,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self.close()
 
     def close(self):
-        """Stop drawing. Safe to call twice, and after an interruption."""
+        """Stop drawing. Calling this twice or after an interruption is safe."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -160,7 +160,8 @@ class TensorBoardLog:
     Args:
         directory: Folder of the event files.
         step: int. Last step of the checkpoint that training continues from.
-            Older runs may have logged later steps; TensorBoard hides those.
+            Earlier runs may have logged later steps, which TensorBoard then
+            hides.
 
     Raises:
         ImportError: If tensorboardX is not installed.

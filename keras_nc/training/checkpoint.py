@@ -1,4 +1,4 @@
-"""The states from which an interrupted run continues."""
+"""Save and load the states from which an interrupted run continues."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from keras_nc.training.run import to_json
 
 _STATE = "state.json"
 _WEIGHTS = "step-{:09d}.weights.h5"
-#: Weights, and temporary files of a process that was killed as it wrote.
+#: Weights, and temporary files of a process that was killed while writing.
 _OURS = ("step-*.weights.h5", f"{_STATE}.*.tmp")
 #: Group of a weights file that Keras does not write.
 _ADAPTED = "adapted"
@@ -25,10 +25,10 @@ _ADAPTED = "adapted"
 class Checkpoint:
     """The last complete states of one training run.
 
-    `save` first writes the weights, with those of the optimizer, under the name
-    of their step. Then it replaces the state, which names them, and then it
-    deletes the weights that the state does not name. So the state always names
-    weights that exist, whenever the process is killed.
+    `save` first writes the weights of model and optimizer to a file that is
+    named by its step. Then it replaces the state, which lists such steps. Last,
+    it deletes the weights that the state does not list. So the state only lists
+    weights that exist, no matter when the process is killed.
 
     The state is a dict: `run`; `step`, the last one; `kept`, the steps whose
     weights exist, oldest first; `history`, rows with a `step` each; and
@@ -77,7 +77,7 @@ class Checkpoint:
                 "train again."
             ) from error
         check_same_run(self.run, run, self.directory)
-        # A run keeps its held-out text, also if it is left out for a while.
+        # A run keeps its held-out text, even if some calls leave it out.
         said = {k: v for k, v in self.run.items() if v is not None}
         self.run = {**run, **said}
         return state
@@ -85,18 +85,19 @@ class Checkpoint:
     def restore(self, model):
         """Load the last state that can be read into a compiled model.
 
-        If weights are damaged or missing, warn and load an older state: its
-        later steps can be repeated.
+        If weights are damaged or missing, warn and load an older state, because
+        the lost steps can be repeated.
 
         Args:
-            model: A compiled model, which gets weights and optimizer state. It
-                stays as it is if the run has not begun.
+            model: A compiled model. Its weights and optimizer state are
+                replaced, unless the run has not begun.
 
         Returns:
             The state of the step that was loaded, as `read` returns it.
 
         Raises:
-            ValueError: If the run is another one, or no state can be read.
+            ValueError: If the folder holds another run, or no state can be
+                read.
         """
         state = self.read()
         if not state["kept"]:
@@ -123,8 +124,8 @@ class Checkpoint:
 
         Args:
             model: A compiled model.
-            state: dict with `step`, `history`, `restarts`, and in `kept` the
-                steps before.
+            state: dict with `step`, `history`, `restarts`, and `kept`, the
+                earlier steps.
 
         Returns:
             The state as it is on disk.
@@ -138,7 +139,7 @@ class Checkpoint:
         return self._write(self.after(state))
 
     def after(self, state):
-        """Return what `save` returns, without writing anything."""
+        """Return the state that `save` would return, without writing it."""
         kept = [*state["kept"], state["step"]]
         return {**state, "run": self.run, "kept": kept[-self.keep :]}
 
@@ -181,8 +182,8 @@ class Checkpoint:
 def _adapted(model):
     """Return the weights of layers with LoRA, a dict from path to weight.
 
-    Keras does not save them as they are: it adds the product of the factors to
-    the kernel when it saves, and sets the factors to zero when it loads.
+    Keras does not save them unchanged. When it saves, it adds the product of
+    the factors to the kernel. When it loads, it sets the factors to zero.
     """
     layers = {
         _layer_of(weight)
@@ -215,7 +216,7 @@ def _save_adapted(path, model):
 
 
 def _load_adapted(path, model):
-    """Load what `_save_adapted` added."""
+    """Load the weights that `_save_adapted` added."""
     adapted = _adapted(model)
     if not adapted:
         return

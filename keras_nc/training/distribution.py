@@ -8,7 +8,7 @@ import numpy as np
 from keras_nc.coding.checks import as_integer
 from keras_nc.models.backbone import DecoderBackbone
 
-#: The backends that have each strategy; `None` for all.
+#: The backends of each strategy; `None` for all.
 STRATEGIES = {
     "single": None,
     "data_parallel": "jax",
@@ -50,8 +50,8 @@ def get_distribution(strategy="single", model_shards=None, devices=None):
         one device, a `SingleDevice`.
 
     Raises:
-        ValueError: If the backend does not have the strategy, or the devices
-            cannot be divided so.
+        ValueError: If the backend lacks the strategy, or `model_shards` does
+            not divide the devices.
 
     Example:
     >>> distribution = get_distribution("single")
@@ -126,7 +126,7 @@ def check_strategy(strategy):
 
 
 def num_replicas():
-    """Return into how many parts the strategy in use divides each batch.
+    """Return the number of parts into which the strategy divides a batch.
 
     Returns:
         int. 1 outside of any `scope()`.
@@ -157,7 +157,7 @@ class _DividesBatches:
     """Check the batch size before Keras divides a batch."""
 
     def get_data_layout(self, data_shape):
-        # With several processes, the shape is that of one process's part.
+        # With several processes, this is the shape of one process's part.
         if self.num_processes == 1:
             check_batch_size(data_shape[0])
         return super().get_data_layout(data_shape)
@@ -193,13 +193,13 @@ def initialize_processes(
 ):
     """Make this process one of several that train one model, on JAX.
 
-    Call it in every process, before anything is computed. Each process then
-    sees the devices of all.
+    Call it in every process, before any computation. Each process then sees the
+    devices of all processes.
 
     Args:
         coordinator: str. Address of process 0, such as `"10.0.0.1:1234"`.
             `None` on TPU pod slices, SLURM and other environments that JAX
-            knows: they also tell the two numbers.
+            knows. They also define the two numbers below.
         num_processes: int. Number of processes.
         process_id: int. Number of this process, from 0.
         seed: int. Seed of the initial weights, the same in every process.
@@ -227,10 +227,10 @@ def initialize_processes(
     given = (coordinator, num_processes, process_id)
     import jax
 
-    # On CPUs, collectives of several steps at once, as in `evaluate`, may wait
-    # for each other for ever. Accelerators do not use this setting.
+    # On CPUs, concurrent collectives of several steps, as in `evaluate`, may
+    # deadlock. Accelerators ignore this setting.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    # First, because Keras would draw a seed by a collective of all CPUs.
+    # Do this first: otherwise Keras draws a seed by a collective of all CPUs.
     keras.utils.set_random_seed(seed)
     keras.distribution.initialize(*given)
 
@@ -254,7 +254,7 @@ def is_first_process():
 
 
 def check_same_step(step):
-    """Raise a ValueError unless all processes continue from one step."""
+    """Raise a ValueError unless all processes continue from the same step."""
     if num_processes() == 1:
         return
     from jax.experimental import multihost_utils
@@ -270,7 +270,7 @@ def check_same_step(step):
 
 @contextlib.contextmanager
 def one_writer(model):
-    """Let one of several processes write a model's files.
+    """Let one of several processes write the files of a model.
 
     All processes must enter the context. Inside it every process has the
     complete weights and optimizer state, so that process 0 can write them.
@@ -303,12 +303,13 @@ def one_writer(model):
     distribution = keras.distribution.distribution()
     try:
         for variable, value in spread:
-            # There is no public way: `assign` would divide the value again.
+            # Keras has no public way to do this: `assign` would divide the
+            # value.
             variable._value = multihost_utils.process_allgather(
                 value, tiled=True
             )
-        # Saving creates variables of its own. Under the distribution, their
-        # values would wait for the processes that do not save.
+        # Saving creates new variables. Under the distribution, they would wait
+        # for the processes that do not save.
         keras.distribution.set_distribution(None)
         yield is_first_process()
     finally:

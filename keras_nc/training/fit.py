@@ -1,4 +1,4 @@
-"""`fit` that an interruption cannot harm."""
+"""`fit` that continues after an interruption."""
 
 import pathlib
 import sys
@@ -47,9 +47,8 @@ def resumable_fit(
     """Train a compiled model for `steps` steps, and continue after a crash.
 
     Batches are a function of seed and step, and the state is saved after every
-    short epoch. So the same call, after a crash or in a new process, ends with
-    the weights of a run that was never interrupted. A run that is complete is
-    loaded, not repeated.
+    short epoch. So after a crash, the same call ends with the weights of an
+    uninterrupted run. A complete run is loaded, not repeated.
 
     A folder holds one run. To continue it, these must be the same: the text,
     the model and its dtype, the weights that are trained (LoRA factors count),
@@ -58,15 +57,15 @@ def resumable_fit(
     Everything else may change: the other arguments of this function, whether
     there is held-out text, `gradient_checkpointing`, the other arguments of
     `compile`, the number of devices, the strategy, and the backend. On another
-    backend numbers are equal to rounding.
+    backend, numbers agree up to rounding.
 
     A short epoch whose loss is not finite, or has collapsed
     (`training.has_collapsed`), is never saved. Training then stops with an
-    error, or goes back to the last state and continues with the data in
-    another order, drawn from `seed` and the number of restarts. If the loss is
-    lost again before a new state was saved, the next restart goes back one
-    state further. The number of restarts is part of the state, so a run that
-    is interrupted later continues in the same way.
+    error, or restarts from the last state with the data in another order, drawn
+    from `seed` and the number of restarts. If this happens again before a new
+    state is saved, the next restart goes back one state further. The number of
+    restarts is part of the state, so a run that is interrupted later continues
+    in the same way.
 
     In `directory`: `checkpoint/` (the last states), `metrics.csv` (one row per
     short epoch) and `tensorboard/`.
@@ -105,7 +104,7 @@ def resumable_fit(
         TypeError: If a setting that must be an integer is not.
         ValueError: If the folder holds another run, the checkpoint is damaged,
             a number is out of range, another tokenizer wrote the shards, they
-            hold no text, or the loss is lost.
+            hold no text, or the loss collapses or is not finite.
     """
     settings = {
         "sequence_length": as_integer("sequence_length", sequence_length, 1),
@@ -159,7 +158,7 @@ def resumable_fit(
             if tensorboard and reports
             else None,
         )
-        # Keras calls them in this order: the clock must stop first.
+        # Keras calls these in order, and the clock must stop first.
         callbacks = [clock, keeper]
         if progress and reports:
             line = TrainingProgress(
@@ -208,14 +207,14 @@ def resumable_fit(
                 flush=True,
             )
     if loaded:
-        # `fit` ends by putting moving averages, if the optimizer keeps any, in
-        # the place of the weights.
+        # If the optimizer keeps moving averages, `fit` ends by replacing the
+        # weights with them.
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return state["history"]
 
 
 def seed_of_restart(seed, restarts):
-    """Return the seed of the data's order after so many restarts, an int."""
+    """Return the seed of the data order after some restarts, an int."""
     if restarts == 0:
         return seed
     return int(np.random.SeedSequence([seed, restarts]).generate_state(1)[0])
@@ -247,8 +246,8 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
 
 
 def check_model(model):
-    """Raise a ValueError unless a model is compiled as training needs it."""
-    # Add the default metric, if `compile` could not.
+    """Raise a ValueError unless a model is compiled with `BitsPerByte`."""
+    # Add the default metric if `compile` could not.
     model.complete_compile()
     if find_bits_per_byte(model) is None:
         raise ValueError(
@@ -270,7 +269,7 @@ def check_shards(model, shards, held_out):
 
 
 def check_restart(state, failure, on_collapse, max_restarts):
-    """Raise a ValueError unless training is allowed to go back, and can."""
+    """Raise a ValueError unless training may go back and has a state."""
     remedy = (
         "Train in another folder with a lower learning rate, a longer "
         "warm-up or a z-loss."

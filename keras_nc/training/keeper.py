@@ -1,4 +1,4 @@
-"""After every short epoch: judge the loss, keep the state, log the metrics."""
+"""Check the loss, save the state and log metrics after every short epoch."""
 
 import math
 
@@ -8,17 +8,17 @@ import numpy as np
 from keras_nc.training.callbacks import write_csv
 from keras_nc.training.distribution import one_writer
 
-#: Tokens to count ids in. More do not change the unigram loss.
+#: Tokens to count ids in. More tokens hardly change the unigram loss.
 _SAMPLE = 2**22
-#: Share of the unigram loss that a model must have learned before it can
-#: collapse. A smaller gain may be the noise of a plateau.
+#: Before a model can collapse, its loss must have fallen by this share of the
+#: unigram loss. A smaller gain may be the noise of a plateau.
 _LEARNED = 0.1
-#: Share of what was learned that may be lost.
+#: The share of that gain that may be lost again.
 _LOST = 0.5
 
 
 def unigram_nats(shards):
-    """Return the loss of a model that knows only how frequent each id is.
+    """Return the loss of a model that knows only the frequency of each id.
 
     Args:
         shards: `TokenShards`, whose first tokens are counted.
@@ -33,18 +33,17 @@ def unigram_nats(shards):
 
 
 def has_collapsed(loss, best, unigram):
-    """Return whether a model has unlearned what it knew.
+    """Return whether a model has lost most of what it had learned.
 
     A model over compressed text may fall back to the unigram or the uniform
-    distribution and stay there. It has learned as much as its loss is below
-    the unigram loss. It has collapsed if it had learned at least a tenth of
-    the unigram loss and lost more than half of that, or if its loss is not
-    finite.
+    distribution and stay there. Its gain is the unigram loss minus its loss. It
+    has collapsed if its best gain was at least a tenth of the unigram loss and
+    more than half of this gain is lost, or if its loss is not finite.
 
     Args:
         loss: float. Mean loss of the last epoch, in nats per token.
-        best: float. The lowest mean loss of the epochs before; infinity if
-            there were none.
+        best: float. The lowest mean loss of earlier epochs; infinity if there
+            were none.
         unigram: float. The unigram loss.
 
     Returns:
@@ -67,8 +66,8 @@ def has_collapsed(loss, best, unigram):
 class Keeper(keras.callbacks.Callback):
     """Keep the state and the metrics of every epoch whose loss is good.
 
-    After an epoch whose loss is not, `fit` stops, nothing is written, and
-    `failure` says what was seen.
+    After an epoch with a bad loss, `fit` stops, nothing is written, and
+    `failure` says what is wrong.
 
     Args:
         checkpoint: A `Checkpoint`.
@@ -85,7 +84,7 @@ class Keeper(keras.callbacks.Callback):
         tensorboard: A `TensorBoardLog` or `None`.
     """
 
-    #: `fit` need not wait for the loss of every step.
+    #: Tells Keras that this callback does not need the loss of every step.
     async_safe = True
 
     def __init__(
@@ -122,12 +121,12 @@ class Keeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Note the first batch whose loss is not finite."""
-        # The mean stays infinite or NaN from there to the end of the epoch.
+        # From then on, the mean stays infinite or NaN until the epoch ends.
         if not math.isfinite(logs["loss"]):
             self._lost.append(batch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Keep the state, unless the loss is lost."""
+        """Save the state, unless the loss is bad."""
         step = (epoch + 1) * self.steps_per_epoch
         self.failure = self._failure(step, logs)
         if self.failure is not None:

@@ -15,11 +15,11 @@ SCHEDULES = ("rsqrt", "cosine", "constant")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that falls with the square root of the step.
 
-    The rate is `learning_rate / sqrt(max(step, warmup_steps))`, so it is flat
-    at first. `learning_rate=1.0` with 10,000 warm-up steps is the paper's
-    schedule: 0.01, then 1/sqrt(step). The rate does not depend on when training
-    ends, so a model in the middle of a run can be compared with a model at the
-    end of a shorter run.
+    The rate is `learning_rate / sqrt(max(step,
+    warmup_steps))`, so it is constant at first. `learning_rate=1.0` with 10,000
+    warm-up steps is the paper's schedule: 0.01, then 1/sqrt(step). The rate
+    does not depend on when training ends, so a model in the middle of a run can
+    be compared with a model at the end of a shorter run.
 
     Args:
         learning_rate: float. The rate times `sqrt(step)`.
@@ -69,20 +69,20 @@ def get_optimizer(
     Args:
         name: str. `"adafactor"` is the paper's; `"adamw"` has weight decay 0.1
             and clips gradients to norm 1; `"muon"` is Muon for matrices and
-            AdamW for the rest, and learns most per token.
+            AdamW for the rest; it learns most per token.
         learning_rate: float. The peak of the schedule.
         schedule: str. `"rsqrt"` falls with the square root of the step after
             the warm-up, `"cosine"` falls to 0 at the last step, `"constant"`
             stays.
-        warmup_steps: int. Steps until the peak. The rate rises linearly
-            meanwhile; with Adafactor it is flat.
+        warmup_steps: int. Steps until the peak. During these, the rate rises
+            linearly; with Adafactor it is constant.
         steps: int. Steps in all, for `"cosine"`.
 
     Returns:
         A `keras.optimizers.Optimizer`.
 
     Raises:
-        TypeError: If a number of steps is no integer.
+        TypeError: If a number of steps is not an integer.
         ValueError: If a name is unknown, `steps` is missing, or a number is
             out of range.
 
@@ -96,7 +96,7 @@ def get_optimizer(
             f"`name` must be one of {OPTIMIZERS} and `schedule` one of "
             f"{SCHEDULES}. Received: name={name!r}, schedule={schedule!r}"
         )
-    # Optimizers are saved as JSON, which holds Python's numbers only.
+    # Optimizers are saved as JSON, which takes only Python numbers.
     learning_rate = float(learning_rate)
     warmup_steps = as_integer("warmup_steps", warmup_steps, 1)
     if steps is not None:

@@ -1,4 +1,4 @@
-"""What makes two training runs the same run.
+"""Decide whether two training runs are the same run.
 
 An interrupted run continues only if everything that decides its numbers is the
 same. The description of a run is a dict of JSON values. It is saved with the
@@ -11,10 +11,10 @@ import json
 import keras
 import numpy as np
 
-#: Keys that may differ: an argument that changes what a model costs and not
-#: what it computes, and the file that a class is in.
+#: Keys that may differ: an argument that changes the cost of a model but not
+#: its results, and the module of a class.
 _FREE = ("gradient_checkpointing", "module")
-#: Keys that older checkpoints do not have.
+#: Keys that older checkpoints lack.
 _ADDED = ("tokens", "held_out", "weights", "loss", "bits_per_byte")
 
 
@@ -25,7 +25,7 @@ def describe_run(model, shards, held_out, **settings):
         model: A compiled `DecoderCausalLM`.
         shards: `TokenShards` to train on.
         held_out: `TokenShards` or `None`.
-        **settings: Settings that decide, too; JSON values.
+        **settings: Further settings that change the numbers; JSON values.
 
     Returns:
         A dict of JSON values.
@@ -48,22 +48,23 @@ def describe_run(model, shards, held_out, **settings):
 
 
 def to_json(value):
-    """Return a value as it is after it was written as JSON and read again."""
+    """Return a value after a round trip through JSON."""
     return json.loads(json.dumps(value, default=_plain))
 
 
 def check_same_run(run, before, place):
-    """Raise a ValueError unless two descriptions are of one run.
+    """Raise a ValueError unless two descriptions are of the same run.
 
     Args:
-        run: dict, the run that is to continue.
-        before: dict, the run that was begun.
-        place: Folder of the run that was begun.
+        run: dict, the run to continue.
+        before: dict, the run in the folder.
+        place: The folder.
     """
     for key, value in run.items():
         if key in _ADDED and key not in before:
             continue
-        # Held-out text decides nothing, so it may be added or left out.
+        # Held-out text does not change training, so it may be added or left
+        # out.
         if key == "held_out" and None in (value, before[key]):
             continue
         difference = _first_difference(key, value, before.get(key))
@@ -79,7 +80,7 @@ def check_same_run(run, before, place):
 def _first_difference(name, ours, theirs):
     """Return where two JSON values differ: name, ours, theirs; or `None`."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        # A key that only one has explains most, so it is reported first.
+        # Report a key that only one side has first, because it explains most.
         keys = sorted(ours.keys() ^ theirs.keys())
         for key in [*keys, *(key for key in ours if key in theirs)]:
             if key not in _FREE:
@@ -99,7 +100,7 @@ def _describe_weight(weight):
 
 
 def _digest_tokens(shards):
-    """Return a digest of all tokens, made from those of the manifest."""
+    """Return a digest of all tokens, from the digests in the manifest."""
     digests = [
         entry["files"]["tokens"]["sha256"]
         for entry in shards.manifest["shards"]
@@ -129,7 +130,7 @@ def find_bits_per_byte(model):
 
 
 def _describe_metric(config):
-    """Return what decides the metric `bits_per_byte`, short."""
+    """Return a short digest of the settings of the metric `bits_per_byte`."""
     if config is None:
         return None
     text = json.dumps(config, sort_keys=True, default=_plain)

@@ -70,11 +70,11 @@ def training_curves(curves, against):
 
 
 def bits_against_flops(points):
-    """Draw what models reach against what they cost.
+    """Draw the bits per byte of models against their FLOPs per byte.
 
     Args:
         points: dict from labels to sequences that begin with FLOPs per byte
-            and bits per byte, both positive; more columns are passed over.
+            and bits per byte, both positive; further columns are ignored.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -129,7 +129,7 @@ def _curve(label, curve, against):
 
 
 def _chart(x_label, y_label):
-    """A figure and its axes: x logarithmic, no more lines than needed."""
+    """Make a figure and its axes, with a logarithmic x axis and few lines."""
     figure = new_figure(_WIDTH, 4.2)
     axes = figure.add_axes((0.095, 0.14, 0.875, 0.82))
     axes.set_xscale("log")
@@ -143,14 +143,14 @@ def _chart(x_label, y_label):
 
 
 def _set_limits(axes, tables):
-    """Limits that leave air around all points, and ticks with few digits."""
+    """Set limits with a margin around all points, and ticks of few digits."""
     from matplotlib.ticker import FuncFormatter
     from matplotlib.ticker import LogLocator
     from matplotlib.ticker import MaxNLocator
     from matplotlib.ticker import NullLocator
 
     xs, ys = zip(*(row for table in tables for row in table), strict=True)
-    # Some room is there in any case, also around a single point.
+    # Keep a margin, even around a single point.
     middle = math.sqrt(min(xs)) * math.sqrt(max(xs))
     half = max(0.54 * math.log(max(xs) / min(xs)), math.log(2))
     axes.set_xlim(middle / math.exp(half), middle * math.exp(half))
@@ -174,7 +174,7 @@ def _set_limits(axes, tables):
 
 
 def _quantity(number, _=None):
-    """A number in few letters, e.g. 20 M."""
+    """Return a number in few letters, such as 20 M."""
     for size, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= size:
             return f"{number / size:g}{unit}"
@@ -182,7 +182,7 @@ def _quantity(number, _=None):
 
 
 def _text_size(figure, text, font):
-    """Width and height of a text in pixels."""
+    """Return width and height of a text in pixels."""
     artist = figure.text(0, 0, text, fontproperties=font, parse_math=False)
     box = artist.get_window_extent(_renderer(figure))
     artist.remove()
@@ -222,8 +222,8 @@ def _label_ends(figure, axes, ends):
 
 
 def _spread(places, gap):
-    """Move sorted places in [0, 1] as little as needed to have gaps."""
-    # Without their gaps, places must not fall: pool those that do.
+    """Move sorted places in [0, 1] as little as possible to make gaps."""
+    # Places minus their gaps must not decrease. Pool those that do.
     pools = []
     for i, place in enumerate(places):
         pools.append((place - i * gap, 1))
@@ -270,7 +270,7 @@ def _label_points(figure, axes, labelled):
         )
 
 
-#: Where a label may stand, best first: points away, right, above.
+#: Places of a label, best first: distance in points, right, above.
 _NEAR = 9
 _DIRECTIONS = [
     (distance, dx, dy)

@@ -1,4 +1,4 @@
-"""What all pictures share: fonts, letters that can be drawn, files."""
+"""Shared by all pictures: fonts, printable letters and files."""
 
 import functools
 import io
@@ -22,7 +22,7 @@ def save_figure(figure, path):
 
     Args:
         figure: a `matplotlib.figure.Figure`.
-        path: where to; by habit it ends with `.png`.
+        path: where the file goes; usually it ends with `.png`.
 
     Raises:
         OSError: if the file cannot be written.
@@ -36,11 +36,11 @@ def save_figure(figure, path):
     ...     os.listdir(folder)
     ['words.png']
     """
-    from PIL import Image  # matplotlib brings it along
+    from PIL import Image  # a dependency of matplotlib
 
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
-    # A palette is enough for flat colours, and a third of the size.
+    # A palette suffices for flat colours, at a third of the size.
     image = Image.open(drawn).convert("RGB")
     image = image.quantize(256, dither=Image.Dither.NONE)
     with atomic_file(path) as file:
@@ -48,7 +48,7 @@ def save_figure(figure, path):
 
 
 def new_figure(width, height):
-    """A new figure of a size in inches, without pyplot."""
+    """Make a figure of a size in inches, without pyplot."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -60,7 +60,7 @@ def new_figure(width, height):
 
 
 def new_font(size, mono=False, bold=False):
-    """A font of matplotlib's own, whatever else is installed."""
+    """Return a font that matplotlib ships, not one of the system."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
 
@@ -71,7 +71,7 @@ def new_font(size, mono=False, bold=False):
 
 @functools.lru_cache(maxsize=1)
 def glyphs():
-    """Code points that every font used here can draw."""
+    """Return the code points that every font here can draw."""
     from matplotlib.ft2font import FT2Font
 
     fonts = [new_font(1), new_font(1, bold=True), new_font(1, mono=True)]
@@ -81,7 +81,7 @@ def glyphs():
 
 
 def require(name, items):
-    """Refuse a dict of nothing."""
+    """Raise a ValueError if a dict is empty."""
     if not items:
         raise ValueError(
             f"`{name}` must have at least one label. Received: none."
@@ -89,8 +89,8 @@ def require(name, items):
 
 
 def signs(token):
-    """Yield what to draw for each character of a token."""
-    # Bytes that are no character on their own become lone surrogates.
+    """Yield the drawn form of each character of a token."""
+    # Bytes that are not a character become lone surrogates.
     for char in token.decode(errors="surrogateescape"):
         if char in MARKS:
             yield MARKS[char]
@@ -104,5 +104,5 @@ def signs(token):
 
 
 def printable(label):
-    """A label as it can be drawn."""
+    """Return a label that can be drawn."""
     return "".join(signs(str(label).encode(errors="surrogatepass")))

@@ -11,7 +11,7 @@ from recipes.plots.figures import signs
 
 # In whole pixels, so that backgrounds leave no seams.
 _CELL = 17  # of one letter
-_FONT_SIZE = _CELL * 72 / DPI / 0.60205  # DejaVu Sans Mono is so wide
+_FONT_SIZE = _CELL * 72 / DPI / 0.60205  # the width of DejaVu Sans Mono
 _LINE = 46
 _INSET = 3  # white above and below each line
 _HEADER = 48
@@ -25,14 +25,14 @@ _BACKGROUNDS = ("#bcdcf0", "#fbe3b4")
 def segmentation(rows, title=None, width=92):
     r"""Draw how tokenizers cut a text: tokens on alternating colours.
 
-    A newline shows as `⏎` and ends the line, a tab as `⇥`. Bytes that are no
-    UTF-8, or a character that a token cuts, or that is invisible, show as
-    hexadecimal escapes; characters that the font lacks as `□`.
+    A newline shows as `⏎` and ends the line, a tab as `⇥`. Invalid UTF-8,
+    characters that a token cuts, and invisible characters show as hexadecimal
+    escapes. Characters that the font lacks show as `□`.
 
     Args:
         rows: dict from labels to sequences of tokens (bytes), each the same
             text when joined.
-        title: str, above all, or None.
+        title: str, the title of the picture, or None.
         width: int, letters per line, 60 to 400.
 
     Returns:

@@ -11,8 +11,7 @@ from keras_nc.coding.kernels.trie import step
 def encode_flexible(cells, id_of_slot, text, offsets, ids, id_offsets):
     """Take the windows after which the next window can reach furthest.
 
-    If there are several, take the longest. For what is returned, see
-    `kernels.longest`.
+    Ties go to the longest window. Returns the same as `kernels.longest`.
     """
     written = 0
     id_offsets[0] = 0
@@ -29,7 +28,7 @@ def encode_flexible(cells, id_of_slot, text, offsets, ids, id_offsets):
             j = i + 1
             while True:
                 if cell & np.uint32(IS_WINDOW):
-                    # One window to the end is better than two.
+                    # One window that reaches the end is better than two.
                     reach = end + 1
                     if j < end:
                         reach, met = _longest(cells, text, j, end)

@@ -9,22 +9,23 @@ from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
 
-#: Added for an end inside a word: more than all costs in a block.
+#: The penalty for an end inside a word: more than all costs in a block.
 INSIDE = 1 << 40
-BLOCK = 1 << 16  # bytes that are looked at together at first
+BLOCK = 1 << 16  # bytes of the first block
 
 
 @jit
 def encode_likely(
     cells, id_of_slot, costs, marks, text, offsets, ids, id_offsets
 ):
-    """Take the windows that cost least together.
+    """Take the windows with the smallest total cost.
 
-    With marks, an end inside a word costs INSIDE more. Without, `marks` is
-    empty. Of segmentations with the same costs, take the one whose last window
-    is longest, and so on backwards. Text is read in blocks. A block is cut
-    only as far as no more text can change, so the result does not depend on
-    blocks. For what is returned, see `kernels.longest`.
+    With marks, a window that ends inside a word costs INSIDE more. An empty
+    `marks` turns this off. Ties go to the segmentation whose last window is
+    longest, then the one before it, and so on. Text is read in blocks. From
+    each block, only windows that later text cannot change are kept, so the
+    result does not depend on the block size. Returns the same as
+    `kernels.longest`.
     """
     written = 0
     id_offsets[0] = 0
@@ -79,8 +80,8 @@ def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
     """Find the best segmentations of the beginnings of a block of n bytes.
 
     The first j bytes cost `best[j]`, and their last window begins at
-    `back[j]`. `alive[j]` tells whether a window can reach from j out of the
-    block.
+    `back[j]`. `alive[j]` tells whether a window that begins at j can reach
+    beyond the block.
     """
     best[: n + 1] = np.iinfo(np.int64).max
     best[0] = 0
@@ -111,7 +112,7 @@ def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
 
 @jit
 def _common_ancestor(back, alive, n):
-    """Return the last place that the best ways to all alive places share."""
+    """Return the last place on the best paths to all alive places."""
     marked = alive[: n + 1].copy()
     several = 0
     for i in range(n + 1):

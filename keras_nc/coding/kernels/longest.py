@@ -1,12 +1,11 @@
-"""Numba kernels of the parses that look at one window only.
+"""Numba kernels of the parses that look at one window at a time.
 
 `encode_longest` takes the longest window (greedy), or the longest window that
 ends at a word boundary (aligned). A step along the trie of `kernels.trie`
 mostly waits for memory. Two steps in different documents take hardly longer
-than one, so two lanes run at the same time: one in the first half of the
-documents, the other in the second. Steps have no branches: a processor would
-guess wrongly at the end of every window, and Numba would not inline the steps
-into the loops below.
+than one, so two lanes run at once. Each lane encodes one half of the documents.
+Steps have no branches, because the processor would mispredict the end of every
+window, and Numba would not inline the steps into the loops below.
 """
 
 import numpy as np
@@ -17,11 +16,11 @@ from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import MAX_SLOTS
 from keras_nc.coding.kernels.trie import NO_BYTE
 
-#: The fields of a lane: its document, the place of the next byte, and the
-#: place where the document ends; the slot and the cell of the state that the
-#: open window has reached (no cell: no window is open); the best end of this
-#: window so far, see `_choose`; how many windows are written, and how many
-#: were written when the end of the document was first reached.
+#: The fields of a lane: its document; the place of the next byte; the place
+#: where the document ends; the slot and the cell of the open window's state
+#: (cell 0 if no window is open); the best end of this window so far (see
+#: `_choose`); the windows written; and the windows written when the lane first
+#: reached the end of the document.
 DOCUMENT, PLACE, END, SLOT, CELL, BEST, WRITTEN, MET = range(8)
 LANE_FIELDS = 8
 NEVER = np.uint64((1 << 64) - 1)
@@ -35,11 +34,11 @@ def encode_longest(cells, id_of_slot, extends, lengths, aligned, marks, text,
     """Write the ids of the windows of each document.
 
     `marks` are the word boundaries for the aligned parse, and zeros for the
-    greedy parse. They are empty if the parse is greedy and all prefixes of
-    windows are windows, for which simpler steps suffice.
+    greedy parse. If the parse is greedy and all prefixes of windows are
+    windows, simpler steps suffice, and `marks` is empty.
 
-    Returns how many ids there are, and where in the last document the first
-    window begins that more text might change, or -1 if there is none.
+    Returns the number of ids, and where the first window that more text might
+    change begins in the last document (-1 if there is none).
     """
     documents = offsets.size - 1
     half = np.searchsorted(offsets[:-1], text.size // 2)
@@ -66,7 +65,7 @@ def encode_longest(cells, id_of_slot, extends, lengths, aligned, marks, text,
                 _run(lane, cells, marks, text, slots)
             else:
                 _run_closed(lane, cells, text, slots)
-    # The second half wrote where it could not meet the first.
+    # The second half wrote to its own region. Join the two.
     written = np.int64(lanes[0, WRITTEN])
     for k in range(written):
         ids[k] = id_of_slot[slots[k] & SLOT_MASK]
@@ -90,7 +89,7 @@ def encode_longest(cells, id_of_slot, extends, lengths, aligned, marks, text,
 
 @jit
 def _open(lane, stop, cells, text, offsets, slots, id_offsets):
-    """Open a new window where a document ends; return the bytes to go."""
+    """Open a new window where a document ends; return the bytes left."""
     while lane[PLACE] == lane[END]:
         d = np.int64(lane[DOCUMENT])
         start = np.uint64(0)
@@ -156,8 +155,8 @@ def _run(lane, cells, marks, text, slots):
 def _choose(cells, marks, text, slots, i, t, cell, best, w):
     """Read a byte, or end the window at its best end and open the next one.
 
-    An end is a number made of, from the highest bit on, the mark of the place,
-    the place, and the slot. The best end is the largest number.
+    An end is one number. From the highest bit down, it holds the mark of the
+    place, the place, and the slot. The best end is the largest number.
     """
     byte = np.uint64(text[i])
     here = np.uint64(marks[i]) << np.uint64(63) | i << SLOT_BITS | t
@@ -170,7 +169,7 @@ def _choose(cells, marks, text, slots, i, t, cell, best, w):
     first = np.uint64(text[end])
     root = cells[first]
     longer = np.uint64(child & np.uint32(NO_BYTE)) == byte
-    slots[w] = best  # its lower bits; written over if it is not the end
+    slots[w] = best  # the lower bits; overwritten unless the window ends here
     w += np.uint64(0) if longer else np.uint64(1)
     i = i if longer else end
     t = u if longer else first
@@ -218,7 +217,7 @@ def _advance(cells, text, slots, i, t, cell, w):
     child = cells[u]
     root = cells[byte]
     longer = np.uint64(child & np.uint32(NO_BYTE)) == byte
-    slots[w] = t  # written over if it is not the end
+    slots[w] = t  # overwritten unless the window ends here
     w += np.uint64(0) if longer else np.uint64(1)
     t = u if longer else byte
     cell = child if longer else root

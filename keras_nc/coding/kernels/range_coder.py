@@ -9,13 +9,14 @@ import numpy as np
 
 from keras_nc.coding.kernels import jit
 
-# Signed and unsigned integers make floats in Numba: all are unsigned.
+# Numba turns mixed signed and unsigned integers into floats, so all are
+# unsigned.
 _BYTE = np.uint64(8)
 _TOP = np.uint64(56)
 _LEAST = np.uint64(1 << 56)
 _WHOLE = np.uint64((1 << 64) - 1)
 
-#: What decoding may find.
+#: The faults that decoding may find.
 FINE = 0
 NO_SYMBOL = 1
 TOO_SHORT = 2
@@ -35,7 +36,7 @@ def _carry(out, at):
 
 @jit
 def narrow(low, span, at, below, above, precision, out):
-    """Code one symbol; give the new low, span and at."""
+    """Encode one symbol; return the new low, span and at."""
     step = span >> np.uint64(precision)
     moved = low + step * np.uint64(below)
     if moved < low:
@@ -52,7 +53,7 @@ def narrow(low, span, at, below, above, precision, out):
 
 @jit
 def end_stream(low, at, out):
-    """Write the last byte; give the number of the byte after it."""
+    """Write the last byte; return the number of the byte after it."""
     up = low + (_LEAST - np.uint64(1))
     if up < low:
         _carry(out, at)
@@ -62,7 +63,7 @@ def end_stream(low, at, out):
 
 @jit
 def begin_stream(codes, at, end):
-    """Read a window: the distance of the code from `low`, which is 0."""
+    """Return the distance of the code from `low`, which is 0."""
     distance = np.uint64(0)
     for i in range(at, at + 8):
         distance <<= _BYTE
@@ -73,7 +74,7 @@ def begin_stream(codes, at, end):
 
 @jit
 def find(table, step, distance, precision):
-    """The symbol in whose part of the interval the code lies, or 256."""
+    """Return the symbol whose part of the interval holds the code, or 256."""
     target = distance // step
     if target >> np.uint64(precision):
         return 256
@@ -90,7 +91,7 @@ def find(table, step, distance, precision):
 
 @jit
 def follow(distance, span, at, below, above, precision, codes, end):
-    """Decode one known symbol; give the new distance, span and at."""
+    """Decode one known symbol; return the new distance, span and at."""
     step = span >> np.uint64(precision)
     distance -= step * np.uint64(below)
     span = step * np.uint64(above - below)
@@ -105,7 +106,7 @@ def follow(distance, span, at, below, above, precision, codes, end):
 
 @jit
 def fault_at_end(distance, at, end, length):
-    """What is wrong with a stream whose symbols are all decoded."""
+    """Return what is wrong with a stream after its last symbol."""
     if length == 0:  # no symbols, no code
         return TOO_LONG if end > at else FINE
     if end < at + 1:
@@ -117,7 +118,7 @@ def fault_at_end(distance, at, end, length):
 
 @jit
 def encode_static(text, offsets, table, precision, out, firsts, ends):
-    """Code documents with one table."""
+    """Encode documents with one table."""
     for d in range(offsets.size - 1):
         low, span, at = np.uint64(0), _WHOLE, firsts[d]
         for i in range(offsets[d], offsets[d + 1]):
@@ -132,8 +133,8 @@ def encode_static(text, offsets, table, precision, out, firsts, ends):
 
 @jit
 def decode_static(codes, code_offsets, table, precision, text, offsets):
-    """Decode documents with one table; give a document and its fault."""
-    # Where the search for a symbol begins, by the target's first bits.
+    """Decode documents with one table; return a bad document and its fault."""
+    # The first bits of the target tell where the search for a symbol begins.
     shift = np.uint64(precision - 10)
     guide = np.empty(1 << 10, np.uint8)
     b = 0
@@ -174,7 +175,7 @@ def begin_states(codes, code_offsets, distances):
 
 @jit
 def encode_step(lows, spans, ats, tables, symbols, active, precision, out):
-    """Code one symbol of every active document; give one without a share."""
+    """Encode a symbol of every active document; return one without a share."""
     for d in range(ats.size):
         if not active[d]:
             continue
@@ -200,7 +201,7 @@ def end_streams(lows, ats, active, out):
 def decode_step(
     distances, spans, ats, tables, symbols, active, precision, codes, ends
 ):
-    """Decode one symbol of every active document; give one and its fault."""
+    """Decode a symbol of every active document; return one with its fault."""
     for d in range(ats.size):
         if not active[d]:
             continue
@@ -210,7 +211,7 @@ def decode_step(
             return d, NO_SYMBOL
         symbols[d] = b
         below, above = tables[d, b], tables[d, b + 1]
-        if below >= above:  # no table; a span of nothing would never widen
+        if below >= above:  # not a table: an empty span would never widen
             return d, NO_SYMBOL
         distances[d], spans[d], ats[d] = follow(
             distances[d],

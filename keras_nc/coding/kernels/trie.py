@@ -7,11 +7,11 @@ double array: a state is a slot `t`, and slot t holds one uint32, a cell:
     bit 9          whether the state is a window, and may end here
     bits 10 to 31  the base of its children
 
-The child of a state by byte c sits at slot `base + c`, and is there if the
-cell's lowest bits equal c. No two states with children have the same base,
-which makes the byte alone a sufficient check. The start state's base is 0, so
-slots 0 to 255 are the single bytes. States without children share one base,
-before 256 free slots.
+The child of a state by byte c is at slot `base + c`. It exists if the lowest
+bits of that cell equal c. No two states with children have the same base, so
+checking the byte is enough. The start state has base 0, so slots 0 to 255 are
+the single bytes. States without children share one base, which points to 256
+free slots.
 """
 
 import numpy as np
@@ -94,7 +94,7 @@ def build(lengths, starts, content, states):
         filled[parent[s]] += 1
     slot, base, end = _place(children, first, grouped, label)
 
-    # From the last base, and from the base of leaves, 256 slots are in reach.
+    # The last base and the base of leaves need 256 slots after them.
     leaf = end + 256
     cells = np.full(leaf + 256, NO_BYTE, np.uint32)
     id_of_slot = np.zeros(leaf + 256, np.int32)
@@ -114,8 +114,8 @@ def build(lengths, starts, content, states):
 def _place(children, first, grouped, label):
     """Find a slot for every state and a base for every parent, first fit.
 
-    Parents with many children come first; they are also the common ones. Those
-    with one child fill the gaps.
+    Parents with many children come first. They are also the ones in frequent
+    use. Parents with one child fill the gaps.
     """
     states = children.size
     slot = np.zeros(states, np.int32)
@@ -153,7 +153,7 @@ def _place(children, first, grouped, label):
                     break
             t = after[t]
             searched += 1
-            # A long search is not worth the few slots that it saves.
+            # A long search saves too few slots.
             if searched > 500 and t < end:
                 t = end
         base[i] = b
@@ -181,7 +181,7 @@ def _place(children, first, grouped, label):
 
 @jit
 def step(cells, cell, byte):
-    """Return the slot and the cell of a state's child; no child: cell 0."""
+    """Return the slot and the cell of a child; cell 0 if there is no child."""
     u = np.uint64(cell >> np.uint32(BASE_SHIFT)) + np.uint64(byte)
     child = cells[u]
     if np.uint64(child & np.uint32(NO_BYTE)) != np.uint64(byte):
@@ -191,14 +191,14 @@ def step(cells, cell, byte):
 
 @jit
 def decode(content, places, ids, text):
-    """Write the bytes of ids to `text`, which has room for one block more.
+    """Write the bytes of ids to `text`, which has one block to spare.
 
     `content` holds all windows in a row, and a block after them. The lower 8
     bits of `places` hold the length of each window, the upper ones where it
-    starts. Whole blocks are copied, and the next window writes over what is
-    too much: nearly all windows are one block, so there is no branch on the
-    length for a processor to guess. Returns the number of bytes, or -1 - i if
-    ids[i] has no window.
+    starts. Whole blocks are copied, and the next window overwrites the excess.
+    Nearly all windows are one block, so the processor need not predict a branch
+    on the length. Returns the number of bytes, or -1 - i if ids[i] has no
+    window.
     """
     at = np.uint64(0)
     for i in range(ids.size):
@@ -217,7 +217,7 @@ def decode(content, places, ids, text):
 
 @jit
 def _copy_block(source, start, target, at):
-    # Read all, then write all: compilers make one load and one store of it.
+    # Read all, then write all: this compiles to one load and one store.
     b0 = source[start]
     b1 = source[start + np.uint64(1)]
     b2 = source[start + np.uint64(2)]

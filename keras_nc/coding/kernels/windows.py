@@ -1,10 +1,10 @@
 """Numba kernels of live windows: states of up to 128 bits.
 
 A code and a size are two words, high and low, each 64 bits without sign. All
-words here are np.uint64: Numba makes floats of mixed signs.
+words are np.uint64, because Numba turns mixed signs into floats.
 
-`rows` of a batch each work on a document of their own. A kernel takes every row
-as far as it gets without the model.
+Each row of a batch works on its own document. A kernel advances every row until
+it needs the model.
 """
 
 import numpy as np
@@ -27,14 +27,15 @@ _BYTES = np.arange(256).astype(np.uint64)
 DOCUMENT, PLACE, STOP, LENGTH, NODE, NEXT, WRITTEN = range(7)
 ROW_FIELDS = 7
 OUTSIDE, NOT_BEGUN = -1, -2
-#: What is next: a new document; a step; the model is to be asked; its answer is
-#: there; an empty buffer; nothing, for the code stands for no window.
+#: What is next: a new document; a step; a query to the model; a step with the
+#: model's answer; an empty buffer; nothing, because the code stands for no
+#: window.
 IDLE, RUN, ASK, ANSWERED, FULL, BAD = range(6)
 
 
 @jit
 def add(a_high, a_low, b_high, b_low):
-    """Sum, modulo 2^128."""
+    """Return the sum, modulo 2^128."""
     low = a_low + b_low
     carry = _1 if low < a_low else _0
     return a_high + b_high + carry, low
@@ -42,20 +43,20 @@ def add(a_high, a_low, b_high, b_low):
 
 @jit
 def subtract(a_high, a_low, b_high, b_low):
-    """Difference, modulo 2^128."""
+    """Return the difference, modulo 2^128."""
     borrow = _1 if a_low < b_low else _0
     return a_high - b_high - borrow, a_low - b_low
 
 
 @jit
 def less(a_high, a_low, b_high, b_low):
-    """Whether a < b."""
+    """Return whether a < b."""
     return a_high < b_high or (a_high == b_high and a_low < b_low)
 
 
 @jit
 def divide(high, low, divisor):
-    """Quotient (two words) and remainder by a divisor below 2^32."""
+    """Return quotient (two words) and remainder by a divisor below 2^32."""
     q3 = high >> _32
     r = q3 % divisor
     q3 = q3 // divisor
@@ -70,7 +71,7 @@ def divide(high, low, divisor):
 
 @jit
 def multiply(high, low, factor):
-    """A product with a factor below 2^32, modulo 2^128."""
+    """Return the product with a factor below 2^32, modulo 2^128."""
     p0 = (low & _LOW32) * factor
     p1 = (low >> _32) * factor + (p0 >> _32)
     return high * factor + (p1 >> _32), (p1 << _32) | (p0 & _LOW32)
@@ -80,9 +81,9 @@ def multiply(high, low, factor):
 def share(f, high, low, given, small, keys):
     """Share k codes among 256 bytes, as `allocate` does.
 
-    With q and r so that k = q F + r, f k is f q F + f r: the share is
-    f q + (f r) // F and the remainder (f r) % F, for any k. Byte b gets
-    `f[b] * q + small[b]`; this returns the two words of q.
+    Let k = q F + r. Then f k = f q F + f r, so the share is f q + (f r) // F,
+    and the remainder is (f r) % F. Byte b gets `f[b] * q + small[b]`; this
+    returns the two words of q.
     """
     F = _0
     for b in range(256):
@@ -92,7 +93,7 @@ def share(f, high, low, given, small, keys):
     total = _0
     for b in range(256):
         x = np.uint64(f[b]) * r
-        # Exact: x is below 2^53, so the quotient is off by one at most.
+        # x is below 2^53, so the float quotient is off by one at most.
         s = np.uint64(np.float64(x) * inverse)
         x -= s * F
         if x >= _NEGATIVE:
@@ -106,7 +107,7 @@ def share(f, high, low, given, small, keys):
         keys[b] = (x << np.uint64(8)) | (_255 - _BYTES[b])
     left = np.int64(total // F)
     if left > 0:
-        # Keys differ, so as many are at least the threshold as are left.
+        # Keys are unique, so exactly `left` of them reach the threshold.
         threshold = np.partition(keys, 256 - left)[256 - left]
         for b in range(256):
             if keys[b] >= threshold:
@@ -116,7 +117,7 @@ def share(f, high, low, given, small, keys):
 
 @jit
 def share_state(f, state, is_start, small, keys):
-    """Share a state's codes; q and the first code of the first child."""
+    """Share the codes of a state; return q and the first child's first code."""
     codes, given = (_256, _1) if is_start else (_1, _0)
     high, low = subtract(state[2], state[3], _0, codes)
     q_high, q_low = share(f, high, low, given, small, keys)
@@ -126,7 +127,7 @@ def share_state(f, state, is_start, small, keys):
 
 @jit
 def narrow_to_byte(f, state, is_start, byte, small, keys):
-    """Go to the child of a byte; whether it has one."""
+    """Go to the child of a byte; return whether it exists."""
     q_high, q_low, high, low = share_state(f, state, is_start, small, keys)
     s_high, s_low = multiply(q_high, q_low, np.uint64(f[byte]))
     s_high, s_low = add(s_high, s_low, _0, small[byte])
@@ -145,13 +146,13 @@ def narrow_to_byte(f, state, is_start, byte, small, keys):
 
 @jit
 def narrow_to_code(f, state, is_start, code, small, keys):
-    """Go to the child that holds a code; its byte, or -1 for none."""
+    """Go to the child that holds a code; return its byte, or -1."""
     q_high, q_low, high, low = share_state(f, state, is_start, small, keys)
     for b in range(256):
         s_high, s_low = multiply(q_high, q_low, np.uint64(f[b]))
         s_high, s_low = add(s_high, s_low, _0, small[b])
         next_high, next_low = add(high, low, s_high, s_low)
-        # The end of all codes is 2^128 = 0, beyond which nothing lies.
+        # For 128 bits, the end of all codes is 2^128, which wraps to 0.
         at_end = next_high == _0 and next_low == _0
         if at_end or less(code[0], code[1], next_high, next_low):
             state[0], state[1], state[2], state[3] = high, low, s_high, s_low
@@ -162,7 +163,7 @@ def narrow_to_code(f, state, is_start, code, small, keys):
 
 @jit
 def child_of(node, byte, firsts, node_bytes):
-    """The node of one byte more."""
+    """Return the node of the prefix with one more byte."""
     for i in range(firsts[node], firsts[node + 1]):
         if node_bytes[i] >= byte:
             return i if node_bytes[i] == byte else OUTSIDE
@@ -171,7 +172,7 @@ def child_of(node, byte, firsts, node_bytes):
 
 @jit
 def begin_window(row, state, start, has_cache):
-    """Back to the start state."""
+    """Return a row to the start state."""
     row[LENGTH] = 0
     row[NODE] = 0 if has_cache else OUTSIDE
     state[:] = start
@@ -179,7 +180,7 @@ def begin_window(row, state, start, has_cache):
 
 @jit
 def can_grow(row, state, longest):
-    """Whether a state has codes that it does not need for itself."""
+    """Return whether a state has codes to share among next bytes."""
     alone = state[2] == _0 and state[3] == _1
     return row[LENGTH] == 0 or (row[LENGTH] < longest and not alone)
 
@@ -193,22 +194,23 @@ def encode(
 
     Args:
         text: documents joined, uint8.
-        offsets: of the documents, (documents + 1,).
+        offsets: where documents begin and end, (documents + 1,).
         start: the start state, uint64 (4,): low, size, two words each.
         longest: bytes that a window has at most.
         cache: firsts, bytes and frequencies of a trie of prefixes.
         rows: int64 (B, ROW_FIELDS).
         states: uint64 (B, 4).
-        f: (B, 256): frequencies for the rows that have asked.
-        fed: (B,): bytes of the window that the model knows; -1 before it
-            knows that there is a new window.
+        f: (B, 256): frequencies for the rows that queried the model.
+        fed: (B,): bytes of the window that the model has seen; -1 until it is
+            told that a new window has begun.
         following: (1,): the next document to work on.
-        codes: uint64 (L, 2): those of a document begin at its offset.
-        lengths: uint16 (L,): bytes of the windows, in the same places.
-        counts: (documents,): codes of each.
-        last_sizes: uint64 (documents, 2): how many codes begin with the bytes
-            of the last window of each.
-        lookups: (2,): states that were shared, and those of the cache.
+        codes: uint64 (L, 2): the codes of a document begin at its offset.
+        lengths: uint16 (L,): bytes of the window of each code.
+        counts: (documents,): codes of each document.
+        last_sizes: uint64 (documents, 2): for each document, how many codes
+            begin with the bytes of its last window.
+        lookups: (2,): states that were shared, and how many of them the cache
+            knew.
     """
     firsts, node_bytes, cached = cache
     has_cache = cached.shape[0] > 0
@@ -270,9 +272,9 @@ def decode(
 ):  # fmt: skip
     """Turn codes into bytes until every row needs the model or is full.
 
-    `codes` are uint64 (n, 2), of a row those from its place to its stop; `out`
-    is uint8 (B, capacity), the bytes that rows have written. All others are as
-    for `encode`.
+    `codes` is uint64 (n, 2); a row decodes those from its place to its stop.
+    `out` is uint8 (B, capacity), the bytes that rows have written. The other
+    arguments are as in `encode`.
     """
     firsts, node_bytes, cached = cache
     has_cache = cached.shape[0] > 0
@@ -297,7 +299,7 @@ def decode(
                 row[LENGTH] = 0
                 row[NODE] = NOT_BEGUN
                 continue
-            # Codes below the first one belong to no state.
+            # Codes below the first one belong to no child.
             beneath = less(code[0], code[1], state[0], state[1])
             if beneath or not can_grow(row, state, longest):
                 row[NEXT] = BAD
@@ -325,7 +327,7 @@ def decode(
 
 @jit
 def gather(source, starts, counts, data):
-    """Copy bytes of each row out of one buffer: (B, n)."""
+    """Copy the bytes of each row from one buffer to `data`, (B, n)."""
     for i in range(starts.size):
         for j in range(counts[i]):
             data[i, j] = source[starts[i] + j]

@@ -8,8 +8,8 @@ and all bytes from 128 on, so that no UTF-8 sequence is cut. A boundary lies
   space, which belongs to the word;
 - before the first space of a run of spaces.
 
-Whether a boundary lies before a byte depends on this byte and the two before
-it in the document, so more text never changes it.
+A boundary before a byte depends only on this byte and the two before it in the
+document, so more text never changes it.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def mark_boundaries(text, offsets):
     marks = np.empty(text.size, np.uint8)
     for i in range(text.size):
         marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2])
-    # A document does not depend on the one before it.
+    # Boundaries do not depend on the document before.
     for d in range(offsets.size - 1):
         i = offsets[d]
         if i < offsets[d + 1]:

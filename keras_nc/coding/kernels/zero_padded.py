@@ -1,7 +1,7 @@
 """Numba kernels of zero-padded windows; see `coding.zero_padded`.
 
-The interval of a window is that of the arithmetic coder, begun with a span of
-2^63, so that the bytes of the code have one bit before the point.
+The interval of a window is that of the arithmetic coder, but its span starts at
+2^63. So the bytes of the code have one bit before the binary point.
 """
 
 import numpy as np
@@ -18,10 +18,10 @@ _BITS = np.uint64(64)
 
 @jit
 def _shortest(low, span):
-    """Bits of the window that the shortest code inside the interval takes.
+    """Return how many bits the shortest code inside the interval takes.
 
-    Returns them, and how far the code lies above `low`. A span of 56 bits
-    leaves room for some code of 9 bits.
+    Also return how far the code lies above `low`. A span of 56 bits always
+    holds a code of 9 bits.
     """
     for j in range(1, 9):
         unit = _ONE << (_BITS - np.uint64(j))
@@ -58,9 +58,9 @@ def try_bytes(
 ):  # fmt: skip
     """Put a byte into the window of every active row where it fits.
 
-    A row keeps the bytes of its interval in `bits`, the code of its text in
-    `padded`, its bytes in `lengths`, and in `sames` how many of them give that
-    code already. Whether the byte fits is written to `fits`.
+    A row keeps the bytes of its interval in `bits` and the code of its text in
+    `padded`. `lengths` counts the bytes of its window, and `sames` counts how
+    many of them give the same code. `fits` tells whether the byte fits.
     """
     W = 8 * padded.shape[1]
     trial = np.empty(bits.shape[1], np.uint8)
@@ -90,9 +90,9 @@ def try_bytes(
 
 @jit
 def choose_bytes(lows, spans, ats, codes, tables, active, precision, symbols):
-    """Find the byte of every active row in whose part the code lies.
+    """Find the byte whose part holds the code, for every active row.
 
-    Rows whose code lies in no part become inactive: rounding left it over.
+    A row whose code lies in no part, because of rounding, becomes inactive.
     """
     for d in range(ats.size):
         if not active[d]:

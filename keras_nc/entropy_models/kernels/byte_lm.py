@@ -1,10 +1,9 @@
 """Numba kernels of M1: the same bits in every batch.
 
-A matrix product of a numerical library adds in an order that depends on the
-batch, on the place of the row in it and on the machine. Here every sum is
-taken in one order, term by term, without fused multiply-add: float32 additions
-and multiplications, which IEEE 754 rounds the same everywhere. What vectors
-of the processor work on side by side are different sums.
+In a matrix product of a numerical library, the order of additions depends on
+the batch, the row and the machine. Here every sum has one order, term by term,
+without fused multiply-add. It uses float32 additions and multiplications, which
+IEEE 754 rounds the same everywhere. SIMD lanes work on different sums.
 """
 
 import math
@@ -13,10 +12,10 @@ import numpy as np
 
 from keras_nc.coding.kernels import jit
 
-#: Columns of a matrix that are worked on together, and positions of the keys.
+#: Columns of a matrix, and positions of the keys, that are processed together.
 COLUMNS = 64
 LANES = 16
-#: Tokens that go through the layers together.
+#: Tokens that pass through the layers together.
 CHUNK = 128
 
 #: 2^-1022 .. 2^0, and the factorials' inverses of a Taylor series.
@@ -71,7 +70,7 @@ def matmul(x, packed, out):
 
 @jit
 def exp(x):
-    """e^x for x <= 0, within 1e-13, from products and sums alone.
+    """Return e^x for x <= 0, within 1e-13, from products and sums only.
 
     NaN stays NaN, so that coders refuse the probabilities of a broken model.
     """
@@ -89,7 +88,7 @@ def exp(x):
 
 @jit
 def normalize(x, scale, out):
-    """RMSNorm of the rows of (n, D)."""
+    """Apply RMSNorm to the rows of (n, D)."""
     n, D = x.shape
     for b in range(n):
         total = 0.0
@@ -102,7 +101,7 @@ def normalize(x, scale, out):
 
 @jit
 def attend(query, keys, values, position, bias, scores, out):
-    """One head of one token over the positions up to its own.
+    """Attend with one head of one token to the positions up to its own.
 
     `query` is (K,), `keys` (blocks, K, LANES), `values` (S, K) and `bias`
     (distances,) for this head.
@@ -136,7 +135,7 @@ def attend(query, keys, values, position, bias, scores, out):
 
 @jit
 def rotate(x, cosines, sines):
-    """Rotary position of one head: pairs (i, i + K / 2) turn."""
+    """Apply rotary positions to one head: rotate pairs (i, i + K / 2)."""
     half = x.size // 2
     for i in range(half):
         a, b = x[i], x[i + half]
@@ -146,7 +145,7 @@ def rotate(x, cosines, sines):
 
 @jit
 def softmax(logits, out):
-    """Probabilities of 256 bytes, float64."""
+    """Compute the probabilities of 256 bytes, float64."""
     highest = np.max(logits[:256])
     total = 0.0
     for b in range(256):
@@ -158,7 +157,7 @@ def softmax(logits, out):
 
 @jit
 def write_keys_and_values(qkv, rows, positions, rotation, keys, values):
-    """Turn queries and keys if they have rotary positions; fill the cache."""
+    """Rotate queries and keys if positions are rotary; fill the cache."""
     H, K = values.shape[1], values.shape[3]
     for i in range(rows.size):
         r, p = rows[i], positions[i]
@@ -176,7 +175,7 @@ def write_keys_and_values(qkv, rows, positions, rotation, keys, values):
 
 @jit
 def gate(wide, hidden):
-    """relu(gate) * value, which lie side by side in `wide`."""
+    """Compute relu(gate) * value; both are side by side in `wide`."""
     n, inner = hidden.shape
     for i in range(n):
         for j in range(inner):
@@ -188,15 +187,15 @@ def gate(wide, hidden):
 def feed(weights, tokens, rows, positions, last, keys, values, result):
     """Run some tokens through all layers.
 
-    The tokens of a row follow each other. What they write into `keys` and
-    `values` is there for the tokens after them.
+    The tokens of a row are in order. A token attends to the keys and values
+    that earlier tokens have written.
 
     Args:
         weights: see `byte_lm_stepper.pack_weights`.
         tokens: ids, (n,).
         rows: their rows in the batch, (n,).
         positions: their positions in the rows, (n,).
-        last: bool (n,): whether the probabilities after a token are wanted.
+        last: bool (n,): whether to compute the probabilities after a token.
         keys: (layers, B, H, blocks, K, LANES).
         values: (layers, B, H, S, K).
         result: float64 (B, 256): gets the probabilities after `last` tokens.

@@ -5,9 +5,9 @@ import numpy as np
 from keras_nc.coding.kernels import jit
 
 SEPARATOR = 256
-#: An occurrence is one integer: its place, and from bit 37 on three of the
-#: symbols that follow, 9 bits each. They go along because a look into the
-#: text waits for memory: so only every third level takes one.
+#: An occurrence is one integer: its place and, from bit 37 on, three of the
+#: symbols that follow, 9 bits each. Reading the text waits for memory, so only
+#: every third level reads it.
 CARRIED = 3
 SYMBOL_BITS = 9
 PLACE_BITS = 64 - CARRIED * SYMBOL_BITS
@@ -60,11 +60,11 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
     """Count the bytes that follow the nodes of one depth.
 
     Node i holds the occurrences `items[bounds[i]:bounds[i + 1]]` of one
-    string of `depth` bytes. Returns for each node where its records start;
-    for each record its byte, its count, and its child, numbered from 0, or
-    -1 if it occurs less than `min_count` times or this is the last level;
-    and number of occurrences and bounds of the children. Their occurrences
-    are written to `kept`.
+    string of `depth` bytes. Returns where the records of each node start; the
+    byte, the count and the child of each record; and the number of occurrences
+    and the bounds of the children. Children are numbered from 0. A child is -1
+    if it occurs less than `min_count` times, or if this is the last level. The
+    occurrences of children are written to `kept`.
     """
     nodes = bounds.size - 1
     shift = np.uint64(PLACE_BITS + SYMBOL_BITS * (depth % CARRIED))
@@ -144,7 +144,7 @@ def _child(trie, node, byte):
 
 @jit
 def _interpolate(trie, node, row):
-    """Mix the counts at a node with what the row holds so far.
+    """Mix the counts at a node into a row.
 
     p(b) = (n(b) + T * q(b)) / (n + T) with the total n and the number of
     distinct bytes T: Witten-Bell smoothing.
@@ -157,7 +157,7 @@ def _interpolate(trie, node, row):
     denominator = float(total) + T
     if denominator == 0.0:
         return
-    # Counts are added after scaling: one rounding order, whatever the batch.
+    # Scale, then add counts. This order of rounding is the same in any batch.
     for b in range(256):
         row[b] = T * row[b]
     for r in range(starts[node], starts[node + 1]):
@@ -174,7 +174,7 @@ def probabilities(trie, start_trie, prefixes, offsets, rows):
         end = offsets[i + 1]
         row = rows[i]
         row[:] = 1.0 / 256.0
-        # Ever longer contexts. If one did not occur, longer ones did not.
+        # Contexts get longer. If one did not occur, longer ones did not either.
         for k in range(end - begin + 1):
             node = 0
             for j in range(end - k, end):
@@ -189,7 +189,7 @@ def probabilities(trie, start_trie, prefixes, offsets, rows):
 
 @jit
 def mix_in(trie, prefixes, offsets, rows):
-    """Mix the counts of whole prefixes into a row for each."""
+    """Mix the counts of each whole prefix into its row."""
     for i in range(offsets.size - 1):
         _mix_in_row(trie, prefixes, offsets[i], offsets[i + 1], rows[i])
 

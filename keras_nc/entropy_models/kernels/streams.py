@@ -1,4 +1,4 @@
-"""Numba kernels that code streams with counts, nothing of it in Python."""
+"""Numba kernels that code whole streams with counts, without Python."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def _look_up(tries, text, first, i, context_bytes, precision, row, table):
 
 @jit
 def encode(tries, text, offsets, context_bytes, precision, out, firsts, ends):
-    """Code documents."""
+    """Encode documents."""
     row = np.empty((1, 256))
     table = np.empty(257, np.int64)
     for d in range(offsets.size - 1):
@@ -49,7 +49,7 @@ def encode(tries, text, offsets, context_bytes, precision, out, firsts, ends):
 
 @jit
 def decode(tries, codes, bounds, context_bytes, precision, text, offsets):
-    """Decode documents into `text`; give a document and its fault."""
+    """Decode documents into `text`; return a bad document and its fault."""
     row = np.empty((1, 256))
     table = np.empty(257, np.int64)
     for d in range(offsets.size - 1):
