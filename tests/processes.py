@@ -29,7 +29,7 @@ _STARTED = weakref.WeakSet()
 
 @atexit.register
 def _kill_all():
-    """End all programs, so that the tests do not wait for a failed one's."""
+    """End programs that failed tests left running."""
     for process in _STARTED:
         process.kill()
 

@@ -8,7 +8,7 @@ from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 
 V = 300  # the table has 384 rows
-#: -1 as in other libraries, the next id, a padding row, an id that wraps to 70.
+#: An id that other libraries ignore, the next id, a padding row, and 70 + 2^32.
 WRONG = [-100, V, 383, 2**32 + 70]
 
 

@@ -62,7 +62,7 @@ def restored(checkpoint, model):
 
 
 class Killer:
-    """End the process at the n-th change of a file."""
+    """Simulate the end of the process at the n-th change of a file."""
 
     def __init__(self, monkeypatch, at):
         self.left = at
