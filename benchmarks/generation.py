@@ -5,9 +5,9 @@
 
 Both generate greedily, in one batch of one length and precision, all that
 `generate` does included: exact prompts' masks and the cache. Weights are
-random, for they do not change the work. A window stands for several bytes: by
-default as many as one of 16 bits of an aligned, pruned codebook holds in the
-default corpus' held-out text; `--build` builds such a codebook and measures.
+random, because they do not change the work. By default, the bytes per window
+are those of an aligned, pruned codebook of 16 bits on held-out text of the
+default corpus. `--build` builds such a codebook and measures them.
 """
 
 import os

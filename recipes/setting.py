@@ -62,7 +62,7 @@ class Setting:
     peak_tflops: float | None = None
 
     def need_one_process(self, stage):
-        """Raise a ValueError if several processes run a stage that needs one."""
+        """Raise a ValueError if several processes run a stage for one."""
         if not self.alone:
             raise ValueError(
                 f"Several processes only train; {stage} is for one. Run it "
@@ -168,7 +168,7 @@ class Setting:
         return Split()
 
     def describe(self):
-        """Return the settings that runs in one workdir share, as JSON values."""
+        """Return the settings that all runs in a workdir share, for JSON."""
         return {
             "config": self.name,
             "data": [self._absolute(pattern) for pattern in self.data],

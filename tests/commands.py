@@ -1,7 +1,7 @@
-"""What the commands on the pages become when a test runs them.
+"""Turn the commands on the pages into commands that tests run.
 
-A command that sets something up is checked, not run. A recipe runs with the
-smallest configuration. Whatever is not known here is an error.
+Set-up commands are checked, not run. Recipes run with the smallest
+configuration. Unknown commands are errors.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = pathlib.Path(sys.executable).parent
-#: Flags that make recipes small; one that is not here takes a configuration.
+#: Flags that make recipes small. Other recipes take a configuration.
 SMALL = {
     "show_collision": {},
     "time_training": {"config": "smoke", "steps": "2"},
@@ -26,30 +26,30 @@ SMALL = {
     },
 }
 SMOKE = {"config": "smoke"}
-#: Recipes that read and write no files: a page repeats what another one shows.
+#: Recipes without files, whose output several pages show.
 WITHOUT_FILES = ("recipes.show_collision",)
-#: What stands for the reader's own files.
+#: Test files in the place of the reader's own files.
 GIVEN = {
     "data": "sample/*.txt",
     "held_out": "held_out.txt",
     "unseen": "held_out.txt",
 }
-#: Flags whose files stay inside the temporary folder, whatever the page says.
+#: Flags whose files are moved to the temporary folder.
 OUTPUTS = ("workdir", "output")
-#: What shells would do and the runner does not.
+#: Features of shells that the runner lacks.
 SHELL = re.compile(r"[|<>;&`$*~]")
 PROGRAM = r"(?:\.venv/bin/)?"
 
 
 def plan(command):
-    """Turn a command into what the test runs.
+    """Turn a command into arguments for the test.
 
     Args:
         command: str. One line, comments and all.
 
     Returns:
         A pair of the arguments, a list of str, and the environment, a dict;
-        `None` for a command that sets up, and has been checked.
+        `None` for a set-up command, after it has been checked.
 
     Raises:
         AssertionError: If nobody knows the command, or a check fails.
@@ -76,7 +76,7 @@ def plan(command):
 
 
 def reduce_flags(words, small):
-    """Give the flags of a recipe in a small setting.
+    """Return the flags of a recipe in a small setting.
 
     Args:
         words: A list of str, the flags on the page.
@@ -103,13 +103,13 @@ def reduce_flags(words, small):
 
 
 def needs_files(command):
-    """Whether a command, a list of str, takes files that `prepare` makes."""
+    """Return whether a command, a list of str, takes files of `prepare`."""
     names = ("sample/", "held_out.txt", "text.txt", "codebook.npz")
     return any(name in word for word in command for name in names)
 
 
 def prepare(folder):
-    """Write the files that commands on the pages take as given."""
+    """Write the files that commands on the pages need."""
     from keras_nc.coding import Codebook
     from keras_nc.entropy_models import NGramModel
 
@@ -127,7 +127,7 @@ def prepare(folder):
 
 
 def check_pip(words, command):
-    """Installing names extras that there are, in the comment, too."""
+    """Check that an installation names existing extras, also in comments."""
     assert words[1:3] == ["install", "-e"] and words[3].startswith("."), command
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = ",".join(re.findall(r"\[([\w,]+)\]", command))
@@ -138,7 +138,7 @@ def check_pip(words, command):
 
 
 def check_make(words, command):
-    """The Makefile has the target, and knows what to do for it."""
+    """Check that the Makefile has the target and commands for it."""
     makefile = (ROOT / "Makefile").read_text()
     for target in (word for word in words[1:] if "=" not in word):
         assert re.search(rf"^{re.escape(target)}:", makefile, re.M), command
@@ -149,18 +149,18 @@ def check_make(words, command):
 
 
 def check_clone(words, command):
-    """What is cloned is this project."""
+    """Check that the command clones this project."""
     assert words[1] == "clone" and len(words) == 3, command
     assert re.search(r"/keras[-_]nc(\.git)?$", words[2]), command
 
 
 def check_folder(words, command):
-    """The folder is what cloning makes."""
+    """Check that the folder is the one that cloning makes."""
     assert re.fullmatch(r"keras[-_]nc", words[1]), command
 
 
 def check_activate(words, command):
-    """The environment is where the Makefile puts it."""
+    """Check that the environment is where the Makefile puts it."""
     assert words[1:] == [".venv/bin/activate"], command
     assert "VENV ?= .venv\n" in (ROOT / "Makefile").read_text()
 

@@ -1,7 +1,7 @@
-"""Text that is everywhere, codebooks and small models for all tests.
+"""Text, codebooks and small models for all tests.
 
-Nothing heavy is imported at the top: the process that only hands out tests
-reads this file, too, and all others would wait for it.
+Do not import heavy packages at the top: the process that only distributes tests
+also reads this file, and all others would wait for it.
 """
 
 import pydoc_data.topics
@@ -10,7 +10,7 @@ import pytest
 
 SMALL = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
 
-#: Files that take longest: begun first, so that no process works alone at the
+#: The slowest files. They begin first, so that no process works alone at the
 #: end.
 LONGEST = ("test_docs.py", "test_quickstart.py", "test_benchmarks.py")
 

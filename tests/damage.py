@@ -1,4 +1,4 @@
-"""What can be wrong with a file, and the small things that are in files."""
+"""Generate damage to files, and small contents of files."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ def array_of(dtype, shape, data):
 
 
 DTYPES = ("|u1", "<u2", ">u2", "<u4", "<i4", "<i8", "<f4", "|b1", "|S2", "<c8")
-#: What stands in for a field: of another type, shape or value.
+#: Replacements for a field: another type, shape or value.
 ARRAYS = st.builds(
     array_of,
     st.sampled_from(DTYPES),
@@ -43,7 +43,7 @@ VALUES = st.one_of(
 CHANGES = st.lists(
     st.tuples(st.integers(0, 10**4), st.integers(1, 255)), max_size=4
 )
-#: Places of a file, and bytes to be there.
+#: Places of a file, and the new bytes there.
 OVERWRITTEN = st.lists(
     st.tuples(st.integers(0, 10**5), st.binary(max_size=9)), max_size=3
 )
@@ -102,7 +102,7 @@ def overwrite(data, pieces):
 
 
 def change(fields, name, value, changes):
-    """One field another, or with other numbers in it; `None`: none."""
+    """Replace a field or some of its numbers; `None` changes nothing."""
     fields = dict(fields)
     if value is not None:
         fields[name] = value
@@ -116,7 +116,7 @@ def change(fields, name, value, changes):
 
 @contextlib.contextmanager
 def refusal(*words):
-    """A ValueError is right if it tells what was received and what to do."""
+    """Check that a ValueError tells what was received and what to do."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what reads files and ids, for any time.
+"""Coverage-guided fuzzing of readers of files and ids, for any time.
 
     pip install atheris
     python -m tests.fuzz_loaders codebook_files -max_total_time=60
@@ -32,7 +32,7 @@ def main():
         print(f"{__doc__}\nTests: {', '.join(targets)}", file=sys.stderr)
         return 2
     target = targets[sys.argv.pop(1)]
-    # Most short inputs say too little for a test to begin.
+    # Most short inputs are too short for a test to begin.
     options = [sys.argv[0], "-len_control=0", "-max_len=4096", *sys.argv[1:]]
     atheris.Setup(options, target.hypothesis.fuzz_one_input)
     atheris.Fuzz()

@@ -1,6 +1,7 @@
-"""Reads the package's files by what docs/files.md says, and nothing else.
+"""Read the package's files by the description in docs/files.md alone.
 
-Only the standard library: another program, in another language, could do so.
+This uses only the standard library, so a program in another language could do
+the same.
 """
 
 import array
@@ -12,7 +13,7 @@ import zipfile
 
 
 def read_npy(data):
-    """Give the values of a `.npy` file; a str for text."""
+    """Return the values of a `.npy` file; a str for text."""
     start = 10 + int.from_bytes(data[8:10], "little")
     header = ast.literal_eval(data[10:start].decode())
     kind, size = header["descr"][1], int(header["descr"][2:])
@@ -24,7 +25,7 @@ def read_npy(data):
 
 
 def read_codebook(path):
-    """Give the window of each id, b"" for none."""
+    """Return the window of each id; b"" for an id without a window."""
     with zipfile.ZipFile(path) as file:
         lengths = read_npy(file.read("lengths.npy"))
         content = read_npy(file.read("bytes.npy")).tobytes()
@@ -89,7 +90,7 @@ def decode_stream(stream, frequencies, precision):
 
 
 def read_cache(path):
-    """Give the frequencies that follow each prefix."""
+    """Return the frequencies after each prefix."""
     with zipfile.ZipFile(path) as file:
         names = ("children", "bytes", "frequencies")
         children, last, f = (read_npy(file.read(f"{n}.npy")) for n in names)
@@ -111,13 +112,13 @@ def share(codes, frequencies):
 
 
 def decode_live_windows(data, window_bits, frequencies, cache):
-    """Decode windows of one table, but after the prefixes of a cache."""
+    """Decode windows of one table; use the cache for prefixes that it holds."""
     text = b""
     for at in range(0, len(data) - window_bits // 8 + 1, window_bits // 8):
         code = int.from_bytes(data[at : at + window_bits // 8], "big")
         window, low, size = b"", 3, (1 << window_bits) - 3
         while not window or code != low:
-            own = 0 if window else 1  # each byte's own at the start
+            own = 0 if window else 1  # the code of each byte at the start
             if window:
                 low, size = low + 1, size - 1
             f = cache.get(window, frequencies)

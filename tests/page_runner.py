@@ -5,8 +5,8 @@
 A page is `{"folder": str, "steps": [...]}`. A step is `{"python": source,
 "file": str, "line": int}` or `{"command": [...], "environment": {...}}`.
 Python steps of a page share a namespace; a command runs in a process of its
-own. Importing Keras once for all is what makes this quick. The result of a
-page is `{"outputs": [...], "error": str}`. The output of a step is a list of
+own. This is quick because Keras is imported only once. The result of a page is
+`{"outputs": [...], "error": str}`. The output of a step is a list of
 `[line, text]`: of each statement that printed, its last line and what it
 printed; of a command, line 0 and its standard output.
 """
@@ -27,7 +27,7 @@ from tests import processes
 
 
 def run_python(source, file, line, namespace):
-    """Run statement by statement, so that outputs can be told apart."""
+    """Run statement by statement, to separate their outputs."""
     outputs = []
     for statement in ast.parse(source, file).body:
         end = statement.end_lineno
@@ -44,7 +44,7 @@ def run_python(source, file, line, namespace):
 def run_command(command, environment):
     """Run a command; its failure is an error of the page.
 
-    One without files that several pages show runs once.
+    A command without files runs once, even if several pages show it.
     """
     if set(command) & set(commands.WITHOUT_FILES):
         return run_once(tuple(command), tuple(environment.items()))
@@ -77,9 +77,9 @@ def run_anew(command, environment):
 
 
 def run_page(folder, steps):
-    """Run the steps of a page; give its result."""
+    """Run the steps of a page; return its result."""
     os.chdir(folder)
-    # Classes of examples live in the module of a script, as they would.
+    # Classes of examples are in the module of a script, as for users.
     namespace = {"__name__": "__main__"}
     outputs = []
     try:

@@ -32,7 +32,7 @@ class Block:
 
 
 def read_blocks(text):
-    """Find the fenced blocks of a page; give a list of `Block`.
+    """Find the fenced blocks of a page; return a list of `Block`.
 
     A block that quotes the output of the one above is not in the list.
     """
@@ -59,14 +59,14 @@ def read_blocks(text):
 
 
 def commands_of(block):
-    """Give the commands of a `sh` block, comments and all, one a string."""
+    """Return the commands of a `sh` block, comments included."""
     joined = block.text.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def quoted_comments(source):
-    """Find comments that may quote an output: a dict from lines to texts.
+    """Find comments that may quote an output; return texts by line.
 
     They are at the end of a line, or lines of their own right below one. The
     key is the line of code that they belong to.
@@ -89,7 +89,7 @@ def quoted_comments(source):
 
 
 def print_lines(source):
-    """Give the last lines of the statements that call `print` at the top."""
+    """Return the last lines of top-level statements that call `print`."""
     return {
         node.end_lineno
         for node in ast.parse(source).body
@@ -100,13 +100,13 @@ def print_lines(source):
 
 
 def shape(text):
-    """What two outputs of one program have in common: all but the figures."""
+    """Return an output without its figures, which may differ between runs."""
     text = NUMBER.sub("0", HEXADECIMAL.sub("0", text))
     return " ".join(RULER.sub(r"\1", text).split())
 
 
 def same_shape(quoted, printed):
-    """Whether an output is as quoted; a line of `...` stands for any lines."""
+    """Return whether an output is as quoted; `...` stands for any lines."""
     parts = re.split(r"^\s*\.\.\.\s*$", quoted, flags=re.MULTILINE)
     pattern = ".*".join(re.escape(shape(part)) for part in parts)
     return re.fullmatch(pattern, shape(printed), re.DOTALL) is not None

@@ -1,11 +1,11 @@
-"""Programs in processes that begin with the libraries imported.
+"""Run programs in processes that have already imported the libraries.
 
-Importing Keras, keras-hub and what they bring takes ten seconds of a core, far
-more than most programs of the tests. A server imports them once, and nothing of
-ours; every program runs in a process of its own, forked from it. Another
-backend than this process's gets a fresh interpreter. Unlike one, a forked
-program runs no `atexit` handlers, and variables that the libraries read when
-they are imported are those of this process.
+Importing Keras, keras-hub and their dependencies takes ten seconds of a core,
+far more than most programs of the tests. A server imports them once, without
+keras_nc, and forks a process for every program. A program with another backend
+gets a fresh interpreter. A forked program differs from a fresh one: it runs no
+`atexit` handlers, and environment variables that libraries read at import are
+those of this process.
 """
 
 import atexit
@@ -21,7 +21,7 @@ import tempfile
 import weakref
 
 SERVER = multiprocessing.get_context("forkserver")
-# Forked while the libraries' own threads wait and nothing has been computed.
+# Fork before any computation, while the threads of the libraries wait.
 SERVER.set_forkserver_preload(["keras_nlp", "numba"])
 SECONDS = 600
 _STARTED = weakref.WeakSet()
@@ -29,7 +29,7 @@ _STARTED = weakref.WeakSet()
 
 @atexit.register
 def _kill_all():
-    """Or the end of the tests would wait for what a failed one left."""
+    """End programs that failed tests left running."""
     for process in _STARTED:
         process.kill()
 
@@ -65,7 +65,7 @@ class Program:
         return self._process.exitcode
 
     def poll(self):
-        """The same, as of `subprocess.Popen`."""
+        """Return the exit code, like `subprocess.Popen`."""
         return self.returncode
 
     def send_signal(self, number):
@@ -78,7 +78,7 @@ class Program:
         self._process.kill()
 
     def communicate(self, timeout=SECONDS):
-        """Wait for the end; give standard output and standard error."""
+        """Wait for the end; return standard output and standard error."""
         self._process.join(timeout)
         if self._process.exitcode is None:
             self.kill()
@@ -92,7 +92,7 @@ class Program:
 
 
 def start(arguments, folder=None, environment=()):
-    """Start `python` with arguments, quickly where that can be.
+    """Start `python` with arguments, by a fork if possible.
 
     Args:
         arguments: See `Program`.

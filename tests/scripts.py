@@ -15,14 +15,14 @@ WITHOUT_TENSORFLOW = """
 
 
 def run_script(code, backend=None, tensorflow=True, bare=False):
-    """Run code in a new process; return what it printed.
+    """Run code in a new process; return its output.
 
     Args:
         code: str. Python code, indented as one likes.
         backend: str. Keras backend; this process's if `None`.
         tensorflow: bool. Whether TensorFlow can be imported.
-        bare: bool. Whether the process begins with nothing imported. One that
-            does not has Keras and keras-hub, see `tests.processes`.
+        bare: bool. Whether the process begins without imports. Otherwise it has
+            Keras and keras-hub; see `tests.processes`.
     """
     environment = dict(os.environ)
     if backend is not None:

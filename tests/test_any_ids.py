@@ -1,6 +1,6 @@
-"""Whatever a row of ids holds: a right result or one clear error.
+"""Any row of ids gives the right result or one clear error.
 
-Each test is a target of `tests.fuzz_loaders`, too, so none takes a fixture.
+Tests are also targets of `tests.fuzz_loaders`, so they take no fixtures.
 """
 
 import functools
@@ -47,7 +47,7 @@ def test_any_ids(which, ids, skip_special):
         text = tokenizer.detokenize(ids, skip_special=skip_special)
     except (ValueError, TypeError) as error:
         assert "Received" in str(error), error
-    else:  # then they are what tokenizing gives, or another cut of the text
+    else:  # the ids are those of the text, or another segmentation of it
         texts = text if isinstance(text, list) else [text]
         for one in texts:
             assert tokenizer.detokenize(tokenizer(one)) == one

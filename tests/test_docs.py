@@ -1,4 +1,4 @@
-"""README and documentation tell the truth: every block runs, links lead on."""
+"""README and documentation are right: blocks run, and links work."""
 
 import importlib
 import json
@@ -23,9 +23,9 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-#: "console" is for other machines than this one, and is not run.
+#: "console" blocks are for other machines, so they are not run.
 LANGUAGES = {"python", "sh", "console", "text", "bibtex"}
-# What the other backends would do once more: all but the README's Python.
+# Other backends run only the Python of the README.
 FIRST = keras.backend.backend() == "torch"
 RUN = PAGES if FIRST else [ROOT / "README.md"]
 first_only = pytest.mark.skipif(not FIRST, reason="tested once, with torch")
@@ -36,7 +36,7 @@ def page_id(path):
 
 
 def plan_page(path, folder):
-    """Give the steps of a page, and the block that each belongs to."""
+    """Return the steps of a page, and the block of each step."""
     steps, owners = [], []
     for block in pages.read_blocks(path.read_text()):
         if block.language == "python":
@@ -55,7 +55,7 @@ def plan_page(path, folder):
 
 
 def run_pages(paths, folder):
-    """Run pages in one process; give a dict of results."""
+    """Run pages in one process; return a dict of results."""
     given, owners = [], {}
     for number, path in enumerate(paths):
         own = folder / f"page{number}"
@@ -63,7 +63,7 @@ def run_pages(paths, folder):
         try:
             steps, owners[path] = plan_page(path, own)
         except AssertionError as error:
-            # Fails this page alone.
+            # This fails only this page.
             lying = f"raise AssertionError({str(error)!r})"
             steps = [{"python": lying, "file": str(path), "line": 1}]
             owners[path] = []
@@ -86,7 +86,7 @@ def run_pages(paths, folder):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What the pages came to."""
+    """The results of the pages."""
     return run_pages(RUN, tmp_path_factory.mktemp("pages"))
 
 
@@ -96,7 +96,7 @@ def test_blocks_run_and_print_what_is_quoted(path, results):
 
 
 def check_page(path, owners, outputs, error):
-    """Compare what a page quotes with what it printed."""
+    """Compare the quotes of a page with its output."""
     assert not error, f"{path.name}: {error}"
     printed = {}
     for block, texts in zip(owners, outputs, strict=True):
@@ -113,7 +113,7 @@ def check_page(path, owners, outputs, error):
 
 
 def check_comments(block, outputs):
-    """Compare comments at what printed something with what it printed."""
+    """Compare comments beside statements with the output of the statements."""
     quoted = pages.quoted_comments(block.text)
     for line in (outputs.keys() | pages.print_lines(block.text)) & set(quoted):
         assert pages.same_shape(quoted[line], outputs.get(line, "")), (
@@ -129,7 +129,7 @@ def test_blocks_are_of_known_kinds(path):
         assert block.language in LANGUAGES, f"{path}:{block.line}"
         if block.language == "sh":
             planned = map(commands.plan, pages.commands_of(block))
-            # What is not run prints nothing that could be compared.
+            # Blocks that are not run have no output to compare.
             assert block.quoted is None or any(planned), f"{path}:{block.line}"
         if block.language == "bibtex":
             check_citation(block.text)

@@ -1,4 +1,4 @@
-"""Every example in the package's docstrings runs and shows what it gives."""
+"""Every example in the package's docstrings runs and shows its output."""
 
 import doctest
 import importlib

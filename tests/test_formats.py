@@ -1,4 +1,4 @@
-"""Files can be read by what their documentation says, without the package."""
+"""Files can be read from their documentation, without the package."""
 
 import inspect
 import zlib
@@ -66,7 +66,7 @@ def test_streams_of_counts(precision):
     "window_bits, token_bits", [(24, 16), (40, 8), (128, 16)]
 )
 def test_live_windows_of_counts(tmp_path, window_bits, token_bits):
-    # The cache says other things than the model: what counts is the cache.
+    # Cache and model differ, and the cache counts.
     other = UnigramModel.from_text(DOCUMENTS[0])
     cache = PrefixCache.build(
         stepper_for(other, 4, 64), DOCUMENTS, window_bits=64, max_prefixes=40

@@ -1,6 +1,6 @@
-"""Whatever a file holds: a right result or one clear error.
+"""Any content of a file gives the right result or one clear error.
 
-Each test is a target of `tests.fuzz_loaders`, too, so none takes a fixture.
+Tests are also targets of `tests.fuzz_loaders`, so they take no fixtures.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def test_codebook_files(parse, name, value, changes, signed, pieces, text):
     if name != "new":
         del fields["new"]
     fields["fingerprint"] = codebook(parse).fingerprint
-    if signed:  # as somebody might who wants to do harm
+    if signed:  # as an attacker might
         with contextlib.suppress(Exception):
             fields["fingerprint"] = CODEBOOK_FORMAT.fingerprint(fields)
     path = folder() / "codebook.npz"

@@ -115,7 +115,7 @@ def test_what_float32_cannot_count_shows():
         ids = np.full((1, 1), foreign, "int32")
         metric.update_state(ids, np.ones((1, 1), "float32"))
         assert math.isnan(float(metric.result()))
-        # ... but not where nothing is scored.
+        # ... but not at tokens of weight 0.
         metric.reset_state()
         metric.update_state(
             np.array([[3, foreign]], "int32"),

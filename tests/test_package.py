@@ -1,4 +1,4 @@
-"""The rules of the house."""
+"""The house rules for imports and names."""
 
 import ast
 import importlib.util
@@ -17,7 +17,7 @@ from tests.scripts import run_script
 
 ROOT = pathlib.Path(keras_nc.__file__).parent
 PROJECT = ROOT.parent
-#: What each part of the package imports of the others: no more, no less.
+#: The imports between the parts of the package: no more, no less.
 ARROWS = {
     "coding": set(),
     "losses": set(),
@@ -31,14 +31,14 @@ ARROWS = {
     "training": {"coding", "data", "evaluation", "models"},
     "cli": {"coding", "data", "models", "tokenizers"},
 }
-#: Modules of the package itself, which import no part of it.
+#: Modules of the package itself, which import none of its parts.
 BENEATH_ALL = {"backends", "imports", "progress"}
-#: What need not be installed.
+#: Optional packages.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}
-#: What is imported inside the functions that use it.
+#: Packages that are imported inside the functions that use them.
 LAZY = EXTRAS | {"numba", "sentencepiece", "tokenizers"}
-#: Parts that Keras is loaded for only when what needs it is used.
+#: Parts that load Keras only when something needs it.
 WITHOUT_KERAS = ("coding", "entropy_models", "data", "evaluation")
 HEAVY = ("keras", "keras_hub", "tensorflow", "jax", "torch", "numba")
 
@@ -49,7 +49,7 @@ def modules(folder):
 
 
 def imported(tree):
-    """Names of imported modules, and whether that is at the top level."""
+    """Return imported modules, and whether each import is at the top level."""
     top = set(map(id, tree.body))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -96,7 +96,7 @@ def test_imports_point_downwards():
 
 
 def private_imports(path, tree, own):
-    """Imports with a name that begins with `_`, of another part than `own`."""
+    """Return imports of private names from parts other than `own`."""
     for name, _ in imported(tree):
         package, *rest = name.split(".")
         private = [n for n in rest if n.startswith("_") and n[:2] != "__"]
@@ -155,7 +155,7 @@ def test_what_editors_are_told_is_imported(name):
 
 
 def loaded_after(code, names=HEAVY, **kwargs):
-    """Which of some modules a fresh process has after running code."""
+    """Return which of some modules a fresh process has after running code."""
     script = (
         f"import sys\n{code}\nprint([n for n in {names!r} if n in sys.modules])"
     )
@@ -170,7 +170,7 @@ def test_what_needs_no_keras_does_not_load_it():
 
 
 def test_windows_and_shards_need_no_keras(tmp_path):
-    """All that text needs on its way to ids, but for tokenizer layers."""
+    """All that turns text into ids, except tokenizer layers."""
     loaded = loaded_after(
         f"""
 import keras_nc
@@ -294,7 +294,7 @@ def test_a_script_of_any_name_gets_the_package(tmp_path, program):
 
 
 def test_the_backend_that_is_chosen(monkeypatch):
-    """What is set stays; else it is that of Keras, once it is imported."""
+    """A set backend stays; otherwise it is that of Keras, if imported."""
     in_use = keras.config.backend()
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     assert choose_backend() == in_use == os.environ["KERAS_BACKEND"]

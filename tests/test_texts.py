@@ -1,4 +1,4 @@
-"""One rule for text: whatever takes it takes `str` or bytes, one or many."""
+"""Every function that takes text takes `str` or bytes, one or many."""
 
 import pathlib
 
@@ -29,7 +29,7 @@ from keras_nc.tokenizers import train_dictionary
 from keras_nc.tokenizers import train_sentencepiece
 
 TEXT = "caf\u00e9 \U0001f600 she sells sea shells " * 9
-#: Takes one text, or many.
+#: Functions that take one text or many.
 BOTH = {
     "as_documents": as_documents,
     "as_batch": lambda text: as_batch(text)[0],
@@ -87,7 +87,7 @@ BOTH = {
         ByteTokenizer().encode_batch(text)
     ),
 }
-#: Takes one text.
+#: Functions that take one text.
 ONE = {
     "as_bytes": as_bytes,
     "as_byte_array": lambda text: plain(as_byte_array(text)),
@@ -111,7 +111,7 @@ CODEBOOK = Codebook.paper(UNIGRAM, window_bits=9)
 
 
 def plain(value):
-    """A value that can be compared: no arrays."""
+    """Return a value without arrays, which can be compared."""
     if isinstance(value, (tuple, list)):
         return [plain(part) for part in value]
     return value.tolist() if hasattr(value, "tolist") else value
@@ -124,7 +124,7 @@ def rows_of(tokenizer, text):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path):
-    """Where shards go."""
+    """Put shards into a temporary folder."""
     shards_of.folder = tmp_path
 
 
@@ -205,7 +205,7 @@ def test_what_is_no_text_is_refused(name):
 
 
 def is_numbers(text):
-    """Whether `generate` takes it for ids, and asks for a dict."""
+    """Return whether `generate` sees ids, and asks for a dict."""
     return isinstance(text, np.ndarray) and text.dtype.kind == "u"
 
 

@@ -44,7 +44,7 @@ def encode_blocks(codebook, blocks):
     """Encode a text that comes in blocks.
 
     The codes do not depend on the blocks: bytes whose windows may still change
-        wait for the next block.
+    wait for the next block.
 
     Args:
         codebook: what `load_codebook` returns.

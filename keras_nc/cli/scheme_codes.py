@@ -15,7 +15,7 @@ class SchemeCodes:
             of their own.
 
     Raises:
-        ValueError: if its ids do not, or there are too many ids.
+        ValueError: if an id has no bytes of its own, or there are too many.
     """
 
     def __init__(self, scheme):

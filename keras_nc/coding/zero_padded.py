@@ -205,8 +205,7 @@ class ZeroPaddedWindows:
 
         Returns:
             A pair of ints: the number of windows whose code decodes to other
-                bytes, even with the right context, and the number of all
-                windows.
+            bytes, even with the right context, and the number of all windows.
         """
         text = as_bytes(text)
         [windows] = self.encode([text])

@@ -25,8 +25,9 @@ class Compression:
 
     Args:
         name: str.
-        suffixes: tuple of str, the endings of file names. starts: function of
-            the first bytes of a file that tells whether it has this format.
+        suffixes: tuple of str, the endings of file names.
+        starts: function of the first bytes of a file that tells whether it has
+            this format.
         part: str, the format's word for a part. A file may have several parts.
         new_decompressor: function that makes a decompressor of one part, with
             `decompress`, `eof` and `unused_data`.
@@ -243,8 +244,8 @@ class _DecompressedStream(io.RawIOBase):
     """The content of a compressed file of any number of parts.
 
     This is needed because the readers of the libraries miss damage: that of
-        zstd accepts truncated files, and those of bzip2 and xz skip damaged
-        parts after the first.
+    zstd accepts truncated files, and those of bzip2 and xz skip damaged parts
+    after the first.
     """
 
     def __init__(self, packed, compression):

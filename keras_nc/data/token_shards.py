@@ -99,8 +99,8 @@ class TokenShards:
             "Token shards must be as they were written. Received: "
             f"{', '.join(map(str, paths))}, damaged or missing: {reason}. "
             "Fetch what is damaged again if you have a copy; else run the same "
-            "`write_shards` again: it writes damaged shards anew and leaves "
-            "the others."
+            "`write_shards` again: it rewrites damaged shards and keeps the "
+            "others."
         )
 
     def verify(self):
@@ -127,7 +127,7 @@ class TokenShards:
         self.origin.check_tokenizer(tokenizer)
 
     def check_text(self):
-        """Check that there is text to compute bits per byte of.
+        """Check that the shards hold text, which bits per byte need.
 
         Raises:
             ValueError: if all documents are empty.

@@ -14,8 +14,8 @@ class FlopsPerByte:
     out attention scores (arXiv 2404.03626, section 4).
 
     Args:
-        paper: float. Parameters without embeddings, plus M1 on every byte. run:
-            float. Parameters without embeddings: a codebook needs no M1.
+        paper: float. Parameters without embeddings, plus M1 on every byte.
+        run: float. Parameters without embeddings: a codebook needs no M1.
         with_logits: float. `run`, plus the product with the embedding table
             that gives the logits. In a small model, this product is larger than
             the rest.

@@ -122,9 +122,9 @@ class DecoderCausalLMPreprocessor(
 
         Returns:
             A dict of NumPy arrays: `"token_ids"` and `"padding_mask"`, int32
-                and bool `(B, sequence_length)`; `"next_low"`, `"next_high"` and
-                `"next_others"`, the codes that may come next (see
-                `PromptMask`); and `"bounds"` if prompts have bounds.
+            and bool `(B, sequence_length)`; `"next_low"`, `"next_high"` and
+            `"next_others"`, the codes that may come next (see `PromptMask`);
+            and `"bounds"` if prompts have bounds.
 
         Raises:
             ValueError: If a prompt does not fit.

@@ -29,8 +29,8 @@ class DictionaryScheme(EqualInfoScheme):
     """Byte strings chosen by their frequency, in the table of a codebook.
 
     There is no entropy model, but the table is that of a codebook: byte strings
-        in lexicographic order, including all single bytes. So everything that
-        codebooks can do works here too, such as continuing prompts.
+    in lexicographic order, including all single bytes. So everything that
+    codebooks can do works here too, such as continuing prompts.
     """
 
     name = "dictionary"

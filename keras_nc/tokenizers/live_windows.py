@@ -46,7 +46,7 @@ class LiveWindowScheme(Scheme):
         cache: A `keras_nc.coding.PrefixCache`, or `None`.
         checksum: bool. Whether a document ends with its checksum.
         verify: bool. Whether encoding decodes its result and compares.
-            max_window_bytes: int. Bytes that a window has at most, up to 1,024.
+        max_window_bytes: int. Bytes that a window has at most, up to 1,024.
         batch_size: int. Documents that are worked on side by side; it changes
             no id.
         model_asset: A dict. Only without a model: its future configuration.
@@ -382,7 +382,7 @@ class LiveWindowTokenizer(SchemeTokenizer):
         checksum: bool. Whether documents end with a checksum. Rows that are cut
             can be decoded only without it.
         verify: bool. Whether encoding decodes its result and compares.
-            sequence_length: int, or `None` for ragged output.
+        sequence_length: int, or `None` for ragged output.
         **kwargs: See `LiveWindowScheme` for `max_window_bytes` and
             `batch_size`, and `SchemeTokenizer`.
 

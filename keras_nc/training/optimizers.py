@@ -15,11 +15,11 @@ SCHEDULES = ("rsqrt", "cosine", "constant")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that falls with the square root of the step.
 
-    The rate is `learning_rate / sqrt(max(step,
-    warmup_steps))`, so it is constant at first. `learning_rate=1.0` with 10,000
-    warm-up steps is the paper's schedule: 0.01, then 1/sqrt(step). The rate
-    does not depend on when training ends, so a model in the middle of a run can
-    be compared with a model at the end of a shorter run.
+    The rate is `learning_rate / sqrt(max(step, warmup_steps))`, so it is
+    constant at first. `learning_rate=1.0` with 10,000 warm-up steps is the
+    paper's schedule: 0.01, then 1/sqrt(step). The rate does not depend on when
+    training ends, so a model in the middle of a run can be compared with a
+    model at the end of a shorter run.
 
     Args:
         learning_rate: float. The rate times `sqrt(step)`.

@@ -19,7 +19,7 @@ def run(name, *options, **environment):
 
 
 def rows(table):
-    """The cells of each row of Markdown tables, by the first one."""
+    """Return the cells of each row of Markdown tables by the first cell."""
     found = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.splitlines()
@@ -86,7 +86,7 @@ def test_ratios_are_those_of_every_scheme():
 
 
 def test_windows_generate_more_bytes_than_bytes():
-    # PyTorch compiles nothing, which takes most of the time elsewhere.
+    # PyTorch does not compile, which takes most of the time elsewhere.
     little = ("--build", "--max-bytes", "60000")
     torch = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
     found = rows(run("generation", *little, **torch))

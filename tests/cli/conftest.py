@@ -26,7 +26,7 @@ def codebook(text):
 
 @pytest.fixture(scope="session")
 def uniform():
-    """Windows are known by heart: single bytes, and a few pairs after them."""
+    """A codebook of known windows: single bytes and a few pairs."""
     return Codebook.paper(UnigramModel([1] * 256), window_bits=10)
 
 
@@ -60,7 +60,7 @@ def run(capsys):
 
 @pytest.fixture
 def run_binary(capsysbinary):
-    """As `run`, for output of any bytes."""
+    """Like `run`, for output of any bytes."""
     return functools.partial(run_main, capsysbinary)
 
 

@@ -89,7 +89,7 @@ def test_golden(uniform):
         3b056a12
     """
     assert encoded(uniform, text) == bytes.fromhex(expected)
-    # What the numbers must be by the format, apart from what we write.
+    # The numbers that the format requires, computed independently.
     assert uniform.fingerprint in expected.replace(" ", "")
     assert hashlib.sha256(text).hexdigest() in expected.replace(" ", "")
     assert [uniform.token_bytes(i) for i in (0x187, 0x18C, 4, 0x3FD)] == [

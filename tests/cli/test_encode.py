@@ -102,7 +102,7 @@ def test_presets_of_other_tokens(
 
 @register_scheme
 class LossyScheme(ByteScheme):
-    """Bytes that forget capital letters, as some tokenizers do."""
+    """Bytes in lower case, as in tokenizers that lose capital letters."""
 
     name = "lossy"
 
@@ -111,7 +111,7 @@ class LossyScheme(ByteScheme):
 
 
 def test_nothing_is_written_that_would_not_come_back(run, folder):
-    """Tokenizers refuse such models; this holds if one slips through."""
+    """Tokenizers refuse such models. This tests one that slips through."""
     preset = folder / "preset"
     SchemeTokenizer(LossyScheme()).save_to_preset(str(preset))
     folder.joinpath("text").write_bytes(b"she Sells")

@@ -139,7 +139,7 @@ def test_bad_input(run, inputs, presets):
 
 
 def test_the_first_half_of_a_file_too_large_is_removed(run, folder):
-    """What a full disk does, too: the system refuses in the middle."""
+    """The system refuses to write in the middle, as with a full disk."""
     encode = "encode", "text", "--with", "book.npz", "-o"
     run(*encode, "whole")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -158,7 +158,7 @@ def test_the_first_half_of_a_file_too_large_is_removed(run, folder):
 
 def test_interrupted(start, folder):
     process = start(*["encode", "-", "--with", "book.npz", "-o", "out"])
-    # More than a pipe holds: it is being read when this returns.
+    # More than a pipe holds, so the command is reading when this returns.
     process.stdin.write(bytes(1 << 20))
     process.stdin.flush()
     deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""`inspect`: what it shows is what the files hold."""
+"""`inspect` shows the content of files."""
 
 import collections
 
@@ -12,7 +12,7 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 
 @pytest.fixture
 def shown(run, folder):
-    """A function that inspects: what is printed, as rows of words."""
+    """A function that runs `inspect`; it returns rows of words."""
 
     def inspect(*arguments):
         code, out, err = run("inspect", *arguments)

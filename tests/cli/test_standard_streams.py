@@ -1,4 +1,4 @@
-"""Output that is lost is an error of one line, never a success."""
+"""Lost output gives an error of one line, never a success."""
 
 import io
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from keras_nc.cli.errors import one_line_errors
 from keras_nc.cli.files import NamedStream
 
-#: Each command, as it works when all streams are open.
+#: Each command, with arguments that work when all streams are open.
 COMMANDS = {
     "help": "--help",
     "version": "--version",
@@ -157,7 +157,7 @@ class Broken(io.StringIO):
 
 
 def test_another_broken_pipe_is_no_reader_that_left(capsys):
-    """A worker that died must be told, and not be taken for `head`."""
+    """A dead worker must give an error. It must not be mistaken for `head`."""
     with pytest.raises(SystemExit) as stop, one_line_errors("recipe"):
         raise BrokenPipeError(32, "Broken pipe")
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""The command starts without what it does not need."""
+"""The command starts without unneeded imports."""
 
 import importlib.metadata
 import os
@@ -37,7 +37,7 @@ def test_what_needs_no_keras_starts_without_it(folder, presets):
 
 
 def test_the_command_starts_fast():
-    """Within half a second; what is counted is the processor's time."""
+    """The command starts within half a second of processor time."""
     printed = run_script(
         """
         import time

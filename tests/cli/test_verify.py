@@ -1,4 +1,4 @@
-"""`verify` names what is damaged; `inspect` says what it has not checked."""
+"""`verify` names damaged files; `inspect` says what it has not checked."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from keras_nc.tokenizers import LiveWindowTokenizer
 
 
 def flip(path, position=None):
-    """Flip a bit of a file, in its middle if not told where."""
+    """Flip a bit of a file, by default in its middle."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2 if position is None else position] ^= 1
     path.write_bytes(bytes(data))
@@ -22,7 +22,7 @@ def flip(path, position=None):
 
 @pytest.fixture
 def refused(run):
-    """A function that verifies what is damaged: the one line."""
+    """A function that verifies a damaged path; it returns the error line."""
 
     def verify(*arguments):
         code, out, err = run("verify", *arguments)
@@ -35,7 +35,7 @@ def refused(run):
 
 @pytest.fixture
 def accepted(run):
-    """A function that verifies what is as it was: the one line."""
+    """A function that verifies an intact path; it returns the line."""
 
     def verify(*arguments):
         code, out, err = run("verify", *arguments)
@@ -93,7 +93,7 @@ def test_encoded_files(run, accepted, refused, folder, uniform):
 
 
 def test_codes_of_another_text(accepted, refused, folder, codebook):
-    """What only decoding can tell."""
+    """Only decoding can find this damage."""
     with open("odd.knc", "wb") as sink:
         writer = ContainerWriter(sink, codebook.fingerprint)
         writer.write(codebook.encode(b"she sells"))

@@ -9,7 +9,7 @@ from keras_nc.coding.shares import frequencies
 class ExactWindows:
     """The rule of `ZeroPaddedWindows`, without carries or batches.
 
-    With `exact` intervals are not rounded. Long windows differ then.
+    With `exact`, intervals are not rounded. Then long windows differ.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class ExactWindows:
         self.tables = {}
 
     def encode(self, text):
-        """Give windows as tuples of start, end, code and context."""
+        """Return windows as tuples of start, end, code and context."""
         windows = []
         start = context = 0
         while start < len(text):
@@ -63,7 +63,7 @@ class ExactWindows:
         return codes
 
     def whole(self):
-        """Low, size and scale: units are 2^-scale."""
+        """Return low, size and scale, in units of 2^-scale."""
         return (0, 1, 0) if self.exact else (0, 1 << 63, 63)
 
     def narrow(self, low, size, scale, below, above):
@@ -94,7 +94,7 @@ class ExactWindows:
             low, size, scale = self.narrow(*interval, 0, 1)
             target = (((code << scale) >> self.W) - low) // size
             if target >= table[-1]:
-                return found  # rounding left it over
+                return found  # lost by rounding
             byte = int(np.searchsorted(table, target, "right")) - 1
             interval = self.narrow(*interval, *table[byte : byte + 2])
             text += bytes([byte])

@@ -1,4 +1,4 @@
-"""Slow coders written from the definition, to hold the fast ones against.
+"""Slow coders written from the definition, to test the fast ones.
 
 Nothing here comes from the package; a model is asked for probabilities only.
 """
@@ -10,7 +10,7 @@ from math import floor
 
 def frequencies(model, prefix):
     row = model.probabilities([prefix])[0]
-    # Scaling by a power of two rounds nothing.
+    # Scaling by a power of two is exact.
     return [floor(p * 2**24) for p in row.tolist()]
 
 
@@ -25,7 +25,7 @@ def shares(frequencies, codes):
 
 
 class ArithmeticCoder:
-    """Equal-info windows, the model in the loop."""
+    """Equal-info windows with the model in the loop."""
 
     def __init__(self, model, window_bits, max_window_bytes):
         self.model = model

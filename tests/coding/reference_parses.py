@@ -1,11 +1,11 @@
-"""Slow parses written from the definition, to hold the fast ones against."""
+"""Slow parses written from the definition, to test the fast ones."""
 
 WORD = set(b"_'0123456789") | set(range(ord("a"), ord("z") + 1))
 WORD |= set(range(ord("A"), ord("Z") + 1)) | set(range(128, 256))
 
 
 def is_boundary(text, i):
-    """Whether a word boundary lies before byte i."""
+    """Return whether a word boundary lies before byte i."""
     left, right = text[i - 1], text[i]
     if right == ord(" "):
         return left != ord(" ")
@@ -15,7 +15,7 @@ def is_boundary(text, i):
 
 
 def ends(windows, text, i):
-    """Where a window from i on may end, ascending."""
+    """Return where a window that begins at i may end, ascending."""
     longest = max(map(len, windows))
     stops = range(i + 1, min(i + longest, len(text)) + 1)
     return [j for j in stops if text[i:j] in windows]
@@ -39,7 +39,7 @@ def flexible(windows, text, i):
 
 
 def likely(windows, text, costs, only_aligned):
-    """Give where windows end; the first of equal costs is the last longest."""
+    """Return where windows end; ties go to the longest last window."""
     best = [(0, 0)] + [None] * len(text)  # (ends inside words, cost)
     back = [0] * (len(text) + 1)
     for i in range(len(text)):
@@ -56,7 +56,7 @@ def likely(windows, text, costs, only_aligned):
 
 
 def parse(windows, text, name, costs=None):
-    """Give the windows that a text is cut into."""
+    """Return the windows of a text."""
     if name.startswith("likely"):
         stops = likely(windows, text, costs, name == "likely_aligned")
     else:

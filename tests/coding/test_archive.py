@@ -1,4 +1,4 @@
-"""Archives: what is wrong with a file gives one error."""
+"""Archives: any fault in a file gives the same error."""
 
 import io
 import zipfile

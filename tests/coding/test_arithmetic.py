@@ -22,7 +22,7 @@ thorough = settings(deadline=None, max_examples=80)
 
 @st.composite
 def distributions(draw):
-    """Distributions of which most are close to certain or to impossible."""
+    """Distributions in which most bytes are nearly certain or impossible."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     logs = -draw(st.sampled_from([0.0, 1.0, 20.0, 300.0])) * rng.random(256)
     logs[rng.integers(0, 256, draw(st.integers(0, 300)))] = -np.inf
@@ -32,7 +32,7 @@ def distributions(draw):
 
 
 def reference(text, tables, precision):
-    """The rule in unlimited integers; also how far carries went."""
+    """Encode by the rule in unlimited integers; also return carry lengths."""
     low, span, size, longest = 0, 2**64 - 1, 0, 0
     for byte, table in zip(text, tables, strict=True):
         below, above = int(table[byte]), int(table[byte + 1])
@@ -221,7 +221,7 @@ def test_any_code_ends_in_text_or_an_error(table, code, length):
     except ValueError as error:
         found = None
         assert "Received" in str(error)
-    # What decodes is what the encoder writes for it, and nothing else is.
+    # A code that decodes is the code that the encoder writes, no other.
     if found is not None:
         assert encode_static(found, table)[0].tobytes() == code
     if length < 1000:

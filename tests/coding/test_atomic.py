@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, wherever they are."""
+"""Atomic files, on any disk."""
 
 import os
 import stat

@@ -239,7 +239,7 @@ def test_windows_end_at_max_window_bytes(allocation):
     assert codebook.encode(bytes(9)).size == 3
     low, high = codebook.prefix_range(bytes(4))
     if allocation == "arithmetic":
-        # What the longest window leaves over stands for nothing.
+        # Codes that the longest window leaves over stand for nothing.
         assert high - low > 1
         with pytest.raises(ValueError, match=f"id {low + 1} at position 2"):
             codebook.decode([2, low, low + 1], skip_special=True)
@@ -469,7 +469,7 @@ def test_the_plain_call_is_what_we_recommend(ngram, text):
             ngram, text, window_bits=9, rounds=rounds, **options
         )
         assert (plain == other) == (rounds == 1)
-    # A model without `refit` is taken as it is.
+    # A model without `refit` is used unchanged.
     unigram = UnigramModel.from_text(text)
     assert Codebook.build(unigram, text, window_bits=9) == Codebook.build(
         unigram, text, window_bits=9, rounds=0, **options

@@ -98,13 +98,13 @@ def test_flipped_bytes_never_pass_unseen(path, arithmetic9):
         damaged = bytearray(data)
         damaged[at] ^= 0x55
         path.write_bytes(damaged)
-        # Zip keeps dates and the like twice; those say nothing of windows.
+        # Zip keeps dates and the like twice. They do not affect windows.
         try:
             assert Codebook.load(path) == arithmetic9
         except ValueError:
             refusals += 1
     assert refusals > 0.6 * len(places)
-    # Inside of what is stored every flip is seen.
+    # Every flip inside the stored data is detected.
     for name, start in contents.items():
         at = data.index(b"\x93NUMPY", start)
         for place in (at, at + 9, at + sizes[name] - 1):

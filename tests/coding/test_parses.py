@@ -1,4 +1,4 @@
-"""All parses, held against their definitions; pruned codebooks."""
+"""Compare all parses with their definitions; test pruned codebooks."""
 
 import functools
 import itertools

@@ -20,7 +20,7 @@ few = settings(
 
 
 class Steps:
-    """A model of which nothing is known but its probabilities."""
+    """A model with nothing but probabilities."""
 
     def __init__(self, model):
         self.probabilities = model.probabilities
@@ -68,7 +68,7 @@ def round_trip(model, documents, precision, context_bytes):
 @pytest.mark.parametrize("name", NAMES)
 def test_any_bytes_come_back(models, name, documents, precision, context):
     codes, offsets = round_trip(models[name], documents, precision, context)
-    # A document's code is its own, whatever lies beside it.
+    # The code of a document does not depend on the other documents.
     for i, document in enumerate(documents):
         alone, _ = encode_streams(models[name], [document], precision, context)
         assert alone.tolist() == codes[offsets[i] : offsets[i + 1]].tolist()
@@ -125,7 +125,7 @@ def test_damage_is_refused(models, name):
     text = b"the statement is executed"
     codes, offsets = encode_streams(models[name], [text])
     for cut in range(codes.size):
-        # A shorter code may by chance be that of another text.
+        # By chance, a shorter code may be the code of another text.
         try:
             found = decode_streams(
                 models[name], codes[:cut], [0, cut], [len(text)]

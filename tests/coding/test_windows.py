@@ -195,7 +195,7 @@ def test_m1_in_the_loop(make_m1, text, seeded, W):
     assert cached.encode_batch(documents)[0].tolist() == codes.tolist()
     for coder in (plain, cached):
         assert coder.decode_batch(codes, offsets) == documents
-        # In a row of its own, in a batch of its own.
+        # Alone in its row and its batch.
         some = codes[offsets[2] : offsets[3]]
         assert coder.decode_batch(some, [0, len(some)]) == [text[:300]]
 
@@ -207,7 +207,7 @@ def test_certain_bytes_fill_the_longest_window():
     coder = WindowCoder(stepper, window_bits=64)
     lengths, _ = coder.cut_batch([b"a" * 5000, b"b" * 3])
     assert lengths.tolist() == [1024] * 4 + [904, 1, 1, 1]
-    # No window is as long as the states that this one belongs to.
+    # No window is as long as the states of this code.
     codes, offsets = coder.encode_batch([b"a" * 1024])
     with pytest.raises(ValueError, match="stands for none"):
         coder.decode_batch(codes + np.uint64(1), offsets)

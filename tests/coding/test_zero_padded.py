@@ -101,7 +101,7 @@ def test_any_bytes_are_cut_as_by_unlimited_integers(models, documents, name, m):
 
 
 def test_runs_of_a_probable_byte(models):
-    # Hundreds of bytes in a window, most of which add nothing but zeros.
+    # A window has hundreds of bytes, most of which add only zeros.
     values = (24, 14, False, 1, 1024)
     check(models["halves"], [b"\x00" * 400 + b"\x05\x00"], values)
 
@@ -113,7 +113,7 @@ def test_windows_collide_and_delayed_ones_less(models, text):
     wrong, windows = delayed.count_collisions(sample)
     assert plain[0] > 0.1 * plain[1]
     assert wrong < 0.2 * plain[0]
-    # What is delayed has to be coded again.
+    # Delayed bytes are coded again.
     assert windows > plain[1]
 
 

@@ -10,7 +10,7 @@ from keras_nc.data.default_corpus import PACKAGES
 from keras_nc.data.default_corpus import _load
 from keras_nc.data.default_corpus import build_documents
 
-# Enough for what does not need the whole corpus.
+# Enough for tests that do not need the whole corpus.
 SMALL = ("absl", "llvmlite", "markdown_it")
 
 
@@ -57,14 +57,14 @@ def test_cache_is_built_once_and_again_when_damaged(
         return small_documents
 
     monkeypatch.setitem(_load.__wrapped__.__globals__, "build_documents", build)
-    load = _load.__wrapped__  # without what this process remembers
+    load = _load.__wrapped__  # without the cache of this process
     file = tmp_path / "cache"
     assert load(file) == load(file) == small_documents
     assert len(calls) == 1
     file.write_bytes(b"damaged")
     assert load(file) == load(file) == small_documents
     assert len(calls) == 2
-    # Where a cache cannot be written there is none, and no error.
+    # If the cache cannot be written, there is no error.
     (tmp_path / "not a folder").write_bytes(b"")
     file = tmp_path / "not a folder" / "cache"
     assert load(file) == load(file) == small_documents

@@ -13,7 +13,7 @@ from keras_nc.data import docstrings
 from keras_nc.data.default_corpus import build_documents
 from keras_nc.data.default_corpus import split_of
 
-# Enough for what does not need the whole corpus.
+# Enough for tests that do not need the whole corpus.
 SMALL = ("absl", "llvmlite", "markdown_it")
 
 
@@ -28,9 +28,9 @@ def small_documents():
 
 
 def run_fresh(code, **environment):
-    """Runs code in a fresh process and returns what it prints.
+    """Run code in a fresh process and return its output.
 
-    The package's other rooms, which need seconds, are not imported.
+    The other subpackages, which take seconds, are not imported.
     """
     bare = (
         "import sys, types\n"
@@ -161,7 +161,7 @@ def test_corpus():
     assert len(corpus) == 2
     assert corpus.num_bytes == 3
     assert "2 documents, 3 bytes" in repr(corpus)
-    # Where one part ends and the next begins is part of the content.
+    # The boundaries between parts belong to the content.
     others = [
         Corpus((b"a", b"bc"), ("x", "y")),
         Corpus((b"ab", b"c"), ("xy", "")),

@@ -73,10 +73,11 @@ def test_every_token_is_a_target_once(
             assert array.dtype == "int32"
         assert weight.shape == y.shape
         assert weight.dtype == "float32"
-        # x is y, one later.
+        # x is y, shifted by one.
         assert (x["token_ids"][:, 0] == START_ID).all()
         assert (x["token_ids"][:, 1:] == y[:, :-1]).all()
-        # Pads weigh 0, and all else 1; the mask is the weight, one later.
+        # Pads have weight 0, all else 1. The mask is the weight, shifted by
+        # one.
         assert ((y != PAD_ID) == (weight == 1)).all()
         assert ((y == PAD_ID) == (weight == 0)).all()
         assert (x["padding_mask"][:, 0] == 1).all()
@@ -125,7 +126,7 @@ def test_same_seed_and_step_same_batch(shards):
 
 
 def test_order_is_pinned(shards):
-    # Another order would change every run that is continued.
+    # Another order would change every continued run.
     data = PackedSequences(shards, T, B, seed=5)
     assert data._order(0)[:8].tolist() == [96, 101, 59, 21, 183, 86, 179, 30]
     assert data._order(1)[:8].tolist() == [63, 116, 82, 45, 128, 28, 111, 75]

@@ -55,7 +55,7 @@ def test_documents_up_to_so_many_bytes(documents, max_bytes):
     remaining = iter(documents)
     assert all(document in remaining for document in uncut), "in their order"
     assert any(document.startswith(last) for document in documents or [b""])
-    # Whatever the documents are, there is something of each text.
+    # For any documents, each text gives something.
     if max_bytes and any(documents):
         assert total >= min(sum(map(len, documents)), max_bytes) / 4
 

@@ -18,7 +18,7 @@ class Interrupted(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    """Lets a few hundred bytes go through all that gigabytes do."""
+    """Lower the limits, so that a few hundred bytes act like gigabytes."""
     monkeypatch.setattr(shard_writer, "_BATCH_BYTES", 50)
 
 
@@ -88,13 +88,13 @@ def test_damaged_arrays(tmp_path, documents, make_shards, name):
     file.unlink()
     with pytest.raises(ValueError, match=f"{name}-00001.npy, damaged"):
         TokenShards(tmp_path)
-    # What sizes do not show, hashes do.
+    # Hashes show damage that sizes do not.
     middle = len(good) - 16
     damaged = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
     file.write_bytes(damaged)
     with pytest.raises(ValueError, match=f"{name}-00001.npy, damaged"):
         TokenShards(tmp_path).verify()
-    # The advice, followed: the same call mends this shard and no other.
+    # Follow the advice: the same call rewrites only this shard.
     file.unlink()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     make_shards(documents, tmp_path, shard_tokens=SHARD_TOKENS).verify()
@@ -165,7 +165,7 @@ def test_folders_without_shards(tmp_path, documents, make_shards):
         make_shards(interrupted(), tmp_path)
     with pytest.raises(ValueError, match="goes on where it stopped"):
         TokenShards(tmp_path)
-    # A partial manifest does not pass for a whole one.
+    # A partial manifest is not accepted as a whole one.
     (tmp_path / shard_format.PROGRESS).rename(tmp_path / shard_format.MANIFEST)
     with pytest.raises(ValueError, match="fields are wrong"):
         TokenShards(tmp_path)

@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    """Lets a few hundred bytes go through all that gigabytes do."""
+    """Lower the limits, so that a few hundred bytes act like gigabytes."""
     monkeypatch.setattr(shard_writer, "_BATCH_BYTES", 50)
 
 
@@ -277,7 +277,7 @@ def test_overwrite(tmp_path, documents, make_tokenizer):
         write_shards(documents, second, tmp_path)
     shards = write_shards(documents, second, tmp_path, overwrite=True)
     assert shards.vocabulary_size == 400
-    # The shards of the former run are gone; other files are not ours.
+    # The shards of the former run are gone; other files stay.
     assert not (tmp_path / "tokens-00001.npy").exists()
     assert (tmp_path / "notes.txt").read_bytes() == b"mine"
     with pytest.raises(ValueError, match=first.fingerprint):

@@ -1,4 +1,4 @@
-"""A whole model of a user's own, in a module that registers it."""
+"""A complete user-defined model, in a module that registers it."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Models that give no distributions: one error, wherever they are used."""
+"""Models without valid distributions: the same error everywhere."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def changed(place, value):
     return row
 
 
-#: Rows of 256, of which the model gives one for each prefix.
+#: Rows of 256 numbers; the model returns one for each prefix.
 ROWS = {
     "nan": changed(7, np.nan),
     "all nan": UNIFORM * np.nan,
@@ -38,7 +38,7 @@ ROWS = {
     "complex": UNIFORM * 1j,
     "text": np.full(256, "x"),
 }
-#: Answers to n prefixes that have another shape.
+#: Answers of a wrong shape to n prefixes.
 SHAPES = {
     "one row for all": lambda n: UNIFORM,
     "a row too many": lambda n: np.tile(UNIFORM, (n + 1, 1)),
@@ -52,7 +52,7 @@ SHAPES = {
 
 
 class Broken:
-    """A model that gives what it should not, as its own stepper, too."""
+    """A model with invalid rows, which is also its own stepper."""
 
     def __init__(self, name):
         self.give = SHAPES.get(name) or (lambda n: np.tile(ROWS[name], (n, 1)))
@@ -125,7 +125,7 @@ def test_one_error_everywhere(name, cls):
 def test_what_is_refitted_stays_broken(name):
     counts = count_window_starts(TEXT, np.arange(0, len(TEXT), 3), 1)
     model = RefittedModel(Broken(name), counts)
-    # The counts hide nothing: all of `q` weighs in.
+    # The counts do not hide `q`: all of it has weight.
     for use in ("codebook", "encode windows", "encode streams"):
         with pytest.raises(ValueError, match=f"({RULE}).*Received"):
             USES[use](model)

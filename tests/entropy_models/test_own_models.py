@@ -1,4 +1,4 @@
-"""A model of one's own: codebooks, tokenizers, files, and its name."""
+"""User-defined models: codebooks, tokenizers, files and names."""
 
 import json
 
@@ -221,7 +221,7 @@ def test_what_is_no_model_class_is_refused():
 
 def test_models_that_cannot_be_saved_are_refused(text):
     class Counts(NGramModel):
-        """Another class, which files would take for its base."""
+        """Another class, which files would mistake for its base."""
 
     counts = Counts.from_text(text[:1000])
     for model in (Plain(), counts, RefittedModel.from_text(Plain(), b"a", [0])):

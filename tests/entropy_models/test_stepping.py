@@ -1,4 +1,4 @@
-"""Steppers: equal to asking for prefixes, and the same bits in any batch."""
+"""Steppers: equal to whole prefixes, and the same bits in any batch."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def models(make_m1, text):
         "ngram": NGramModel.from_text(text),
         "m1": ByteLMModel(make_m1()),
         "rope": ByteLMModel(make_m1(position="rope")),
-        # Sizes that are no multiples of what the kernels work on.
+        # Sizes that are not multiples of the kernels' blocks.
         "odd": ByteLMModel(
             make_m1(hidden_dim=30, num_heads=5, intermediate_dim=33)
         ),
@@ -30,7 +30,7 @@ def model(request, models):
 
 
 def walk(stepper, contents, restarts=(), steps=45):
-    """Feed texts byte by byte; give all probabilities and prefixes."""
+    """Feed texts byte by byte; return all probabilities and prefixes."""
     B = len(contents)
     prefixes = [b""] * B
     places = np.zeros(B, int)

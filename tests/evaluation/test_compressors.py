@@ -25,7 +25,7 @@ def test_documents_are_one_stream(text):
     whole = compressors_bits_per_byte(text[:9_000])
     parts = [text[i : i + 3_000] for i in range(0, 9_000, 3_000)]
     assert compressors_bits_per_byte(parts) == whole
-    # The second half says nothing new, and is worth next to no bits.
+    # The second half repeats the first, so it costs next to no bits.
     twice = compressors_bits_per_byte([text[:9_000]] * 2)
     for name in NAMES:
         assert twice[name] < 0.55 * whole[name]

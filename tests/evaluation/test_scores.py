@@ -86,7 +86,7 @@ def test_flops_of_the_papers_sizes():
         m2 = CompressedBackbone.from_size("25m", 65_536)
         m1 = ByteBackbone.from_size("3m")
     flops = evaluation.flops_per_byte(m2, 5.31, m1)
-    # The paper's 6.0M for M1 are 1.91 FLOPs a parameter; here they are two.
+    # The paper's 6.0M for M1 are 1.91 FLOPs per parameter, not two.
     assert flops.paper == pytest.approx(15.4e6, rel=0.03)
     assert flops.run == pytest.approx(2 * 25.17e6 / 5.31, rel=0.01)
     assert flops.with_logits - flops.run == pytest.approx(
@@ -114,7 +114,7 @@ def test_nothing_to_score_is_refused(make_m1, byte_shards, tmp_path):
     ):
         with pytest.raises(ValueError, match=r"2 documents of 0 bytes\."):
             score()
-    # Counts of empty documents are counts: of end ids.
+    # Empty documents count, too: they have end ids.
     assert evaluation.token_counts(empty).tolist()[:4] == [0, 0, 2, 0]
     got = evaluation.unigram_bits_per_byte(empty, byte_shards)
     assert 8 < got < math.inf

@@ -16,7 +16,7 @@ PREFIXES = [b"", b"t", b"the ", b"\x00\xff", b"the statement", b"a" * 63]
 
 @pytest.fixture(scope="module")
 def trained(make_m1, text):
-    """An M1 that knows a little about what follows what."""
+    """An M1 that has learned a little."""
     causal_lm = make_m1(sequence_length=64)
     lines = [line for line in text.split(b"\n") if len(line) > 20][:256]
     causal_lm.fit(lines, epochs=2, verbose=0)
@@ -61,7 +61,7 @@ def test_codebooks_of_m1(trained, text, allocation):
     )
     ids = codebook.encode(text)
     assert codebook.decode(ids) == text
-    # What M1 learned makes windows longer than bytes.
+    # M1 has learned enough for windows longer than bytes.
     assert len(text) / len(ids) > 1.1
 
 
@@ -97,7 +97,7 @@ def test_rounds_learn_what_follows_window_starts(trained, text):
     plain = Codebook.build(model, rounds=0, **settings)
     refitted = Codebook.build(model, text, rounds=1, **settings)
     assert len(refitted.encode(text)) < 0.95 * len(plain.encode(text))
-    # What was never counted is left to the model.
+    # Strings without counts are left to the model.
     counted = model.refit(b"ab", np.array([0]))
     rows = counted.probabilities([b"xyz", b""])
     expected = model.probabilities([b"xyz"])[0]
@@ -143,7 +143,7 @@ def test_lora_is_merged(make_m1):
     assert_probabilities_are_its_own(causal_lm, 1e-4)
     merged = ByteLMModel(causal_lm)
     assert abs(merged.probabilities(PREFIXES) - plain).max() > 1e-3
-    # Steps, and a copy that is saved, are those of the merged model.
+    # Stepper and saved copy equal the merged model.
     steps = merged.stepper(1, 8).probabilities()
     first = merged.probabilities([b""])
     np.testing.assert_allclose(steps, first, rtol=1e-4)
@@ -151,7 +151,7 @@ def test_lora_is_merged(make_m1):
 
 @pytest.mark.parametrize(
     "mode, lora, rtol",
-    # Activations are rounded, too, with int8, and not with int4.
+    # int8 also rounds activations; int4 does not.
     [("int8", True, 0.2), ("int4", True, 1e-4), ("int4", False, 1e-4)],
 )
 def test_quantized_weights_become_floats(make_m1, mode, rtol, lora):

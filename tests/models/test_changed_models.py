@@ -167,10 +167,10 @@ def test_a_model_is_usable_after_an_error(causal_lm):
     ):
         causal_lm.optimizer.build(causal_lm.trainable_variables)
         before = int(causal_lm.optimizer.iterations)
-        # TensorFlow makes it an error of its own.
+        # TensorFlow wraps the error.
         with pytest.raises(Exception, match="a full disk"):
             use()
-        # What had been learned is kept, and the next call works.
+        # The learned weights are kept, and the next call works.
         assert int(causal_lm.optimizer.iterations) == before + steps
         assert np.isfinite(causal_lm.test_on_batch(*batch)).all()
     assert causal_lm.generate("on", max_length=8).startswith("on")

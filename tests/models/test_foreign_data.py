@@ -1,4 +1,4 @@
-"""Ids of another tokenizer are refused, whichever way they come."""
+"""Ids of another tokenizer are refused on every route."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ MATCH = "the tokenizer that made them"
 
 
 class OwnDataset(keras.utils.PyDataset):
-    """A data set of a user's own around the batches."""
+    """A user-defined data set around the batches."""
 
     def __init__(self, batches):
         super().__init__()

@@ -31,7 +31,7 @@ LAYOUTS = [(12, 12), (16, 16), (16, 8), (12, 4)]
 
 @pytest.fixture(scope="module")
 def models(codebooks, make_m1, make_m2):
-    """An M1 and an M2 of every layout, untrained: any id is likely."""
+    """An M1 and an M2 of every layout, untrained, so that any id is likely."""
     keras.utils.set_random_seed(0)
     made = {"m1": make_m1(LENGTH)}
     for window_bits, token_bits in LAYOUTS:
@@ -41,7 +41,7 @@ def models(codebooks, make_m1, make_m2):
 
 
 def uncached_greedy(causal_lm, prompt, length):
-    """Greedy ids, by a full pass per token and a search of allowed ids."""
+    """Return greedy ids, by a full pass per token and a search of ids."""
     tokenizer = causal_lm.preprocessor.tokenizer
     layout = tokenizer.layout
     encoded = tokenizer.split_prompt(prompt)
@@ -122,7 +122,7 @@ def test_continuations_begin_with_their_prompts(models, layout, sampler):
     if sampler == "beam" and layout == (
         16,
         8,
-    ):  # settles no byte before the end, and is cut then
+    ):  # settles no byte before the end
         stopped = causal_lm.generate(PROMPTS, max_length=80, stop=b"e")
         for prompt, text, cut in zip(PROMPTS, texts, stopped, strict=True):
             end = text.find(b"e", len(prompt))
@@ -220,7 +220,7 @@ def test_generation_stops_at_the_end_id(models, layout):
     encoded = causal_lm.preprocessor.generate_preprocess([b"the ", b""], 40)
     endless = causal_lm.generate(encoded, stop_token_ids=None)["token_ids"]
     assert (endless > 0).all()
-    # Stopping at any id that comes at all ends every row at once.
+    # If every id is a stop id, every row ends at once.
     stops = sorted(set(endless[endless > 1].tolist()))
     per_window = tokenizer.layout.tokens_per_window
     texts = causal_lm.generate([b"the ", b""], 40, stop_token_ids=stops)
@@ -324,7 +324,7 @@ def test_ids_may_be_cut_padded_and_stripped(models):
     expected = causal_lm.generate(
         [bytes([2, 3, 4]), bytes([5])], max_length=9, stop_token_ids=None
     )
-    # Garbage beyond the mask is no part of a prompt.
+    # Garbage beyond the mask is not part of a prompt.
     garbage = np.where(PADDED, PADDED, [999, 2, -1, 0, 2, 999])
     arrays = {
         "lists": {"token_ids": PADDED.tolist()},
@@ -416,7 +416,7 @@ def test_ids_beside_what_is_for_text_are_refused(models):
 
 @pytest.mark.parametrize("layout", [(16, 8), (12, 4)], ids=str)
 def test_ids_may_end_inside_a_window(models, layout):
-    # The ids to come complete the window, and then stand for bytes.
+    # The next ids complete the window, so that it stands for bytes.
     causal_lm = models[layout]
     causal_lm.compile(sampler="greedy")
     tokenizer = causal_lm.preprocessor.tokenizer
@@ -454,7 +454,7 @@ def test_rows_hold_pads_after_their_end(models):
     causal_lm.compile(sampler="greedy")
     x = {"token_ids": PADDED}
     endless = causal_lm.generate(x, 20, stop_token_ids=None)["token_ids"]
-    # One row ends with its second new id, the other perhaps later.
+    # One row ends with its second new id, the other maybe later.
     stop = int(endless[0, 5])
     found = causal_lm.generate(x, 20, stop_token_ids=[stop])
     for row, length, ids, mask in zip(
@@ -467,7 +467,7 @@ def test_rows_hold_pads_after_their_end(models):
 
 
 def beam_search(causal_lm, prompt, length, num_beams):
-    """Ids of the best beam: full passes, every continuation of every beam."""
+    """Return ids of the best beam, by full passes over all continuations."""
     beams = [(0.0, [1, *(byte + 3 for byte in prompt)])]
     while len(beams[0][1]) < length:
         candidates = []

@@ -35,14 +35,14 @@ def rewind(causal_lm):
 
 @pytest.fixture(scope="module")
 def whole(causal_lm):
-    """What `generate` gives, continuations only."""
+    """Return the continuations that `generate` gives."""
     rewind(causal_lm)
     return causal_lm.generate(PROMPTS, strip_prompt=True)
 
 
 @pytest.fixture
 def ends(causal_lm, monkeypatch):
-    """Where each piece ended, and that of the prompts."""
+    """Return where each piece ended, and where the prompts ended."""
     seen = []
     generate = causal_lm.make_generate_function()
 

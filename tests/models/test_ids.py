@@ -1,4 +1,4 @@
-"""Ids that are none, as inputs and targets, on every route."""
+"""Invalid ids as inputs and targets, on every route."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 
 V = 300  # the table has 384 rows
-#: What other libraries ignore, the next id, a row of no id, what wraps to 70.
+#: An id that other libraries ignore, the next id, a padding row, and 70 + 2^32.
 WRONG = [-100, V, 383, 2**32 + 70]
 
 
@@ -79,7 +79,7 @@ def test_wrong_inputs_are_refused(causal_lm, wrong):
     ):
         with pytest.raises(ValueError, match=f"token_ids.*{wrong}"):
             use()
-    # Nothing is known from there on, and all before.
+    # Outputs from there on are NaN; outputs before are not.
     logits = keras.ops.convert_to_numpy(causal_lm(x))
     unknown = np.isnan(logits).any(axis=-1)
     assert unknown.tolist() == [[False, False, True, True], [False] * 4]
@@ -122,7 +122,7 @@ def test_a_step_that_cannot_raise_gives_nan(causal_lm):
     before = causal_lm.get_weights()
     x, y = batch(V)
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
-    # Keras' own method, which looks at no ids.
+    # Keras' own method does not check ids.
     loss, *_ = np.ravel(keras.Model.test_on_batch(causal_lm, *tensors))
     assert np.isnan(loss)
     for a, b in zip(causal_lm.get_weights(), before, strict=True):

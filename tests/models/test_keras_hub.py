@@ -1,13 +1,13 @@
-"""keras-hub's own tests of its classes, on ours.
+"""Run keras-hub's own tests on our classes.
 
 They apply to backbones, tasks, preprocessors, and tokenizers that give arrays.
 Tokenizers with ragged output return a list of arrays in eager calls, where
 keras-hub's helper insists on lists of lists: for them
 `tests/tokenizers/test_tokenizers.py` compares eager calls and tf.data.
 
-What compiles for long runs on one backend: mixed precision and quantization of
-a backbone on TensorFlow (on torch the helper itself leaves them out), the task
-on torch. `test_preset_names.py` and `test_training.py` do the same on all.
+Slow compilations run on one backend only: mixed precision and quantization of a
+backbone on TensorFlow (the helper skips them on torch), the task on torch.
+`test_preset_names.py` and `test_training.py` do the same on all.
 """
 
 import keras
@@ -17,11 +17,11 @@ import pytest
 from keras_nc import models
 from keras_nc import tokenizers
 
-# It imports Grain, which is needed for nothing else.
+# It imports Grain, which nothing else needs.
 pytest.importorskip("grain")
 TestCase = pytest.importorskip("keras_hub.src.tests.test_case").TestCase
 
-# What the helpers do is their business: float16 overflows, NumPy's old names.
+# Ignore warnings of the helpers: float16 overflows, NumPy's old names.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 BACKEND = keras.backend.backend()

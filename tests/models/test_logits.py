@@ -21,7 +21,7 @@ PARAMETERS = {
 
 
 def perturb(causal_lm):
-    """Give every weight, also scales and biases, a value of its own."""
+    """Give every weight a different value, scales and biases included."""
     random = np.random.default_rng(1)
     causal_lm.backbone.set_weights(
         [
@@ -42,8 +42,8 @@ def batch(vocabulary_size, rows=2, length=40):
 
 @pytest.mark.parametrize("position", ["relative_bias", "rope"])
 def test_logits_are_those_of_the_formulas(make_m1, position):
-    # Each backend is held against the same float64 reference, so that they
-    # agree among themselves to 1e-4, too.
+    # Each backend is compared with the same float64 reference, so the backends
+    # also agree with each other to 1e-4.
     causal_lm = make_m1(position=position)
     perturb(causal_lm)
     x = batch(259, length=150)
@@ -54,8 +54,8 @@ def test_logits_are_those_of_the_formulas(make_m1, position):
 
 
 def test_parameter_counts_are_the_papers():
-    # In a process of its own: variables that a stateless scope leaves without
-    # values, here gigabytes, would get them when a later scope ends.
+    # Use another process: variables without values from a stateless scope, here
+    # gigabytes, would get values when a later scope ends.
     printed = run_script(
         """
         import keras

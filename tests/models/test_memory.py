@@ -8,8 +8,8 @@ from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 
 B, T, V = 3, 10, 300
-#: Three positions of three rows at a time, the table having 384 rows; the last
-#: chunk has one.
+#: Three positions of three rows at a time, for a table of 384 rows. The last
+#: chunk has one position.
 CHUNK_BYTES = 3 * B * 384 * 4
 
 
@@ -26,7 +26,7 @@ def make_model(logits_bytes, dtype="float32", **kwargs):
             **kwargs,
         )
     )
-    # Plain gradient descent: the weights tell the gradients.
+    # With plain gradient descent, the weights show the gradients.
     model.compile(
         keras.optimizers.SGD(1.0), z_loss=0.1, logits_bytes=logits_bytes
     )
@@ -34,7 +34,7 @@ def make_model(logits_bytes, dtype="float32", **kwargs):
 
 
 def trained(*args, **kwargs):
-    """What a step reports, and the weights after it."""
+    """Return the logs of a step, and the weights after it."""
     model = make_model(*args, **kwargs)
     generator = np.random.default_rng(0)
     ids = generator.integers(1, V, (B, T + 1))

@@ -1,4 +1,4 @@
-"""Losses and metrics of Keras, of keras-hub and of one's own."""
+"""Losses and metrics of Keras, of keras-hub and of users."""
 
 import functools
 
@@ -14,7 +14,7 @@ from keras_nc.models import ByteBackbone
 from keras_nc.models import ByteCausalLM
 
 B = T = 6  # shapes that agree by chance
-#: Two positions of three rows at a time, the table having 384 rows.
+#: Two positions of three rows at a time, for a table of 384 rows.
 CHUNK_BYTES = 3 * 2 * 384 * 4
 
 
@@ -37,7 +37,7 @@ def data(causal_lm):
     x["token_ids"][:, 0] = 1
     logits = ops.convert_to_numpy(causal_lm(x))
     best = np.argsort(-logits, axis=-1)
-    # Where there are targets: the best id, the second, ... for some.
+    # For some targets: the best id, the second, ...
     for place, rank in [((0, 0), 0), ((2, 1), 0), ((3, 3), 1), ((5, 0), 2)]:
         y[place] = best[place][rank]
     weights = (y > 0) * random.random((B, T)).astype("float32")
@@ -45,7 +45,7 @@ def data(causal_lm):
 
 
 def of_keras(metric, y, logits, weights):
-    """What a metric gives for logits, on the scored tokens alone."""
+    """Return the value of a metric for logits of the scored tokens."""
     kept = weights > 0
     y, logits, weights = y[kept], logits[kept], weights[kept]
     metric.update_state(y[None], logits[None], weights[None])
@@ -90,7 +90,7 @@ def test_metrics_of_logits(causal_lm, data, logits_bytes):
     nats = of_keras(METRICS["cross-entropy"](), y, logits, weights)
     expected += [nats / np.log(2) / 2, nats]
     np.testing.assert_allclose(found[1:], expected, rtol=1e-4)
-    # Whoever keeps a metric can ask it.
+    # A user may keep a metric and read its result.
     assert float(given[0].result()) == pytest.approx(expected[2])
     names = list(causal_lm.get_metrics_result())
     assert names[:4] == ["loss", "accuracy", "unweighted", "acc"]
@@ -269,7 +269,7 @@ def test_a_compiled_model_is_saved_with_its_metrics(causal_lm, data, tmp_path):
     assert isinstance(again.sampler, keras_hub.samplers.GreedySampler)
     found = again.test_on_batch(x, y, weights)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    # A model of which this is known has been saved by earlier versions, too.
+    # Earlier versions have saved models with this name.
     loss = keras.saving.serialize_keras_object(TokenNats())
     sampler = keras_hub.samplers.serialize(causal_lm.sampler)
     config = {"loss": loss, "z_loss": 0.5, "sampler": sampler}

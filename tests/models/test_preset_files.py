@@ -53,7 +53,7 @@ def test_links_to_other_disks_are_followed(
     link.symlink_to(other_disk, target_is_directory=True)
     folder = link if linked.endswith("new") else tmp_path / "preset"
     causal_lm = make_m2(EqualInfoTokenizer(codebooks[12]), **TINY)
-    # A second time over the first, and over a model of another kind.
+    # Save again over the first preset, and over a model of another class.
     make_m1(**TINY).save_to_preset(folder)
     for _ in range(2):
         causal_lm.save_to_preset(folder)
@@ -121,7 +121,7 @@ def test_a_save_that_is_killed_leaves_no_mixture(
 def test_what_an_older_preset_had_does_not_stay(make_m1, make_m2, tmp_path):
     make_m1(**TINY).save_to_preset(tmp_path)
     (tmp_path / "notes.txt").write_text("stays")
-    # Weights in several files, where one file would be found first.
+    # Weights in several files, although a single file would be found first.
     bare = models.CompressedCausalLM(
         models.CompressedBackbone(4096, **{**TINY, "num_layers": 4})
     )

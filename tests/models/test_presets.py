@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("seeded")
 TINY = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=16)
 TEXTS = ["the statement", "na\u00efve \U0001f600"]
 BACKEND = keras.backend.backend()
-# Every backend reads what torch writes, and its own.
+# Every backend reads presets of torch, and its own.
 READERS = ["jax", "tensorflow", "torch"] if BACKEND == "torch" else [BACKEND]
 
 
@@ -89,7 +89,7 @@ def test_loaded_presets_report_bits_per_byte(make_m2, tokenizers, tmp_path):
     expected = causal_lm.evaluate(TEXTS, verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-5)
     assert set(found) == {"loss", "bits_per_byte"}
-    # A choice of one's own stays.
+    # The user's own choice stays.
     again = keras_hub.models.CausalLM.from_preset(str(tmp_path))
     again.compile(weighted_metrics=[])
     found = again.evaluate(TEXTS, verbose=0, return_dict=True)
@@ -163,7 +163,7 @@ def test_a_process_of_its_own_reads_it(make_m2, tokenizers, tmp_path, backend):
     code = LOAD.format(
         path=str(tmp_path / "preset"), texts=TEXTS, out=str(tmp_path / "x.npy")
     )
-    # On jax and torch the same also works where TensorFlow is absent.
+    # On jax and torch, this also works without TensorFlow.
     printed = run_script(code, backend, tensorflow=backend == "tensorflow")
     found = np.load(tmp_path / "x.npy")
     np.testing.assert_allclose(found, logits(causal_lm), atol=1e-4)

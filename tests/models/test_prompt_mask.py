@@ -21,7 +21,7 @@ BASE = 4
 
 
 def allowed_ids(layout, low, high, others, pieces, first_window):
-    """Which ids may follow the pieces of a window, by going through all."""
+    """Return the ids that may follow the pieces of a window, by search."""
     if not first_window:
         low, high, others = 0, layout.num_codes, []
     codes = sorted({*range(low, high), *others})
@@ -49,7 +49,7 @@ def make_mask(layout, start, next_codes):
 
 
 def run_mask(layout, rows, vocabulary_rows):
-    """Ids that the mask lets through, for rows of one batch."""
+    """Return the ids that the mask allows, for rows of one batch."""
     start, next_codes, tokens = zip(*rows, strict=True)
     index = len(tokens[0])
     ids = np.array([t + [0] * 3 for t in tokens], dtype="int32")
@@ -156,7 +156,7 @@ def test_rows_that_ended_keep_something_to_choose():
     is_code = np.zeros(64, dtype=bool)
     is_code[3:10] = True
     layout = layout_of(is_code, 6, 3)
-    # After the end id the phases of this row mean nothing any more.
+    # After the end id, the phases of this row have no meaning.
     (found,) = run_mask(layout, [(1, [], [1, 3, 3 + 4, END, 3 + 7])], 128)
     assert found
 

@@ -33,7 +33,7 @@ def test_texts_do_not_see_each_other(causal_lm):
         causal_lm.bits_per_byte([text]) * len(text) for text in texts if text
     ]
     got = causal_lm.bits_per_byte(texts) * sum(map(len, texts))
-    # An empty text costs its end id, and nothing else.
+    # An empty text costs only its end id.
     assert 5 < got - sum(bits) < 20
     assert causal_lm.bits_per_byte(texts[0::2]) * 98 == pytest.approx(sum(bits))
 

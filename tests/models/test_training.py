@@ -16,7 +16,7 @@ STEPS = len(TEXTS) // 4
 
 
 class Batches(keras.utils.PyDataset):
-    """A user's own PyDataset, in keras-hub's form `(x, y, sample_weight)`."""
+    """A user-defined PyDataset, of keras-hub's `(x, y, sample_weight)`."""
 
     def __init__(self, arrays, batch_size=4):
         super().__init__()
@@ -158,7 +158,7 @@ def test_weights_of_rows(causal_lm, arrays):
         keep, y[rows], sample_weight=weight[rows], verbose=0, return_dict=True
     )
     assert found == pytest.approx(expected, rel=1e-4)
-    # All tokens of all rows weigh the same, however that is said.
+    # All tokens of all rows have the same weight, in each of these forms.
     everything = [
         causal_lm.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
         for w in (None, np.ones(len(y)), np.ones((len(y), 1)), np.ones(y.shape))
@@ -288,7 +288,7 @@ def test_default_metric_follows_the_tokenizer(codebooks, make_m2):
     split = make_m2(EqualInfoTokenizer(codebooks[16], token_bits=8))
     result = split.evaluate(TEXTS, verbose=0, return_dict=True)
     assert set(result) == {"loss"}
-    # A text's bytes and tokens are known here, so split windows can say.
+    # The bytes and tokens of the text are known, so split windows have a score.
     ids = split.preprocessor.tokenizer(TEXTS)
     tokens = sum(len(row) + 1 for row in ids)
     per_token = sum(len(t.encode()) for t in TEXTS) / tokens
@@ -347,7 +347,7 @@ def test_z_loss_is_added_in_training_only(causal_lm, arrays):
             weighted_metrics=[],
             z_loss=z_loss,
         )
-        # Twice: what the last step added must not be there any more.
+        # Twice, because the losses of the last step must be gone.
         for _ in range(2):
             losses[z_loss] = float(
                 causal_lm.train_on_batch(x, y, sample_weight)

@@ -43,7 +43,7 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         monkeypatch.setenv("COLUMNS", "80")
         with warnings.catch_warnings():
-            # The module was imported before: of no matter here.
+            # The module was imported before, which is harmless.
             warnings.simplefilter("ignore", RuntimeWarning)
             with pytest.raises(SystemExit) as exit_:
                 runpy.run_module(program, run_name="__main__", alter_sys=True)

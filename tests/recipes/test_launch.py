@@ -1,4 +1,4 @@
-"""What bad input gets: one line that says what to do, exit code 2."""
+"""Bad input gives one line that says what to do, and exit code 2."""
 
 import dataclasses
 import importlib.util
@@ -123,7 +123,7 @@ def test_unreadable_data(command, tmp_path):
 
 
 def test_advice_can_be_followed_in_the_same_workdir(command, tmp_path):
-    """Each error's own advice, one after the other."""
+    """Follow the advice of each error in turn."""
     workdir = "--workdir", tmp_path / "new"
     lines = tmp_path / "lines.jsonl"
     lines.write_text('{"body": "Text enough."}\n' * 40)

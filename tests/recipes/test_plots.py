@@ -77,7 +77,7 @@ def test_curves(against, unit):
     lines = {line.get_label(): line for line in axes.lines}
     for name, curve in CURVES.items():
         x, y = lines[name].get_data()
-        # A logarithmic axis has no place for the start.
+        # A logarithmic axis cannot show the start.
         assert list(x) == curve[against][1:]
         assert list(y) == curve["bits_per_byte"][1:]
     colors = [lines[name].get_color() for name in CURVES]
@@ -98,7 +98,7 @@ def test_labels_of_curves():
     for box in places:
         assert axes.bbox.x1 < box.x0 < box.x1 <= figure.bbox.x1
         assert 0 <= box.y0 < box.y1 <= figure.bbox.y1
-    # Each label has the colour of its curve, whatever their order.
+    # Each label has the colour of its curve, in any order.
     colors = {line.get_label(): line.get_color() for line in axes.lines}
     for label, text in labels.items():
         assert text.get_color() == colors[label[5:]]

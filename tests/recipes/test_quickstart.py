@@ -40,7 +40,7 @@ def finish(process):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart") / "smoke"
-    # As users start it; what follows need not import everything once more.
+    # Start it as users do. Later runs need not import everything again.
     command = [sys.executable, *arguments("quickstart", workdir)]
     result = subprocess.run(
         command, capture_output=True, text=True, timeout=600

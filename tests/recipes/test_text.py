@@ -1,4 +1,4 @@
-"""Something is always held out, and nothing of it is trained on."""
+"""Some text is always held out, and never used for training."""
 
 import hashlib
 import itertools
@@ -94,7 +94,7 @@ def test_something_is_held_out(name, tmp_path):
                 assert document[start : start + 1000] not in train
         if name not in ("not UTF-8", "no spaces"):
             document.decode()
-    # The workdir knows; a new process need not decide again.
+    # The workdir stores the choice, so a new process need not decide again.
     again = make_setting(tmp_path / "data", documents)
     assert again.split == setting.split
     assert list(again.documents("held_out")) == parts["held_out"]

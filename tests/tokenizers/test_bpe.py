@@ -140,7 +140,7 @@ PAD = {
 
 
 def change_vocabulary(**changes):
-    """A function that changes a vocabulary; `None` takes a piece away."""
+    """A function that changes a vocabulary; `None` removes a piece."""
 
     def change(config):
         vocabulary = {**config["model"]["vocab"], **changes}
@@ -161,7 +161,7 @@ def replace_model(**model):
 
 
 def without_type(config):
-    """No type: the library takes the first kind of model that fits."""
+    """Without a type, the library takes the first kind of model that fits."""
     vocabulary = config["model"]["vocab"]
     config["model"] = {"vocab": vocabulary, "unk_token": "a"}
 

@@ -1,6 +1,6 @@
-"""Ids that stay as they are; a change of one is a new format version.
+"""Pinned ids; a change of one needs a new format version.
 
-Those of arithmetic streams, dictionaries and codebooks are beside their tests.
+Those of arithmetic streams, dictionaries and codebooks are in their own tests.
 """
 
 import gzip
@@ -85,7 +85,7 @@ def test_ids_stay_as_they_are(name):
 
 @pytest.mark.parametrize("token_bits", [8, 16])
 def test_gzip_of_any_zlib_decodes(token_bits):
-    # What zlib makes of a text may differ; how it is written in ids does not.
+    # The output of zlib may differ, but not its form in ids.
     data = gzip.compress(TEXT, mtime=0)
     data += bytes(len(data) * 8 % token_bits // 8)
     ids = 3 + np.frombuffer(data, {8: ">u1", 16: ">u2"}[token_bits]).astype(int)

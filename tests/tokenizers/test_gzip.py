@@ -51,7 +51,7 @@ def test_damage_is_refused(token_bits):
     ):
         with pytest.raises(ValueError, match="Received"):
             tokenizer.detokenize(wrong)
-    # Behind the header, whose flags and time are free.
+    # After the header, whose flags and time may vary.
     for at in range(160 // token_bits, len(ids)):
         damaged = ids.copy()
         damaged[at] = 3 + (damaged[at] - 3) ^ 1

@@ -116,7 +116,7 @@ def test_the_checksum_is_a_crc32(tokenizers):
 
 
 def test_another_result_is_refused(tokenizers, counts, text):
-    """Other probabilities: as from another machine, with one fingerprint."""
+    """Other probabilities with the same fingerprint, as on another machine."""
     ids = tokenizers[32, 16](text[:500])
     other = LiveWindowTokenizer(counts, 32, 16)
     other.scheme._lazy_coder = WindowCoder(
@@ -279,7 +279,7 @@ def test_prompts_have_the_bounds_of_all_continuations(
         for row in split.bounds
     )
     D = split.bounds.shape[1]
-    # What encoding any continuation gives is between the bounds.
+    # The ids of any continuation are between the bounds.
     ids = tokenizer(prompt + more)
     at = len(split.ids)
     assert ids[:at].tolist() == split.ids.tolist()
@@ -287,7 +287,7 @@ def test_prompts_have_the_bounds_of_all_continuations(
         lambda n, i: (n << N) | (int(i) - 3), ids[at : at + D], 0
     )
     assert low <= found <= high
-    # And what is between the bounds continues the prompt.
+    # Ids between the bounds continue the prompt.
     between = low + int(place * (high - low)) if place < 1 else high
     digits = [between >> N * i & (1 << N) - 1 for i in range(D - 1, -1, -1)]
     generated = np.concatenate([split.ids, np.array(digits) + 3])
@@ -300,11 +300,11 @@ def test_generated_ids_are_decoded_as_far_as_they_are_windows(counts):
     text = b"the quick brown fox"
     ids = tokenizer(text)
     assert tokenizer.decode_generated([ids, ids[:0]]) == [text, b""]
-    # The checksum may be any, and what is cut short is dropped.
+    # Any checksum is accepted, and an incomplete window is dropped.
     assert tokenizer.decode_generated([[*ids[:-4], 9, 9, 9, 9]]) == [text]
     (cut,) = tokenizer.decode_generated([ids[:-1]])
     assert text.startswith(cut) and len(text) - 4 < len(cut) < len(text)
-    # Codes 0 to 2 are of no window, at any place of a batch.
+    # Codes 0 to 2 have no window, at any place in a batch.
     none = [3, 3, 3]
     rows = [[*none, *ids], [*ids[:3], *none, *ids], ids]
     found = tokenizer.decode_generated(rows)

@@ -79,7 +79,7 @@ def test_assets_round_trip(tokenizer, tmp_path):
     assert again("some text").tolist() == tokenizer("some text").tolist()
 
 
-#: Characters that normalization rules change, and that fonts show alike.
+#: Characters that normalization changes, and that look alike.
 LETTERS = "she sells \ufb01ne caf\u00e9 cafe\u0301 \uff21BC SEA sea " * 20
 
 
@@ -119,7 +119,7 @@ def test_models_that_lose_text_are_refused(options):
         SentencePieceTokenizer(train_small(**options))
 
 
-# A probe of usual text sees none of these.
+# A test with usual text would miss all of these.
 @pytest.mark.parametrize("rule", ["AC00\t3131", "1F600\t1F601", "65 65\t65"])
 @pytest.mark.parametrize("side", ["normalization", "denormalization"])
 def test_rules_of_ones_own_are_refused(tmp_path, side, rule):

@@ -35,7 +35,7 @@ TEXTS = [
 ]
 NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
 NAMES += ["bpe", "dictionary", "sentencepiece"]
-#: A document is one stream, which no prompt can be cut from.
+#: Here a document is one stream, so prompts cannot be split.
 STREAMS = ["ac", "static_ac", "gzip", "gzip_pairs"]
 NAMES += STREAMS
 exhaustive = settings(
@@ -441,7 +441,7 @@ def test_another_codebook_is_refused(codebooks, tokenizers, tmp_path):
 
 
 def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
-    # Merges may reach back as far as they like: BPE commits all of a prompt.
+    # Merges may reach back any distance, so BPE commits the whole prompt.
     for name in NAMES:
         tokenizer = tokenizers[name]
         for text in (
@@ -450,7 +450,7 @@ def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
             prompt = tokenizer.split_prompt(text)
             committed = tokenizer.detokenize(prompt.ids)
             assert committed + prompt.remainder == text
-            # Whatever follows, the committed ids stay.
+            # No continuation changes the committed ids.
             for more in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
                 ids = tokenizer(text + more)[: len(prompt.ids)]
                 assert ids.tolist() == prompt.ids.tolist()

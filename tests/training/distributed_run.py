@@ -1,4 +1,4 @@
-"""What a process of the tests trains; it prints what it saw as JSON.
+"""The training in a process of the tests; it prints results as JSON.
 
 python -m tests.training.distributed_run SHARDS FOLDER DEVICES [PORT PROCESS]
 """
@@ -20,7 +20,7 @@ FITTED = {
     ),
     "tensorflow": (("single", 1, "single", None),),
 }
-#: Fitted by `resumable_fit`; of two, one goes on where the other was stopped.
+#: Runs of `resumable_fit`. The second of a pair continues the first.
 RESUMED = {
     "jax": (
         ("data 8", 8, "data_parallel", None),
@@ -112,7 +112,7 @@ def train_half(model, shards, folder):
 
 
 def parts(model):
-    """Shape of the parts of every weight, and how many differ, by path.
+    """Return by path the shape of each weight's parts, and how many differ.
 
     The optimizer's state is after the path of its weight, with a `+`.
     """
@@ -132,7 +132,7 @@ def parts(model):
 
 
 def error_of(function, *arguments):
-    """The message of the ValueError that a call raises."""
+    """Return the message of the ValueError that a call raises."""
     try:
         function(*arguments)
     except ValueError as error:
@@ -191,7 +191,8 @@ def train_together(shards, folder):
     seen["data"] = {"losses": losses, "parts": parts(model)}
     with get_distribution("model_parallel").scope():
         model = make_model()
-        # Process 0 writes the checkpoints, of weights that it has in part.
+        # Process 0 writes the checkpoints, although it has only parts of
+        # weights.
         losses = train(model, shards, folder / "together")
     seen["model"] = {"losses": losses, "parts": parts(model)}
     step = 3 if is_first_process() else 0
@@ -204,7 +205,7 @@ def main(shards, folder, devices, port=None, process=None):
     """Train by every strategy of the backend."""
     os.environ["XLA_FLAGS"] = (
         f"--xla_force_host_platform_device_count={devices} "
-        # Compiling takes far longer here than running what is compiled.
+        # Here compiling takes far longer than running.
         "--xla_backend_optimization_level=0 "
         "--xla_llvm_disable_expensive_passes=true "
         "--xla_cpu_use_fusion_emitters=false"

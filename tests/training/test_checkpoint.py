@@ -1,4 +1,4 @@
-"""Writing that is cut off anywhere, and what is read afterwards."""
+"""Interrupt writing at any point, and read the result."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def restored(checkpoint, model):
 
 
 class Killer:
-    """Ends the process, as far as files can tell, at the n-th change."""
+    """Simulate the end of the process at the n-th change of a file."""
 
     def __init__(self, monkeypatch, at):
         self.left = at
@@ -72,7 +72,7 @@ class Killer:
 
     def _wrap(self, function):
         def wrapped(*args, **kwargs):
-            # The dead clean nothing up.
+            # A killed process does not clean up.
             if self.dead or self.left == 0:
                 self.dead = True
                 raise KilledError
@@ -98,7 +98,7 @@ def test_cut_off_anywhere_a_whole_state_is_left(model, tmp_path, monkeypatch):
                 assert killer.dead
         state = restored(checkpoint, model)
         found.append((state["step"], killer.dead))
-        # Going on, it leaves nothing behind.
+        # When it continues, it removes leftover files.
         for step in range(state["step"] + 3, 13, 3):
             state = save(checkpoint, model, state, step)
         assert sorted(path.name for path in folder.iterdir()) == [
@@ -136,7 +136,7 @@ def test_going_back_in_vain_goes_back_further(model, tmp_path):
     # There is nothing before.
     state = checkpoint.go_back(state, {"why": "third"})
     assert [restart["step"] for restart in state["restarts"]] == [9, 6, 6]
-    # New states are good until they are tried.
+    # New states count as good until they are tried.
     state = save(checkpoint, model, state, 9)
     state = checkpoint.go_back(state, {"why": "fourth"})
     assert state["restarts"][-1]["step"] == 9
@@ -146,7 +146,7 @@ def test_going_back_in_vain_goes_back_further(model, tmp_path):
     "before", [{}, {"gradient_checkpointing": False}], ids=str
 )
 def test_memory_may_be_saved_later(model, tmp_path, before):
-    """Also in runs that began before there was the argument."""
+    """This also holds for runs that began before the argument existed."""
     run = {**RUN, "model": {"num_layers": 1, **before}}
     save(Checkpoint(tmp_path, run), model, Checkpoint(tmp_path, run).read(), 3)
     now = {**RUN, "model": {"num_layers": 1, "gradient_checkpointing": True}}

@@ -1,4 +1,4 @@
-"""Every strategy trains as one device does, and shards what it says."""
+"""Every strategy trains like one device, and shards the right weights."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ON_JAX = pytest.mark.skipif(BACKEND != "jax", reason="strategies of JAX")
 ON_TENSORFLOW = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="a strategy of TensorFlow"
 )
-#: Shapes of the weights; letters are divided among devices, `D` among groups
+#: Shapes of the weights. Letters mark divided axes: `D` is divided among groups
 #: with different data, the others among the devices of a model.
 LAYOUT = {
     "token_embedding/embeddings": dict(V=384, D=16),
@@ -92,13 +92,13 @@ def seen_by(process):
 
 @pytest.fixture(scope="module")
 def alone(running):
-    """What one process with several devices saw."""
+    """The results of one process with several devices."""
     return seen_by(running[0])
 
 
 @pytest.fixture(scope="module")
 def together(running):
-    """What each of two processes saw."""
+    """The results of each of two processes."""
     return [seen_by(process) for process in running[1:]]
 
 
@@ -209,7 +209,7 @@ def test_tensorflow_devices(alone):
     assert "batch_size=9 for 2 parts" in seen["odd"]
 
 
-#: What the tests above train with.
+#: The settings of the tests above.
 TRAINED = {
     "jax": {"data_parallel", "model_parallel", "data_and_model_parallel"},
     "tensorflow": {"mirrored"},

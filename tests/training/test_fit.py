@@ -200,7 +200,7 @@ def test_a_lost_loss_is_not_kept(shards, tmp_path):
 def test_a_run_goes_on_with_gradient_checkpointing(
     uninterrupted, shards, tmp_path
 ):
-    """As after running out of memory, here behind step 9."""
+    """An error after step 9, as when memory runs out."""
     folder, _, history = uninterrupted
     shutil.copytree(folder / "checkpoint", tmp_path / "checkpoint")
     path = tmp_path / "checkpoint" / "state.json"

@@ -1,4 +1,4 @@
-"""A training loss that is lost, and training that goes on from before."""
+"""The loss collapses, and training continues from an older state."""
 
 import csv
 import json
@@ -47,7 +47,7 @@ class UnluckyCausalLM(ByteCausalLM):
 
 @pytest.fixture(scope="module")
 def compiled():
-    """One model for all runs, for compilation takes longest."""
+    """One model for all runs, because compilation is slow."""
     keras.utils.set_random_seed(1)
     model = UnluckyCausalLM(
         ByteBackbone(

@@ -1,4 +1,4 @@
-"""What a run is: what must stay the same when it goes on, and what may not."""
+"""A run continues only if the right settings stay the same."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def empty(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other_text(tmp_path_factory):
-    """As many tokens of another text."""
+    """The same number of tokens of another text."""
     text = [TEXT[0].swapcase()]
     return shards_of(text, tmp_path_factory.mktemp("other"))
 
@@ -127,7 +127,7 @@ def test_special_models_go_on_as_if_never_interrupted(shards, tmp_path, kind):
     resumed = make_model(**kind)
     got = resumable_fit(resumed, shards, folder, **SETTINGS)
     np.testing.assert_allclose(losses(got), losses(history), atol=1e-5)
-    # A run that is complete is loaded: the same weights again.
+    # A complete run is loaded, with the same weights.
     loaded = make_model(**kind)
     resumable_fit(loaded, shards, tmp_path / "whole", **SETTINGS)
     for other in (resumed, loaded):

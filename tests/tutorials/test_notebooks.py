@@ -1,4 +1,4 @@
-"""The tutorials run from top to bottom, and what they say is so."""
+"""The tutorials run from top to bottom, and their claims hold."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)
 
     def run(name, parameters, wanted):
-        """Give the values of expressions at the end, and all pictures."""
+        """Return the values of expressions at the end, and all pictures."""
         notebook = read(name)
         (at,) = [i for i, cell in enumerate(notebook.cells) if is_tagged(cell)]
         settings = [f"{key} = {value!r}" for key, value in parameters.items()]
@@ -146,7 +146,7 @@ def test_your_own_text(run, tmp_path):
 
 
 def test_your_own_text_of_files(run, tmp_path, text):
-    """As readers use it, with one small file, and as few steps as can be."""
+    """Run it like readers, with one small file and very few steps."""
     folder = tmp_path / "mine" / "deep"
     folder.mkdir(parents=True)
     (folder / "text.txt").write_bytes(text[:60_000])
@@ -177,7 +177,7 @@ OWN_TEXT = {
 
 
 def check_own_text(found, pictures, vocabulary_size):
-    """What holds whatever the text, and however short the training."""
+    """Check claims that hold for any text and any training."""
     results = found["results"]
     assert list(results) == ["windows", "SentencePiece"]
     for row in results.values():
@@ -211,11 +211,11 @@ def test_files_hold_nothing_of_a_run(name):
     assert sum(map(is_tagged, notebook.cells)) == 1
     for cell in notebook.cells:
         assert cell.metadata == {} or is_tagged(cell)
-        # Ids are given by hand: random ones would change with every edit.
+        # Ids are set by hand, because random ones would change with every edit.
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", cell.id)
         if cell.cell_type == "code":
             assert cell.execution_count is None and cell.outputs == []
-    # Written as nbformat writes, so that an edit changes its lines only.
+    # Write like nbformat, so that an edit changes only its lines.
     text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
     assert text == nbformat.writes(notebook) + "\n"
 
