@@ -163,7 +163,7 @@ def test_what_one_process_writes_is_whole(alone, together, folder, shards):
 def test_errors_of_processes(together):
     for seen in together:
         assert "[3, 0]" in seen["other step"]
-        assert "all of them share" in seen["other step"]
+        assert "all processes share" in seen["other step"]
         assert "'data_parallel'" in seen["single"]
 
 
