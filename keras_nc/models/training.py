@@ -49,6 +49,19 @@ class TrainsOnText:
         key = "ranked_ids" if self.wants_ranks else "target_ids"
         return keras.utils.pack_x_y_sample_weight({**x, key: y}, y, scored)
 
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        """Build losses and metrics from the shapes and types of a batch.
+
+        Under a `tf.distribute` strategy, Keras passes the mean of the batches
+        of all devices, and a mean of ids is a float. Keras has no public place
+        to restore the type.
+        """
+        if data_batch is not None:
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(data_batch)
+            x = {**x, "token_ids": ops.cast(x["token_ids"], "int32")}
+            data_batch = (x, ops.cast(y, "int32"), weights)
+        return super()._symbolic_build(iterator, data_batch)
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
