@@ -15,6 +15,17 @@ SMALL = dict(num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=64)
 LONGEST = ("test_docs.py", "test_quickstart.py", "test_benchmarks.py")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Name long values by their argument.
+
+    All test processes must collect the same names. Compressed files may hold
+    the time at which they were made.
+    """
+    if isinstance(val, (str, bytes)) and len(val) > 200:
+        return argname
+    return None
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the longest files."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
