@@ -21,7 +21,7 @@ def pytest_make_parametrize_id(val, argname):
     All test processes must collect the same names. Compressed files may hold
     the time at which they were made.
     """
-    if isinstance(val, (str, bytes)) and len(val) > 200:
+    if isinstance(val, (str, bytes)) and len(val) > 80:
         return argname
     return None
 
