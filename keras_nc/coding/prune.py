@@ -64,7 +64,11 @@ def cut_text(windows, parse, text, offsets):
     if not parse.weighs_windows:
         ids, _ = trie.encode(text, offsets, parse)
         return ids.astype(np.int64) - 1, None
-    ids, _ = trie.encode(text, offsets, PARSES[parse.first])
+    if parse.first:
+        ids, _ = trie.encode(text, offsets, PARSES[parse.first])
+    else:
+        costs = (lengths > 0).astype(np.uint16)
+        ids, _ = trie.encode(text, offsets, parse, costs)
     # The parse and the costs depend on each other. They converge soon.
     for _ in range(2):
         costs = window_costs(np.bincount(ids, minlength=len(lengths)), lengths)
