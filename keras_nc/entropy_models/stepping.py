@@ -8,7 +8,7 @@ rows, the row's index, `batch_size`, `context_bytes`, or how many bytes were
 appended at a time. So a document may be encoded in one row of a batch and
 decoded alone, bit for bit, by the same software on the same hardware.
 
-M1's stepper achieves this with its own arithmetic; see `byte_lm_stepper`. A
+M1's stepper achieves this with its own arithmetic; see `ByteLMStepper`. A
 `PrefixStepper` passes on the rows of its model, so it has the guarantee only if
 its model has it, as count models do.
 """
