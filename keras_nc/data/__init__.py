@@ -1,4 +1,4 @@
-"""Documents in, token shards out, and batches of them for training."""
+"""Read documents, write them as token shards, and make batches of shards."""
 
 import typing
 

@@ -90,7 +90,8 @@ class Corpus:
         if len(self.documents) != len(self.names):
             raise ValueError(
                 "A corpus has one name per document. Received: "
-                f"{len(self.documents)} documents and {len(self.names)} names."
+                f"{len(self.documents)} documents and {len(self.names)} names. "
+                "Pass two tuples of the same length."
             )
 
     def __len__(self):
@@ -163,7 +164,8 @@ def default_corpus(split="train", max_bytes=None):
     """
     if split not in _SPLITS:
         raise ValueError(
-            f"`split` must be one of {_SPLITS}. Received: split={split!r}"
+            f"`split` must be one of {_SPLITS}. Received: split={split!r}. "
+            "Pass one of them."
         )
     if isinstance(max_bytes, numbers.Integral):
         max_bytes = int(max_bytes)  # small NumPy integers would overflow
@@ -223,8 +225,9 @@ def build_documents(packages=PACKAGES):
     if not documents:
         raise RuntimeError(
             "The default corpus needs the Python sources of the standard "
-            f"library or of one of {', '.join(packages[1:])}; none was found. "
-            "Give text of your own, e.g. with keras_nc.data.read_documents."
+            f"library or of one of {', '.join(packages[1:])}. Received: an "
+            "installation where none was found. Pass text of your own, for "
+            "example with `keras_nc.data.read_documents`."
         )
     return tuple(sorted(documents, key=lambda item: _digest(item[0])))
 
@@ -300,7 +303,7 @@ def cache_file(format_version, packages):
 
 
 def write_cache(file, documents):
-    """Write documents, all or nothing; only log an error of the disk.
+    """Write documents to the cache; if the disk refuses, only log it.
 
     Args:
         file: `pathlib.Path`.
@@ -320,14 +323,14 @@ def write_cache(file, documents):
 
 
 def read_cache(file):
-    """Read documents back.
+    """Read documents from the cache.
 
     Args:
         file: `pathlib.Path`.
 
     Returns:
-        A tuple of pairs of name and document, or None if there is no such
-        file or it is damaged.
+        A tuple of pairs of name and document, or None if the file is missing
+        or damaged.
     """
     try:
         packed = file.read_bytes()

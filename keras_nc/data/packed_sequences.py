@@ -26,14 +26,14 @@ class PackedSequences(keras.utils.PyDataset):
     is 1 where `y` holds a token. Incomplete sequences and batches are filled
     with pads, which have weight 0.
 
-    Step `s` is in epoch `s // steps_per_epoch`, and each epoch has its own
-    order. So a run that was interrupted after `s` steps continues with
-    `start_step=s` as if it had never stopped. Keras starts each of its own
-    epochs at index 0. To train for more than one epoch, make one dataset with
-    the `steps` of the whole run, and give `fit` short epochs with
-    `steps_per_epoch`. The models of this package keep the order of batches.
-    With any other model, pass `shuffle=False` to `fit`, because it would
-    otherwise shuffle them again with its own seed.
+    Step `s` belongs to epoch `s // steps_per_epoch`, and each epoch has its own
+    order. If a run was interrupted after `s` steps, pass `start_step=s`: it
+    continues as if it had never stopped. Keras starts each of its epochs at
+    index 0. To train for more than one epoch, make one dataset with all `steps`
+    of the run, and give `fit` short epochs with `steps_per_epoch`. The models
+    of this package keep the order of batches. With any other model, pass
+    `shuffle=False` to `fit`, which would otherwise shuffle them again with its
+    own seed.
 
     Args:
         shards: `TokenShards`.
@@ -129,12 +129,12 @@ class PackedSequences(keras.utils.PyDataset):
         if not 0 <= index < self.steps:
             raise IndexError(
                 f"Batches are numbered from 0 to {self.steps - 1}. Received: "
-                f"index={index}"
+                f"index={index}. Make a dataset with more `steps`."
             )
         return self.batch(self.start_step + index)
 
     def batch(self, step):
-        """Make the batch of one step; earlier calls do not matter.
+        """Make the batch of one step, whatever batches were made before.
 
         Args:
             step: int, counted from the beginning of training.
@@ -158,11 +158,11 @@ class PackedSequences(keras.utils.PyDataset):
         token_ids = np.full((B, T), START_ID, "int32")
         token_ids[:, 1:] = y[:, :-1]
         positions = np.arange(T)
-        # The start id is not padding. If a whole row were masked, its softmax
+        # The start id is not padding. If all of a row were masked, its softmax
         # and the loss would be NaN.
         padding_mask = (positions <= lengths).astype("int32")
-        # With this, models refuse the ids of another tokenizer, even if the
-        # batch leaves this data set.
+        # Models refuse the ids of another tokenizer by this mark, even in a
+        # batch that was taken out of this data set.
         for ids in (token_ids, y):
             set_origin(ids, self.shards.origin)
         sample_weight = (positions < lengths).astype("float32")
@@ -242,7 +242,7 @@ def process_batches(sequences):
     """Return this process's rows of every batch, if several train together.
 
     Under a `keras.distribution` of several JAX processes, Keras expects each
-    process to feed the rows of its own devices only.
+    process to feed only the rows of its own devices.
 
     Args:
         sequences: `PackedSequences`, the same in every process.

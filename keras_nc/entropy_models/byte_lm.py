@@ -48,10 +48,9 @@ class ByteLMModel(EntropyModel):
     """p(next byte | bytes since the window's start) of a byte-level LM.
 
     The model sees the start id and then the window's bytes, so it is reset at
-    every window. It runs in float32 and in few fixed shapes. A float model is
-    still not batch-invariant: its probabilities change by about 1e-6 with
-    shapes, machines and backends. So keep a codebook; do not rebuild it to
-    decode.
+    every window. It runs in float32 and in few fixed shapes. Still, its
+    probabilities change by about 1e-6 with shapes, machines and backends. So
+    keep a codebook that you need for decoding; do not build it again.
 
     Args:
         causal_lm: A `keras_nc.models.ByteCausalLM`, or its backbone. Its
@@ -84,11 +83,12 @@ class ByteLMModel(EntropyModel):
         if not hasattr(backbone, "call_with_cache"):
             raise TypeError(
                 "An entropy model is made from a `ByteCausalLM` or its "
-                f"backbone. Received: {type(causal_lm).__name__}"
+                f"backbone. Received: {type(causal_lm).__name__}. Pass one of "
+                "them."
             )
         if backbone.vocabulary_size != NUM_SPECIAL + 256:
             raise ValueError(
-                "An entropy model is over bytes: the language model must have "
+                "The language model must be over bytes, with "
                 f"{NUM_SPECIAL + 256} ids. Received: "
                 f"{type(causal_lm).__name__} with "
                 f"{backbone.vocabulary_size} ids. Pass a `ByteCausalLM`."
@@ -226,10 +226,10 @@ class ByteLMStepper:
     """Run M1 step by step. The results of a row do not depend on the batch.
 
     In Keras, the order of the terms of a sum depends on the batch and the row,
-    so equal rows differ in their last bits. This class runs M1's layers in
-    Numba on the CPU, with a fixed order of float32 operations. It gives the
-    same bits for any batch, backend and number of bytes at a time. On CPUs, it
-    is also faster than calling a backend for every byte.
+    so results for the same prefix differ in their last bits. This class runs
+    M1's layers in Numba on the CPU, with a fixed order of float32 operations.
+    It gives the same bits for any batch, backend and number of bytes at a time.
+    On CPUs, it is also faster than calling a backend for every byte.
 
     Args:
         config: A dict: the settings of a `ByteBackbone`.
@@ -279,7 +279,7 @@ class ByteLMStepper:
         self._fed[rows] = 0
 
     def append(self, data, counts):
-        """Feed some bytes to each row; see `PrefixStepper.append`."""
+        """Feed any number of bytes to each row; see `PrefixStepper.append`."""
         counts = np.asarray(counts)
         check_room(self._held - 1 + counts, self.context_bytes)
         for row in np.flatnonzero(counts):
@@ -289,7 +289,7 @@ class ByteLMStepper:
         self._held = self._held + counts
 
     def step(self, next_bytes, active):
-        """Feed one byte to some rows; see `PrefixStepper.step`."""
+        """Feed one byte to each active row; see `PrefixStepper.step`."""
         self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
 
     def probabilities(self):

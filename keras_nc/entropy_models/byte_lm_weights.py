@@ -24,7 +24,7 @@ _MAX_DISTANCE = 1 << 24
 
 
 def plain_weights(backbone):
-    """Return the weights of a backbone, LoRA merged and without quantization.
+    """Return the weights of a backbone, with LoRA merged and as floats.
 
     Args:
         backbone: A `keras_nc.models.ByteBackbone`.
@@ -83,10 +83,9 @@ def weight_paths(config):
 def _check_finite(weight, name):
     if not np.isfinite(weight).all():
         raise ValueError(
-            "Weights of an entropy model must be finite numbers: with others "
-            "its probabilities are no distribution. Received: NaN or infinity "
-            f"in {name}. Load an earlier checkpoint, and train with a lower "
-            "learning rate or in more precision."
+            "Weights of an entropy model must be finite numbers. Received: NaN "
+            f"or infinity in {name}. Load an earlier checkpoint, and train "
+            "with a lower learning rate or in higher precision."
         )
 
 
@@ -248,7 +247,7 @@ def read_weights(path, config):
         A list of float32 arrays.
 
     Raises:
-        Exception: Of any kind if the file does not hold them.
+        Exception: Of any kind, if the file does not hold them.
         OSError: If the file is missing or cannot be read.
     """
     import h5py
@@ -279,7 +278,7 @@ def _check_config(config):
         or config["num_buckets"] % 2
         or (config["position"] == "rope" and config["head_dim"] % 2)
     ):
-        raise FaultError("settings of no model over bytes")
+        raise FaultError("settings that no model over bytes has")
 
 
 def _read_weight(dataset, shape, name):

@@ -24,10 +24,10 @@ class NGramModel(EntropyModel):
 
         p(b | s) = (n(sb) + T(s) * p(b | s[1:])) / (n(s) + T(s)),
 
-    down to the uniform distribution 1/256. After `refit`, counts of s at window
-    starts are mixed on top in the same way. Counts are integers, and a row is
-    always computed by the same floating-point operations in the same order. So
-    a codebook of this model does not depend on batch, thread or machine.
+    down to the uniform distribution 1/256. `refit` mixes in the counts of s at
+    window starts in the same way. Counts are integers, and a row is always
+    computed by the same floating-point operations in the same order. So a
+    codebook of this model does not depend on batch, thread or machine.
 
     Make one with `NGramModel.from_text`.
 
@@ -90,7 +90,7 @@ class NGramModel(EntropyModel):
         if not joined.size:
             raise ValueError(
                 "An n-gram model needs text to count. Received: no bytes. "
-                "Pass some text that is like what will be encoded."
+                "Pass text like the text that will be encoded."
             )
         if min_count is None:
             min_count = max(2, joined.size >> 23)
@@ -204,9 +204,10 @@ class _NGramStepper(PrefixStepper):
 class CountTrie:
     """Counts of the bytes that follow frequent strings.
 
-    Node 0 is the empty string; nodes are numbered level by level. All bytes
-    that follow a node are recorded. Frequent ones lead to a node of their own.
-    The attributes are arrays:
+    A node is a string. Node 0 is the empty string, and nodes are numbered level
+    by level. A record says how often a byte follows a node. If that is often
+    enough, the record leads to the node of the longer string. The attributes
+    are arrays:
 
         starts: where the records of each node start, int64 (nodes + 1,)
         bytes: the following byte, ascending in a node, uint8 (records,)
@@ -244,7 +245,7 @@ class CountTrie:
             if array.dtype.str != dtype or array.ndim != 1:
                 raise FaultError(f"{prefix}: {array.dtype}, {array.shape}")
         if not _is_trie(*fields):
-            raise FaultError(f"{prefix}: records that are no trie")
+            raise FaultError(f"{prefix}: records that do not form a trie")
         return cls(*fields)
 
     @classmethod
@@ -267,7 +268,7 @@ class CountTrie:
                 from one into the next.
             positions: where strings begin, int64, or None for everywhere.
             order: bytes of the longest string with a node.
-            min_count: occurrences that a node needs.
+            min_count: least number of occurrences of a node.
 
         Returns:
             A `CountTrie`.
@@ -356,7 +357,7 @@ def count_window_starts(text, starts, min_count=None):
         A `CountTrie`.
 
     Raises:
-        ValueError: if `starts` are no ascending offsets into the text.
+        ValueError: if `starts` are not ascending offsets into the text.
     """
     joined, offsets = join_documents(text)
     starts = np.asarray(starts)

@@ -32,7 +32,7 @@ class RefittedModel(EntropyModel):
 
         p(b | s) = (n(sb) + T(s) * q(b | s)) / (n(s) + T(s))
 
-    with the probabilities q of the other model. If s was not counted, p is q.
+    with the probabilities q of the model. If s was not counted, p is q.
 
     Args:
         model: An `EntropyModel`.
@@ -53,8 +53,8 @@ class RefittedModel(EntropyModel):
     def __init__(self, model, start_counts):
         if isinstance(model, RefittedModel):
             raise TypeError(
-                "Counts are mixed into a model that has none. Received: a "
-                "`RefittedModel`. Use its method `refit`."
+                "Counts can be mixed into a model once. Received: a "
+                "`RefittedModel`. Use its method `refit`, which replaces them."
             )
         self._model = model
         self._start_counts = start_counts
@@ -73,7 +73,7 @@ class RefittedModel(EntropyModel):
             A `RefittedModel`.
 
         Raises:
-            ValueError: If `starts` are no ascending offsets into the text.
+            ValueError: If `starts` are not ascending offsets into the text.
         """
         return cls(model, count_window_starts(text, starts))
 

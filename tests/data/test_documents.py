@@ -126,7 +126,7 @@ def test_no_match(tmp_path):
         (b"[", "one JSON object"),
         (b'"text"', "Received: str"),
         (b'{"text": "\xff"}', "UTF-8"),
-        (b'{"body": "x"}', r"no key 'text'.*\['body'\].*`text_key`"),
+        (b'{"body": "x"}', r"the key 'text'.*\['body'\].*`text_key`"),
         (b'{"text": 3}', "must be a string. Received: int"),
         (b'{"text": null}', "must be a string. Received: NoneType"),
     ],
