@@ -59,8 +59,8 @@ class TokenLayout:
 class Scheme(abc.ABC):
     """A rule that turns bytes into ids and back, exactly.
 
-    A scheme is a plain object, so Keras does not take the weights of its entropy
-    model for weights of the language model.
+    A scheme is a plain object, so Keras does not take the weights of its
+    entropy model for weights of the language model.
 
     Attributes:
         name: str. Name of the scheme in configurations.
