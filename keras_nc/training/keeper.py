@@ -82,6 +82,8 @@ class Keeper(keras.callbacks.Callback):
         seconds_per_token: float. Seconds per token at the peak of the devices,
             for the model FLOPs utilization; `None` if the peak is unknown.
         tensorboard: A `TensorBoardLog` or `None`.
+        stop: A function that tells after a state is saved whether to stop, or
+            `None`.
     """
 
     #: Tells Keras that this callback does not need the loss of every step.
@@ -99,6 +101,7 @@ class Keeper(keras.callbacks.Callback):
         unigram,
         seconds_per_token,
         tensorboard,
+        stop=None,
     ):
         super().__init__()
         self.checkpoint = checkpoint
@@ -111,6 +114,8 @@ class Keeper(keras.callbacks.Callback):
         self.unigram = unigram
         self.seconds_per_token = seconds_per_token
         self.tensorboard = tensorboard
+        self.stop = stop
+        self.stopped = False
         self.failure = None
         self._lost = []
 
@@ -146,6 +151,8 @@ class Keeper(keras.callbacks.Callback):
                 self.state = self.checkpoint.after(state)
         if self.tensorboard is not None:
             self.tensorboard.write(row)
+        if self.stop is not None and self.stop():
+            self.stopped = self.model.stop_training = True
 
     def _failure(self, step, logs):
         """Return what is wrong with an epoch, a sentence, or `None`."""
