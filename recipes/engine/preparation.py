@@ -26,6 +26,7 @@ from keras_nc.evaluation import unigram_bits_per_byte
 from keras_nc.tokenizers import SchemeTokenizer
 from recipes import contenders
 from recipes import workdir
+from recipes.engine import machine
 from recipes.engine.unseen import unseen_documents
 from recipes.flags import say
 from recipes.tokenize_corpus import documents_to_tokenize
@@ -107,11 +108,12 @@ def prepare_all(jobs, workers=1, deadline=None):
             if deadline is None or not deadline.passed():
                 prepare(job)
         return
-    # Fork would copy the threads of the backend; Numba shares the cores.
-    share = str(max(1, (os.cpu_count() or 1) // workers))
-    os.environ.setdefault("NUMBA_NUM_THREADS", share)
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(waiting)), multiprocessing.get_context("spawn")
+        min(workers, len(waiting)),
+        # Fork would copy the threads of the backend.
+        multiprocessing.get_context("spawn"),
+        _share_cores,
+        [min(workers, len(waiting))],
     )
     with pool:
         futures = [
@@ -130,6 +132,12 @@ def prepare_all(jobs, workers=1, deadline=None):
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _share_cores(workers):
+    """Let the kernels of a process use its share of the cores."""
+    threads = max(1, machine.cpu_count() // workers)
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
 
 
 def prepare(job, latest=None):

@@ -177,13 +177,10 @@ def train(run, prepared, trainer, deadline, save_models):
     label = f"{run.label}, seed {training.seed}"
     trainer.begin(training.seed)
     history = trainer.fit(
+        setting,
         shards,
         folder,
         seed=training.seed,
-        keep=setting.keep,
-        on_collapse="restart" if setting.restart_on_collapse else "stop",
-        max_restarts=setting.max_restarts,
-        peak_flops=setting.peak_tflops and setting.peak_tflops * 1e12,
         label=label,
         tensorboard=False,
         stop=deadline.passed,

@@ -45,14 +45,17 @@ class Trainer:
         _copy(fresh.variables, self.model.variables)
         _copy(optimizer.variables, self.model.optimizer.variables)
 
-    def fit(self, shards, folder, **settings):
+    def fit(self, setting, shards, folder, *, seed, label, **others):
         """Train on shards, or continue; see `training.resumable_fit`.
 
         Args:
+            setting: A `Setting`, with the flags of training.
             shards: dict of `TokenShards`: `train`, and `probe` to score during
                 training.
             folder: Where the states and metrics of the run go.
-            **settings: Other arguments of `resumable_fit`.
+            seed: int. Seed of the order of the sequences.
+            label: str. Name of the run in the progress line.
+            **others: Other arguments of `resumable_fit`.
 
         Returns:
             The rows of `metrics.csv`.
@@ -67,8 +70,14 @@ class Trainer:
             batch_size=training.batch_size,
             steps=training.steps,
             steps_per_epoch=training.steps_per_epoch,
+            seed=seed,
             held_out=shards["probe"],
-            **settings,
+            keep=setting.keep,
+            on_collapse="restart" if setting.restart_on_collapse else "stop",
+            max_restarts=setting.max_restarts,
+            peak_flops=setting.peak_tflops and setting.peak_tflops * 1e12,
+            label=label,
+            **others,
         )
 
     def score(self, shards):

@@ -44,11 +44,10 @@ def lee_background(folder="."):
     Raises:
         ValueError: If there is neither.
     """
-    spec = importlib.util.find_spec("gensim")
+    installed = gensim_folder()
     wheels = sorted(pathlib.Path(folder).glob(_WHEELS))
-    if spec is not None and spec.origin:
-        text = pathlib.Path(spec.origin).parents[1].joinpath(_MEMBER)
-        content = text.read_bytes()
+    if installed is not None:
+        content = installed.joinpath(_MEMBER).read_bytes()
     elif wheels:
         try:
             with zipfile.ZipFile(wheels[-1]) as wheel:
@@ -65,3 +64,11 @@ def lee_background(folder="."):
             "--no-deps` here."
         )
     return [line for line in content.splitlines() if line.strip()]
+
+
+def gensim_folder():
+    """Return where gensim is installed, without its import, or `None`."""
+    spec = importlib.util.find_spec("gensim")
+    if spec is None or not spec.origin:
+        return None
+    return pathlib.Path(spec.origin).parents[1]
