@@ -31,6 +31,8 @@ from recipes.engine.unseen import unseen_documents
 from recipes.flags import say
 from recipes.tokenize_corpus import documents_to_tokenize
 
+#: What takes longest to import, once for all processes.
+_LIBRARIES = ["keras_nlp", "numba"]
 SPLITS = ("train", "held_out", "probe")
 UNSEEN = "unseen"
 SENTENCE = (
@@ -110,8 +112,7 @@ def prepare_all(jobs, workers=1, deadline=None):
         return
     pool = concurrent.futures.ProcessPoolExecutor(
         min(workers, len(waiting)),
-        # Fork would copy the threads of the backend.
-        multiprocessing.get_context("spawn"),
+        _context(),
         _share_cores,
         [min(workers, len(waiting))],
     )
@@ -132,6 +133,15 @@ def prepare_all(jobs, workers=1, deadline=None):
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _context():
+    """Return how processes start; a fork would copy the backend's threads."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LIBRARIES)
+    return context
 
 
 def _share_cores(workers):

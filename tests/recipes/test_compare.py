@@ -180,11 +180,12 @@ def compare(monkeypatch, capsys):
     return run
 
 
-def flags(workdir, data):
+def flags(workdir, data, *tokenizers):
+    names = tokenizers or ("bytes", "SentencePiece BPE")
     return [
         *("--config", "smoke", "--workdir", workdir, "--data", data / "*.txt"),
         *("--tokens", "1k", "--m2_training.batch_size", 4),
-        *("--tokenizers", "bytes", "--tokenizers", "SentencePiece BPE"),
+        *(word for name in names for word in ("--tokenizers", name)),
     ]
 
 
@@ -263,11 +264,12 @@ def test_prepare_then_train_then_train_no_more(compare, data, tmp_path):
 
 def test_killed_it_keeps_the_records_and_goes_on(compare, data, tmp_path):
     workdir = tmp_path / "new"
-    command = [*flags(workdir, data), "--seeds", 2]
+    command = [*flags(workdir, data, WORDS, PHRASES), "--seeds", 2]
     process = processes.start(
         ["-m", "recipes.compare_tokenizers", *command, "--workers", 1]
     )
-    record = workdir / "records" / "bytes_seed_0.json"
+    name = preparation.slug(f"{WORDS} 512 seed 0")
+    record = workdir / "records" / f"{name}.json"
     deadline = time.monotonic() + 300
     while not record.exists():
         assert process.poll() is None, process.communicate()[1][-4000:]
@@ -277,7 +279,7 @@ def test_killed_it_keeps_the_records_and_goes_on(compare, data, tmp_path):
     process.communicate()
     before = record.read_bytes()
     code, printed, said = compare(*command)
-    assert code == 0 and "bytes, seed 0" not in said
+    assert code == 0 and f"{WORDS}, 512, seed 0" not in said
     assert record.read_bytes() == before
     assert len(list((workdir / "records").glob("*.json"))) == 4
     for row in cells(printed):
