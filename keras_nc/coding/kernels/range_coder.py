@@ -120,6 +120,21 @@ def follow(distance, span, at, below, above, precision, codes, end):
 
 
 @jit
+def decode_symbol(table, distance, span, at, precision, codes, end):
+    """Decode one symbol; return it, a fault, and the new state."""
+    b = find(table, span >> np.uint64(precision), distance, precision)
+    if b == 256:
+        return b, NO_SYMBOL, distance, span, at
+    below, above = table[b], table[b + 1]
+    if below >= above:  # not a table: an empty span would never widen
+        return b, NO_SYMBOL, distance, span, at
+    distance, span, at = follow(
+        distance, span, at, below, above, precision, codes, end
+    )
+    return b, TOO_SHORT if at >= end else FINE, distance, span, at
+
+
+@jit
 def fault_at_end(distance, at, end, length):
     """Return what is wrong with a stream after its last symbol."""
     if length == 0:  # no symbols, no code
@@ -220,24 +235,16 @@ def decode_step(
     for d in range(ats.size):
         if not active[d]:
             continue
-        step = spans[d] >> np.uint64(precision)
-        b = find(tables[d], step, distances[d], precision)
-        if b == 256:
-            return d, NO_SYMBOL
-        symbols[d] = b
-        below, above = tables[d, b], tables[d, b + 1]
-        if below >= above:  # not a table: an empty span would never widen
-            return d, NO_SYMBOL
-        distances[d], spans[d], ats[d] = follow(
+        b, fault, distances[d], spans[d], ats[d] = decode_symbol(
+            tables[d],
             distances[d],
             spans[d],
             ats[d],
-            below,
-            above,
             precision,
             codes,
             ends[d],
         )
-        if ats[d] >= ends[d]:
-            return d, TOO_SHORT
+        if fault:
+            return d, fault
+        symbols[d] = b
     return -1, FINE
