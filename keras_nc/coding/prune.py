@@ -42,7 +42,7 @@ def prune_windows(windows, size, parse, documents):
     return windows
 
 
-def cut_text(windows, parse, text, offsets):
+def cut_text(windows, parse, text, offsets, price=0):
     """Cut text into windows that have no codebook yet.
 
     Args:
@@ -50,6 +50,7 @@ def cut_text(windows, parse, text, offsets):
         parse: a `Parse`.
         text: uint8 of shape (L,), all documents joined.
         offsets: int64 of shape (documents + 1,).
+        price: bits that every window costs beside its `-log2 p`.
 
     Returns:
         Places of the windows in the list, int64 of shape (T,), and their
@@ -71,19 +72,25 @@ def cut_text(windows, parse, text, offsets):
         ids, _ = trie.encode(text, offsets, parse, costs)
     # The parse and the costs depend on each other. They converge soon.
     for _ in range(2):
-        costs = window_costs(np.bincount(ids, minlength=len(lengths)), lengths)
+        costs = window_costs(
+            np.bincount(ids, minlength=len(lengths)), lengths > 0, price
+        )
         ids, _ = trie.encode(text, offsets, parse, costs)
     return ids.astype(np.int64) - 1, costs[1:]
 
 
-def window_costs(uses, lengths):
-    """Return `-log2 p` of each window in units of 2^-10 bits, uint16.
+def window_costs(uses, used, price=0):
+    """Return the cost of each window in units of 2^-10 bits, uint16.
 
-    Probabilities come from uses with add-one smoothing, so no window has
-    probability zero.
+    A window costs `-log2 p` and the price. Probabilities come from uses with
+    add-one smoothing, so no window has probability zero.
+
+    Args:
+        uses: how often each window is used, by id.
+        used: bool, whether an id has a window. The others cost 0.
+        price: bits.
     """
-    used = lengths > 0
     counts = np.where(used, uses + 1.0, 1.0)
-    bits = np.log2(counts[used].sum()) - np.log2(counts)
+    bits = np.log2(counts[used].sum()) - np.log2(counts) + price
     costs = np.rint(bits * (1 << COST_BITS)).clip(1, MAX_COST)
     return np.where(used, costs, 0).astype(np.uint16)

@@ -46,7 +46,7 @@ def _mark_all(text, offsets, before_other):
     kinds = np.empty(text.size + 2, np.uint8)
     kinds[:2] = OTHER
     for i in range(text.size):
-        kinds[i + 2] = _class(text[i])
+        kinds[i + 2] = classify(text[i])
     marks = np.empty(text.size, np.uint8)
     for i in range(text.size):
         marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2], before_other)
@@ -63,7 +63,7 @@ def _mark_all(text, offsets, before_other):
 
 
 @jit
-def _class(byte):
+def classify(byte):
     """Return the class of a byte."""
     lower = np.uint8(byte | np.uint8(0x20))
     letter = np.uint8(lower - np.uint8(ord("a"))) < np.uint8(26)
