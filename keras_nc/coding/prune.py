@@ -5,6 +5,7 @@ import numpy as np
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.trie import Trie
+from keras_nc.coding.trie import window_starts
 
 #: How many candidate windows to build for each window that is kept.
 CANDIDATES = 4
@@ -13,19 +14,22 @@ COST_BITS = 10  # costs are multiples of 2^-10 bits
 MAX_COST = (1 << 16) - 1
 
 
-def prune_windows(windows, size, parse, documents):
+def prune_windows(windows, size, parse, documents, by):
     """Choose the most useful windows of a larger codebook.
 
-    Cut the text, drop the quarter of windows that save least, and repeat.
+    Cut the text, drop the quarter of windows that are needed least, and repeat.
     Several rounds are needed because dropping a window changes the uses of
-    others. A window saves its uses times its bytes minus one. Ties keep the
-    shorter, then the smaller window. Single bytes are never dropped.
+    others. Ties keep the shorter, then the smaller window. Single bytes are
+    never dropped.
 
     Args:
         windows: list of bytes in lexicographic order.
         size: how many to keep.
         parse: the `Parse` that cuts the documents.
         documents: list of documents (bytes).
+        by: `"bytes"` or `"likelihood"`. A window saves its uses times its bytes
+            minus one; or its uses times what its bytes cost more if they are
+            cut the best other way.
 
     Returns:
         A list of bytes in lexicographic order.
@@ -33,13 +37,42 @@ def prune_windows(windows, size, parse, documents):
     text, offsets = join_documents(documents)
     while len(windows) > size:
         lengths = np.array([len(window) for window in windows])
-        ids, _ = cut_text(windows, parse, text, offsets)
-        saved = np.bincount(ids, minlength=len(windows)) * (lengths - 1)
+        ids, costs = cut_text(windows, parse, text, offsets)
+        uses = np.bincount(ids, minlength=len(windows))
+        if by == "bytes":
+            saved = uses * (lengths - 1)
+        else:
+            if costs is None:
+                costs = window_costs(uses, lengths > 0)
+            saved = uses * (_costs_without(windows, costs) - costs)
         saved[lengths == 1] = np.iinfo(saved.dtype).max
         kept = max(size, int(len(windows) * SHRINK))
         ranked = np.lexsort((np.arange(len(windows)), lengths, -saved))
         windows = [windows[i] for i in np.sort(ranked[:kept]).tolist()]
     return windows
+
+
+def _costs_without(windows, costs):
+    """Return what the bytes of each window cost without it, int64."""
+    from keras_nc.coding.kernels import units
+
+    trie, content = _make_trie(windows)
+    return units.cost_without(
+        trie.cells,
+        trie.id_of_slot,
+        np.append(np.uint16(0), costs),
+        window_starts(trie.lengths),
+        trie.lengths,
+        content,
+    )[1:]
+
+
+def _make_trie(windows):
+    lengths = np.array([len(window) for window in windows], np.uint8)
+    # In a trie, id 0 means no window.
+    lengths = np.concatenate([[np.uint8(0)], lengths])
+    content = np.frombuffer(b"".join(windows), np.uint8)
+    return Trie(lengths, content), content
 
 
 def cut_text(windows, parse, text, offsets, price=0):
@@ -57,11 +90,8 @@ def cut_text(windows, parse, text, offsets, price=0):
         costs, uint16 of the length of the list, or `None` for a parse that
         does not weigh windows.
     """
-    lengths = np.array([len(window) for window in windows], np.uint8)
-    # In a trie, id 0 means no window.
-    lengths = np.concatenate([[np.uint8(0)], lengths])
-    content = np.frombuffer(b"".join(windows), np.uint8)
-    trie = Trie(lengths, content)
+    trie, _ = _make_trie(windows)
+    lengths = trie.lengths
     if not parse.weighs_windows:
         ids, _ = trie.encode(text, offsets, parse)
         return ids.astype(np.int64) - 1, None

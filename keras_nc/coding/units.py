@@ -27,7 +27,7 @@ MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
 ROUNDS = 2  # parses with new costs before uses are counted
 
 
-def choose_windows(documents, size, *, phrases, prune, price, longest):
+def choose_windows(documents, size, *, phrases, prune, price, longest, prior):
     """Choose windows for the parse `likely_words`.
 
     Args:
@@ -39,20 +39,22 @@ def choose_windows(documents, size, *, phrases, prune, price, longest):
             candidates that save most bytes, if each use counts.
         price: bits that every window costs beside its `-log2 p`.
         longest: bytes that a window has at most.
+        prior: dict from strings to their uses in a text that was not given, by
+            a model. They are candidates, too, and count as if it were given.
 
     Returns:
-        A list of bytes in lexicographic order.
+        A list of bytes in lexicographic order, and their costs, uint16.
 
     Raises:
         ValueError: if the text has fewer different strings.
     """
-    text = WordText(documents)
+    text = WordText(documents, prior)
     times = CANDIDATES if prune else 1
     candidates = text.count_parts(times * size, min(longest, LONGEST_PART))
+    tables = [candidates]
     if phrases:
-        candidates = np.concatenate(
-            [candidates, text.count_phrases(times * size, longest)]
-        )
+        tables.append(text.count_phrases(times * size, longest))
+    candidates = text.add_prior(np.concatenate(tables), phrases)
     if not prune:
         candidates = _best(candidates, size - 256)
     windows = Windows(text, candidates)
@@ -60,7 +62,11 @@ def choose_windows(documents, size, *, phrases, prune, price, longest):
         uses, costs = windows.count_uses(price)
         kept = max(size, int(len(windows) * SHRINK))
         windows = windows.keep(kept, uses, costs, prune)
-    return _fill(windows.to_list(), size, documents, longest)
+    uses, _ = windows.count_uses(price)
+    uses = dict(zip(windows.strings, uses[1:].tolist(), strict=True))
+    chosen = _fill(list(uses), size, documents + list(prior), longest)
+    uses = np.array([uses.get(window, 0) for window in chosen])
+    return chosen, window_costs(uses, np.ones(size, bool), price)
 
 
 class WordText:
@@ -68,25 +74,37 @@ class WordText:
 
     Args:
         documents: list of documents (bytes).
+        prior: see `choose_windows`.
 
     Attributes:
+        prior: the same.
         text: uint8 of shape (L,), all documents joined.
         starts: int64 of shape (words,), where each distinct word begins.
         lengths: int64 of shape (words,), bytes of each distinct word.
         sequence: int32, the number of each word, from 1 on, with a 0 after
             each document.
+        size: int, how much of the sequence is text.
     """
 
-    def __init__(self, documents):
+    def __init__(self, documents, prior):
         from keras_nc.coding.kernels.word_boundaries import mark_words
         from keras_nc.coding.kernels.words import number_words
 
-        self.text, offsets = join_documents(documents)
+        #: The strings of the prior follow as documents, but are not counted.
+        self.prior = prior
+        self.text, offsets = join_documents([*documents, *prior])
         marks = mark_words(self.text, offsets)
-        self.sequence, self.starts, self.lengths, self._counts = number_words(
+        self.sequence, self.starts, self.lengths, _ = number_words(
             self.text, offsets, marks, LONGEST_WORD
         )
         self.sequence += 1
+        ends = np.flatnonzero(self.sequence == 0)
+        self.size = ends[len(documents) - 1] + 1 if documents else 0
+        self._counts = np.bincount(
+            self.sequence[: self.size], minlength=len(self.starts) + 1
+        )[1:]
+        self._prior_begins = offsets[len(documents) : -1]
+        self._prior_words = np.diff(ends, prepend=-1)[len(documents) :] - 1
 
     def count_parts(self, most, longest):
         """Count the strings of 2 or more bytes inside words.
@@ -132,7 +150,7 @@ class WordText:
         """Count runs of several words, as `count_parts` does strings."""
         from keras_nc.coding.kernels import units
 
-        sequence = self.sequence
+        sequence = self.sequence[: self.size]
         sizes = np.append(0, self.lengths)[sequence]
         ends = np.cumsum(sizes)
         # A byte of punctuation after another one is no word of its own.
@@ -161,10 +179,38 @@ class WordText:
             table = np.stack(
                 [begins, lengths, np.full_like(begins, count), uses], 1
             )
-            # Where a phrase begins in the sequence is found again from `ends`.
             tables.append(_best(table, most))
-        self._ends = ends
         return _best(np.concatenate(tables), most)
+
+    def add_prior(self, candidates, phrases):
+        """Add the strings of the prior that are not among the candidates.
+
+        Args:
+            candidates: int64 of shape (strings, 4), see `count_parts`.
+            phrases: bool, whether strings of several words are added.
+        """
+        known = set(self.strings_of(candidates))
+        rows = [
+            (begin, len(string), words, 0)
+            for string, begin, words in zip(
+                self.prior,
+                self._prior_begins.tolist(),
+                self._prior_words.tolist(),
+                strict=True,
+            )
+            if len(string) > 1
+            and (phrases or words == 1)
+            and string not in known
+        ]
+        added = np.array(rows, np.int64).reshape(-1, 4)
+        return np.concatenate([candidates, added])
+
+    def strings_of(self, candidates):
+        """Return the bytes of candidates, a list."""
+        return [
+            self.text[begin : begin + length].tobytes()
+            for begin, length in candidates[:, :2].tolist()
+        ]
 
     def words_of(self, begins, counts):
         """Return the words of phrases and their offsets.
@@ -198,7 +244,7 @@ class Windows:
         self._candidates = candidates
         part = candidates[:, 2] == 1
         parts = [bytes([b]) for b in range(256)]
-        parts += self._strings(candidates[part])
+        parts += text.strings_of(candidates[part])
         #: The candidate of each part, -1 for a single byte.
         rows = np.append(np.full(256, -1), np.flatnonzero(part))
         order = sorted(range(len(parts)), key=parts.__getitem__)
@@ -210,10 +256,13 @@ class Windows:
         self._phrases = np.flatnonzero(~part)
         chosen = candidates[self._phrases]
         self._words, self._offsets = text.words_of(chosen[:, 0], chosen[:, 2])
-        # Phrases have the ids after the parts.
+        #: The windows by id, from 1 on. Phrases have the ids after the parts.
+        self.strings = [parts[k] for k in order] + text.strings_of(chosen)
         self._ids = np.arange(chosen.shape[0], dtype=np.int32) + np.int32(
             len(self._lengths)
         )
+
+        self._prior_uses = self._count_prior()
 
     def __len__(self):
         return 256 + len(self._candidates)
@@ -239,7 +288,12 @@ class Windows:
             uses = np.zeros(size, np.int64)
             word_uses = np.zeros(text.starts.size + 1, np.int64)
             units.count_cuts(
-                text.sequence, word_costs, edges, continues, word_uses, uses
+                text.sequence[: text.size],
+                word_costs,
+                edges,
+                continues,
+                word_uses,
+                uses,
             )
             units.count_parts(
                 self._trie.cells,
@@ -251,6 +305,7 @@ class Windows:
                 word_uses[1:],
                 uses,
             )
+            uses += self._prior_uses
             if more:
                 costs = window_costs(uses, used, price)
         return uses, costs
@@ -280,7 +335,7 @@ class Windows:
             losses = uses * (self._costs_without(costs) - costs)
         rows = np.concatenate([[-1], self._rows, self._phrases])
         ids = np.flatnonzero(rows >= 0)
-        strings = self._strings(self._candidates[rows[ids]])
+        strings = [self.strings[i - 1] for i in ids.tolist()]
         order = sorted(
             range(len(ids)),
             key=lambda k: (-losses[ids[k]], lengths[ids[k]], strings[k]),
@@ -288,17 +343,26 @@ class Windows:
         kept = np.sort(rows[ids[order[: size - 256]]])
         return Windows(self._text, self._candidates[kept])
 
-    def to_list(self):
-        """Return all windows in lexicographic order."""
-        strings = self._strings(self._candidates)
-        return sorted([bytes([b]) for b in range(256)] + strings)
+    def _count_prior(self):
+        """Return the uses of windows in the text of the prior, by id.
 
-    def _strings(self, candidates):
-        text = self._text.text
-        return [
-            text[begin : begin + length].tobytes()
-            for begin, length in candidates[:, :2].tolist()
-        ]
+        A window is used where its bytes are, unless they begin a longer window.
+        """
+        uses = np.zeros(len(self.strings) + 1)
+        if not self._text.prior:
+            return uses.astype(np.int64)
+        longer = []  # windows that begin the next one, shortest first
+        order = range(len(self.strings))
+        for i in sorted(order, key=self.strings.__getitem__):
+            string = self.strings[i]
+            while longer and not string.startswith(self.strings[longer[-1]]):
+                longer.pop()
+            places = self._text.prior.get(string, 0)
+            uses[i + 1] += places
+            if longer:
+                uses[longer[-1] + 1] -= places
+            longer.append(i)
+        return np.rint(uses.clip(0)).astype(np.int64)
 
     def _cost(self, costs):
         from keras_nc.coding.kernels import phrases
@@ -360,10 +424,9 @@ def _fill(windows, size, documents, longest):
 
     They come from the beginning of the text, shorter ones first.
     """
-    missing = size - len(windows)
-    if not missing:
-        return windows
     known = set(windows)
+    if len(known) == size:
+        return sorted(known)
     text = b"".join(documents)[: 1 << 20]
     for length in range(2, longest + 1):
         found = {text[i : i + length] for i in range(len(text) - length + 1)}

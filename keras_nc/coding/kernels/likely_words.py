@@ -52,9 +52,13 @@ def encode_likely_words(
     `kernels.longest`.
 
     Args:
-        cells: the trie of all windows, with `id_of_slot` and `costs`.
-        word_cells: the trie of all words in phrases, with `word_of_slot`.
-        edges: the trie of phrases, with `continues`; see `kernels.phrases`.
+        cells: the trie of all windows; see `kernels.trie`.
+        id_of_slot: the same.
+        costs: uint16, by id.
+        word_cells: the trie of all words that phrases have.
+        word_of_slot: the same.
+        edges: the phrases; see `kernels.phrases.build_phrases`.
+        continues: the same.
         marks: uint8 of shape (L,), 1 where a word begins.
         text: uint8 of shape (L,).
         offsets: int64 of shape (documents + 1,).

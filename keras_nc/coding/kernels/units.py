@@ -163,9 +163,7 @@ def cost_words(cells, id_of_slot, costs, text, starts, lengths):
 
 
 @jit
-def count_parts(
-    cells, id_of_slot, costs, text, starts, lengths, weights, uses
-):
+def count_parts(cells, id_of_slot, costs, text, starts, lengths, weights, uses):
     """Add the uses of windows in words that are cut by themselves."""
     best, back, back_ids, alive = make_tables(lengths.max())
     no_marks = np.zeros(0, np.uint8)
@@ -188,7 +186,8 @@ def count_cuts(sequence, word_costs, edges, continues, word_uses, uses):
     Args:
         sequence: int32, words from 1 on, with a 0 after each document.
         word_costs: int32 of shape (words + 1,).
-        edges: the phrases, with `continues`; see `kernels.phrases`.
+        edges: see `kernels.phrases.build_phrases`.
+        continues: see `kernels.phrases.build_phrases`.
         word_uses: int64 of shape (words + 1,).
         uses: int64, by the ids of phrases.
     """

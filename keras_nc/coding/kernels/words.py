@@ -20,7 +20,7 @@ def number_words(text, offsets, marks, longest):
         for each distinct word where it first begins (int64), its bytes (int64)
         and its uses (int64).
     """
-    size = offsets.size
+    size = offsets.size + text.size // longest
     for i in range(text.size):
         size += marks[i]
     sequence = np.empty(size, np.int32)
@@ -95,10 +95,10 @@ def _hash(text, start, end):
 
 @jit
 def _equal(text, i, j, n):
-    for k in range(n):
-        if text[i + k] != text[j + k]:
-            return False
-    return True
+    k = 0
+    while k < n and text[i + k] == text[j + k]:
+        k += 1
+    return k == n
 
 
 @jit
