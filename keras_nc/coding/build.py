@@ -51,7 +51,8 @@ def build_content(
     window_bits = as_window_bits(window_bits)
     max_window_bytes = as_max_window_bytes(max_window_bytes)
     if units is None:
-        units = "phrases" if allocation is None else "any"
+        by_model = allocation is not None or rounds is not None
+        units = "any" if by_model else "phrases"
     units = as_choice("units", units, UNITS)
     of_words = units != "any"
     parse = "likely_words" if parse is None and of_words else parse or "aligned"
@@ -65,7 +66,7 @@ def build_content(
         prior = {}
         documents = []
         if model is None or text is not None:
-            documents = _check_text(text, f"units={units!r} and no model")
+            documents = _check_text(text, f"units={units!r}")
         if model is not None:
             _check_model(model)
             prior = _make_prior(
@@ -282,7 +283,8 @@ def _check_model(model):
     if isinstance(model, type) or not hasattr(model, "probabilities"):
         raise TypeError(
             "`model` must be an entropy model, with `probabilities(prefixes)`. "
-            f"Received: {model!r}. See `keras_nc.entropy_models`."
+            f"Received: {model!r}. See `keras_nc.entropy_models`. A text is "
+            "passed as `text=`."
         )
 
 
@@ -322,9 +324,9 @@ def _as_rounds(model, rounds):
 
 def _as_prune(prune, default):
     """Return how to prune, or `None`."""
-    if prune is True:
-        return default
-    return None if prune is False else as_choice("prune", prune, PRUNE)
+    if isinstance(prune, (bool, np.bool_)):
+        return default if prune else None
+    return as_choice("prune", prune, PRUNE)
 
 
 def _as_price(price, of_words):
@@ -357,6 +359,10 @@ def _make_prior(model, window_bits, max_window_bytes, tokens):
         `tokens` windows by the model has these bytes. A phrase counts only as
         often as a word boundary is next.
     """
+    from keras_nc.coding.kernels.word_boundaries import OTHER
+    from keras_nc.coding.kernels.word_boundaries import SPACE
+    from keras_nc.coding.kernels.word_boundaries import WORD
+    from keras_nc.coding.kernels.word_boundaries import classify
     from keras_nc.coding.kernels.word_boundaries import mark_words
 
     wider = window_bits + CANDIDATES.bit_length() - 1
@@ -370,13 +376,19 @@ def _make_prior(model, window_bits, max_window_bytes, tokens):
         for window, weight in weights.items()
     }
     phrases = [windows[i] for i in np.flatnonzero(words > 1).tolist()]
+    # Whether a boundary lies before a byte depends on the class of the byte.
+    kinds = [classify(np.uint8(b)) for b in range(256)]
+    of_kind = np.equal.outer(kinds, [WORD, SPACE, OTHER])
     for i in range(0, len(phrases), 4096):
         batch = phrases[i : i + 4096]
+        text, offsets = join_documents(
+            [window[-2:] + b for window in batch for b in (b"a", b" ", b".")]
+        )
+        ends = mark_words(text, offsets)[offsets[1:] - 1].reshape(-1, 3)
         f = _next_byte_frequencies(model, batch)
-        for window, row in zip(batch, f, strict=True):
-            text, offsets = join_documents([window[-2:] + b for b in _BYTES])
-            ends = mark_words(text, offsets)[offsets[1:] - 1]
-            prior[window] *= row[ends > 0].sum() / row.sum()
+        shares = (f @ of_kind * ends).sum(axis=1) / f.sum(axis=1)
+        for window, share in zip(batch, shares.tolist(), strict=True):
+            prior[window] *= share
     return prior
 
 
@@ -386,7 +398,7 @@ def _check_text(text, why):
     if not any(len(document) for document in documents):
         raise ValueError(
             "These windows are chosen by a text. Received: no bytes of text, "
-            f"for {why}. Pass a text, or take the windows of a model alone: "
+            f"for {why}. Pass the text, or take the windows of a model alone: "
             "`Codebook.paper(model, window_bits=...)`."
         )
     return documents

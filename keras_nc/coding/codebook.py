@@ -138,7 +138,7 @@ class Codebook:
             units: what windows may be. `"phrases"`: strings inside one word,
                 and runs of 2 to 5 words. `"words"`: only the former. `"any"`:
                 all strings, by an entropy model. Defaults to `"phrases"`, and
-                to `"any"` if `allocation` is given.
+                to `"any"` if `allocation` or `rounds` is given.
             allocation: for `units="any"`, how codes are given to windows.
                 `"tunstall"` (the default) takes the most probable windows;
                 `"arithmetic"` shares the codes of every window among its next

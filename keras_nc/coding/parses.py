@@ -79,8 +79,12 @@ class Parse:
             bool, whether the second part has the same windows as a document of
             its own.
         """
-        if self.boundaries is None:
+        if self.boundaries is None or at == text.size:
             return True
+        if self.boundaries == "mark_words":
+            # Only at a boundary may the next window have several words.
+            near = text[max(at - 2, 0) : at + 1]
+            return bool(self.mark(near, np.array([0, near.size]))[-1])
         # A single space belongs to the word after it, but the last of several
         # spaces does not. Cut from the others, it would look like a single one.
         near = text[at - 1 : at + 2].tobytes()

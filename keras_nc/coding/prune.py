@@ -43,7 +43,7 @@ def prune_windows(windows, size, parse, documents, by):
             saved = uses * (lengths - 1)
         else:
             if costs is None:
-                costs = window_costs(uses, lengths > 0)
+                costs = window_costs(uses, lengths)
             saved = uses * (_costs_without(windows, costs) - costs)
         saved[lengths == 1] = np.iinfo(saved.dtype).max
         kept = max(size, int(len(windows) * SHRINK))
@@ -103,13 +103,13 @@ def cut_text(windows, parse, text, offsets, price=0):
     # The parse and the costs depend on each other. They converge soon.
     for _ in range(2):
         costs = window_costs(
-            np.bincount(ids, minlength=len(lengths)), lengths > 0, price
+            np.bincount(ids, minlength=len(lengths)), lengths, price
         )
         ids, _ = trie.encode(text, offsets, parse, costs)
     return ids.astype(np.int64) - 1, costs[1:]
 
 
-def window_costs(uses, used, price=0):
+def window_costs(uses, lengths, price=0):
     """Return the cost of each window in units of 2^-10 bits, uint16.
 
     A window costs `-log2 p` and the price. Probabilities come from uses with
@@ -117,9 +117,10 @@ def window_costs(uses, used, price=0):
 
     Args:
         uses: how often each window is used, by id.
-        used: bool, whether an id has a window. The others cost 0.
+        lengths: bytes of each window, 0 for an id without one, which costs 0.
         price: bits.
     """
+    used = np.asarray(lengths) > 0
     counts = np.where(used, uses + 1.0, 1.0)
     bits = np.log2(counts[used].sum()) - np.log2(counts) + price
     costs = np.rint(bits * (1 << COST_BITS)).clip(1, MAX_COST)

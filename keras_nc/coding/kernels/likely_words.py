@@ -126,12 +126,13 @@ def encode_likely_words(
                 stop = starts[1] if found else min(i + size, end)
                 while stop < end and not marks[stop]:
                     stop += 1
-                written, opened, _ = encode_range(
+                written, _, _ = encode_range(
                     cells, id_of_slot, costs, no_marks, text, i, stop, ids,
                     written, make_tables(min(stop - i, 1 << 16))
                 )  # fmt: skip
-                if stop < end:
-                    opened = np.int64(-1)
+                # More text may change a phrase before it, or the word itself.
+                if stop == end:
+                    opened = i
                 i = stop
                 continue
             cut_words(
