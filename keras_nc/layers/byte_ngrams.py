@@ -22,7 +22,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(64 - (NGRAM_ROWS - 1).bit_length())
 #: Lengths of sums; shorter ones are padded to the next. Longer ones are sums of
 #: sums.
-_LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16])
+_LENGTHS = np.array([1, 2, 4, 8, 16])
 
 
 def ngram_rows(tokens):
@@ -98,18 +98,23 @@ class RowSums:
         self._forward = arrange(indices, offsets, num_rows)
         self._backward = arrange(of_list[order], uses, num_lists)
 
+        self._add = ops.custom_gradient(self._sums_and_gradient)
+        if keras.backend.backend() == "jax":
+            import jax
+
+            # Outside of a compiled step, each gather would be compiled alone.
+            self._add = jax.jit(self._add)
+
+    def _sums_and_gradient(self, table):
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            return self._backward.add(upstream)
+
+        return self._forward.add(table), gradient
+
     def __call__(self, table):
         """Return the sums, float32 `(lists, D)`, of a table `(rows, D)`."""
-
-        @ops.custom_gradient
-        def add(table):
-            def gradient(*args, upstream=None):
-                upstream = args[0] if upstream is None else upstream
-                return self._backward.add(upstream)
-
-            return self._forward.add(table), gradient
-
-        return add(ops.cast(table, "float32"))
+        return self._add(ops.cast(table, "float32"))
 
 
 class _Bags:
@@ -271,7 +276,7 @@ def unpack_vocabulary(packed):
         start = 4 + 4 * count
         lengths = np.frombuffer(content[4:start], "<u4").astype("int64")
         ends = start + np.cumsum(lengths)
-        if len(lengths) != count or [*ends[-1:]] != [len(content)]:
+        if len(lengths) != count or start + lengths.sum() != len(content):
             raise ValueError("lengths that do not fit")
     except (ValueError, IndexError, binascii.Error, zlib.error) as error:
         raise ValueError(
