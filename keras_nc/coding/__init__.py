@@ -15,5 +15,7 @@ from keras_nc.coding.codes import split_codes
 from keras_nc.coding.prefix_cache import PrefixCache
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.streams import StreamCoder
+from keras_nc.coding.text_tokenizer import Encoding
+from keras_nc.coding.text_tokenizer import TextTokenizer
 from keras_nc.coding.windows import WindowCoder
 from keras_nc.coding.zero_padded import ZeroPaddedWindows
