@@ -62,7 +62,7 @@ class SpecialTokens:
 
 def _checked(names):
     """Return names as a tuple of str, or raise an error."""
-    if isinstance(names, (str, bytes)):
+    if not isinstance(names, (list, tuple)):
         fault = f"{names!r}"
     else:
         names = tuple(names)

@@ -1,7 +1,6 @@
 """A tokenizer that needs no Keras: text to ids and back, exactly."""
 
 import operator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,29 +11,13 @@ from keras_nc.coding.codes import PAD_ID
 from keras_nc.coding.codes import START_ID
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.offsets import locate
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.special_tokens import SpecialTokens
 from keras_nc.coding.tokenizer_files import count_different_ids
 from keras_nc.coding.tokenizer_files import read_preset
 from keras_nc.coding.tokenizer_files import write_hugging_face
 from keras_nc.coding.tokenizer_files import write_preset
-
-
-class Encoding(NamedTuple):
-    """The ids of a text, and the part of the text that each stands for.
-
-    Attributes:
-        ids: int32 of shape (T,).
-        byte_offsets: int64 of shape (T, 2): the first byte, and the byte after
-            the last.
-        character_offsets: int64 of shape (T, 2): the first character, and the
-            character after the last. A character that several ids share belongs
-            to each of them.
-    """
-
-    ids: np.ndarray
-    byte_offsets: np.ndarray
-    character_offsets: np.ndarray
 
 
 class TextTokenizer:
@@ -203,13 +186,7 @@ class TextTokenizer:
         ids, _ = self.encode_batch([text], parse_special)
         if not return_offsets:
             return ids
-        ends = np.cumsum(self.token_lengths[ids], dtype=np.int64)
-        spans = np.stack([ends - self.token_lengths[ids], ends], axis=1)
-        characters = character_of_byte(text)
-        inside = np.stack(
-            [characters[spans[:, 0]], characters[spans[:, 1] - 1] + 1], axis=1
-        )
-        return Encoding(ids, spans, inside)
+        return locate(ids, self.token_lengths[ids], text)
 
     def encode_batch(self, documents, parse_special=None):
         """Encode each document by itself.
@@ -352,7 +329,7 @@ class TextTokenizer:
         Raises:
             ValueError: If the folder does not hold such a tokenizer.
         """
-        return cls(**read_preset(folder))
+        return read_preset(folder, cls)
 
     def to_hugging_face(self, folder, parse=None, text=None):
         """Write the tokenizer as files of Hugging Face.
@@ -391,34 +368,3 @@ class TextTokenizer:
 
     def __repr__(self):
         return f"TextTokenizer({self.codebook!r}, {list(self.special_tokens)})"
-
-
-def character_of_byte(data):
-    r"""Return the number of the character that each byte belongs to.
-
-    Characters are those of `data.decode(errors="replace")`, in which one
-    character stands for a run of bytes that is not UTF-8.
-
-    Args:
-        data: bytes, of length L.
-
-    Returns:
-        int64 of shape (L,).
-
-    Example:
-    >>> character_of_byte(b"a\xc3\xa9\xff").tolist()
-    [0, 1, 1, 2]
-    """
-    array = np.frombuffer(data, np.uint8)
-    begins = (array & 0xC0) != 0x80
-    view, start = memoryview(data), 0
-    while start < len(data):
-        try:
-            str(view[start:], "utf-8")
-        except UnicodeDecodeError as error:
-            begins[start + error.start] = True
-            begins[start + error.start + 1 : start + error.end] = False
-            start += error.end
-        else:
-            break
-    return np.cumsum(begins, dtype=np.int64) - 1

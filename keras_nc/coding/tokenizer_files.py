@@ -85,14 +85,15 @@ def write_preset(folder, tokenizer):
             file.write(json.dumps(content, indent=4).encode())
 
 
-def read_preset(folder):
+def read_preset(folder, cls):
     """Read the tokenizer of a preset.
 
     Args:
         folder: A preset of a tokenizer or of a model.
+        cls: `TextTokenizer`, or a subclass.
 
     Returns:
-        The arguments of a `TextTokenizer`, a dict.
+        An object of the class.
 
     Raises:
         ValueError: If the folder does not hold such a tokenizer.
@@ -119,7 +120,10 @@ def read_preset(folder):
         )
     if expected not in (None, codebook.fingerprint):
         _refuse_folder(folder, "another codebook than its configuration names")
-    return {"codebook": codebook, **special}
+    try:
+        return cls(codebook, **special)
+    except (TypeError, ValueError) as error:
+        return _refuse_folder(folder, f"a damaged configuration: {error}")
 
 
 def _refuse_folder(folder, found):

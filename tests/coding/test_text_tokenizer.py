@@ -299,6 +299,15 @@ def test_other_folders_are_refused(books, tmp_path):
     books["aligned"].save(tmp_path / "changed/assets/tokenizer/codebook.npz")
     with pytest.raises(ValueError, match="another codebook"):
         TextTokenizer.load(tmp_path / "changed")
+    tokenizer = TextTokenizer(books["likely"], CHAT)
+    for key, value in (("special_tokens", 5), ("parse_special", "no")):
+        tokenizer.save(tmp_path / "damaged")
+        path = tmp_path / "damaged" / "tokenizer.json"
+        config = json.loads(path.read_text())
+        config["config"]["scheme"][key] = value
+        path.write_text(json.dumps(config))
+        with pytest.raises(ValueError, match="damaged configuration"):
+            TextTokenizer.load(tmp_path / "damaged")
     with pytest.raises(TypeError, match="Received: dict"):
         TextTokenizer({})
 
