@@ -181,6 +181,8 @@ class Keeper(keras.callbacks.Callback):
         unigram: float. Unigram loss in nats per token; `None` if only a loss
             that is not finite counts as a failure.
         tensorboard: A `TensorBoardLog` or `None`.
+        stop: A function that tells after a state is saved whether to stop, or
+            `None`.
     """
 
     #: Tells Keras that this callback does not need the loss of every step.
@@ -196,6 +198,7 @@ class Keeper(keras.callbacks.Callback):
         pace,
         unigram,
         tensorboard,
+        stop=None,
     ):
         super().__init__()
         self.checkpoint = checkpoint
@@ -206,6 +209,8 @@ class Keeper(keras.callbacks.Callback):
         self.pace = pace
         self.unigram = unigram
         self.tensorboard = tensorboard
+        self.stop = stop
+        self.stopped = False
         self.failure = None
         self._lost = []
 
@@ -241,6 +246,8 @@ class Keeper(keras.callbacks.Callback):
                 self.state = self.checkpoint.after(state)
         if self.tensorboard is not None:
             self.tensorboard.write(row)
+        if self.stop is not None and self.stop():
+            self.stopped = self.model.stop_training = True
 
     def _failure(self, step, logs):
         """Return what is wrong with an epoch, a sentence, or `None`."""

@@ -45,6 +45,7 @@ def resumable_fit(
     label="Training",
     tensorboard=True,
     progress=True,
+    stop=None,
 ):
     """Train a compiled model for `steps` steps, and continue after a crash.
 
@@ -94,9 +95,14 @@ def resumable_fit(
         label: str. Name of the run in the progress line.
         tensorboard: bool. Whether to write TensorBoard events.
         progress: bool. Whether to show progress.
+        stop: A function without arguments that is called after each short
+            epoch, once its state is saved. If it returns True, training stops
+            there, and the same call continues later. Several processes must
+            stop together.
 
     Returns:
-        The rows of `metrics.csv`, a list of dicts: `step`, `tokens` and
+        The rows of `metrics.csv`, up to the last step or to `stop`, a list of
+        dicts: `step`, `tokens` and
         `bytes` seen, `seconds` of training (with compilation, without
         evaluation), `tokens_per_second` since the last row, `loss` in nats per
         token, `bits_per_byte` of the text trained on since the last row, `mfu`
@@ -159,6 +165,7 @@ def resumable_fit(
             TensorBoardLog(directory / "tensorboard", step)
             if tensorboard and reports
             else None,
+            stop,
         )
         # Keras calls these in order, and the clock must stop first.
         callbacks = [clock, keeper]
@@ -187,6 +194,8 @@ def resumable_fit(
             for callback in callbacks[1:]:
                 callback.close()
         state = keeper.state
+        if keeper.failure is None and keeper.stopped:
+            break
         if keeper.failure is None:
             continue
         check_restart(state, keeper.failure, on_collapse, max_restarts)
