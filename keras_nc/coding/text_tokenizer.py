@@ -7,8 +7,10 @@ import numpy as np
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.codes import PAD_ID
 from keras_nc.coding.codes import START_ID
+from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.offsets import locate
@@ -283,8 +285,12 @@ class TextTokenizer:
             at = int(np.argmax(outside))
             self._refuse_range(int(ids[at]), f" at position {at}")
         own = ids >= self._special.first_id
-        if not own.any():
-            return self.codebook.decode(ids, skip_special)
+        lacking = self.token_lengths[ids] == 0
+        if skip_special:
+            lacking &= ids >= NUM_SPECIAL
+        if lacking.any():
+            at = int(np.argmax(lacking))
+            refuse_id(int(ids[at]), self.codebook.window_bits, at)
         if skip_special:
             return self.codebook.decode(ids[~own], True)
         parts = []

@@ -95,7 +95,7 @@ def test_bad_ids_are_refused(chat):
         ([1024, -1], "id -1 at position 1"),
         ([1024, 1.5], "integers"),
         ([[1024]], "one axis"),
-        ([1024, 0, 70], "id 0"),
+        ([1024, 70, 1025, 0, 70], "id 0 at position 3"),
     ):
         with pytest.raises(ValueError, match=found):
             chat.decode(ids)
