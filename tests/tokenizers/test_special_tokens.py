@@ -75,16 +75,15 @@ def test_a_model_learns_whose_turn_it_is(seeded, tokenizer, make_m2, tmp_path):
     m2.save_to_preset(tmp_path)
     m2 = CompressedCausalLM.from_preset(str(tmp_path))
     m2.compile(sampler="greedy")
-    assert m2.generate(prompt, max_length=32) == CHAT
-    # Special tokens are text to those who wait for them, and ids.
     answer = prompt + "Sea shells."
-    for how in (
-        {"stop": "<|end|>"},
-        {"stop_token_ids": [tokenizer.token_to_id("<|end|>")]},
+    prompts = [prompt, prompt + "S", prompt + "Sea she", answer]
+    # No special token comes next inside a prompt's last word.
+    for given, found in zip(
+        prompts, m2.generate(prompts, max_length=32), strict=True
     ):
-        found = m2.generate(prompt, max_length=32, **how)
-        assert found.removesuffix("<|end|>") == answer
-    # Inside a prompt's last word, no special token comes next.
-    for cut in range(len(prompt) + 1, len(answer)):
-        found = m2.generate(answer[:cut], max_length=32)
-        assert found.startswith(answer[:cut])
+        assert found.startswith(given)
+        if given == prompt:
+            assert found == CHAT
+    # A special token is text to those who wait for it.
+    found = m2.generate(prompts, max_length=32, stop="<|end|>")
+    assert found[0].removesuffix("<|end|>") == answer
