@@ -1,15 +1,13 @@
 """Parse flags of recipes and benchmarks; errors use the names of flags."""
 
 import argparse
-import contextlib
 import csv
 import os
 import pathlib
-import re
 import sys
-import warnings
 
 from keras_nc.cli.errors import one_line_errors
+from keras_nc.cli.errors import option_names
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +35,7 @@ def start(main, groups):
         SystemExit: always.
     """
     program = pathlib.Path(sys.argv[0]).stem
-    with one_line_errors(program), _warnings_in_one_line(program):
+    with one_line_errors(program):
         script = sys.modules["__main__"]
         spec = script.__spec__
         parser = Parser(
@@ -53,45 +51,9 @@ def start(main, groups):
                 names[name.replace("-", "_")] = f"--{name}"
                 group.add_argument(f"--{name}", **keywords)
         values = parser.parse_args()
-        try:
+        with option_names(names):
             main(values)
-        except ValueError as error:
-            message = in_flag_words(str(error), names)
-            raise ValueError(message) from error
         sys.exit(0)
-
-
-def in_flag_words(message, names):
-    """Replace names of arguments in a message by the flags that users type.
-
-    Args:
-        message: str, the message of an error.
-        names: dict of flags by the names of arguments.
-
-    Returns:
-        str.
-    """
-
-    def name_flag(match):
-        name = names.get(match[1])
-        return f"{name}{match[2] or ''}" if name else match[0]
-
-    return re.sub(r"`(\w+)(=[^`]*)?`", name_flag, message)
-
-
-@contextlib.contextmanager
-def _warnings_in_one_line(program):
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def show_in_one_line(message, category, *where, **others):
-            if category is UserWarning:
-                say(f"{program}: warning: {' '.join(str(message).split())}")
-            else:
-                show(message, category, *where, **others)
-
-        warnings.showwarning = show_in_one_line
-        yield
 
 
 def at_least(minimum):
