@@ -70,7 +70,7 @@ def build(files, output, window_bits, text_bytes, text_key, force):
     num_windows = int((codebook.token_lengths > 0).sum())
     num_codes = len(codebook.encode_batch(text)[0])
     click.echo(
-        f"{output}: {num_windows:,} windows of {window_bits} bits, built from "
-        f"{len(text):,} documents of {num_bytes:,} bytes, which take "
-        f"{num_codes:,} windows: {num_bytes / num_codes:.3f} bytes/window."
+        f"{output}: {num_windows:,} windows of {window_bits} bits. The text "
+        f"takes {num_codes:,} windows for {num_bytes:,} bytes "
+        f"({num_bytes / num_codes:.3f} bytes/window); documents: {len(text):,}."
     )

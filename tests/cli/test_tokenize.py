@@ -63,8 +63,8 @@ def test_build_is_the_recommended_codebook(done, folder):
     expected = Codebook.build(NGramModel.from_text(text), text, window_bits=11)
     assert own.fingerprint == expected.fingerprint
     num_codes = len(own.encode(text))
-    assert f"documents of {len(text):,} bytes" in printed
-    assert f" {len(text) / num_codes:.3f} bytes/window" in printed
+    assert f"{num_codes:,} windows for {len(text):,} bytes" in printed
+    assert f"({len(text) / num_codes:.3f} bytes/window)" in printed
 
 
 def test_build_takes_documents_up_to_the_bytes(done, corpus):
