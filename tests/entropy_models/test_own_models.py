@@ -17,7 +17,7 @@ from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
 from keras_nc.tokenizers import ZeroPaddedTokenizer
-from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.compressed import ModelAsset
 from tests.entropy_models.mixed_model import MixedModel
 from tests.scripts import run_script
 

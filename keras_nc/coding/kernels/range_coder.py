@@ -8,6 +8,7 @@ byte that the window begins with.
 import numpy as np
 
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.shares import FREQUENCY_BITS
 
 # Numba turns mixed signed and unsigned integers into floats, so all are
 # unsigned.
@@ -15,6 +16,7 @@ _BYTE = np.uint64(8)
 _TOP = np.uint64(56)
 _LEAST = np.uint64(1 << 56)
 _WHOLE = np.uint64((1 << 64) - 1)
+_SCALE = float(1 << FREQUENCY_BITS)
 
 #: The faults that decoding may find.
 FINE = 0
@@ -22,6 +24,19 @@ NO_SYMBOL = 1
 TOO_SHORT = 2
 TOO_LONG = 3
 NOT_SHORTEST = 4
+
+
+@jit
+def cumulate_row(probabilities, precision, table):
+    """Fill a table, 257 integers, as `shares.cumulative_frequencies` does."""
+    F = np.int64(0)
+    for b in range(256):
+        table[b] = F
+        F += np.int64(np.floor(probabilities[b] * _SCALE))
+    spare = (np.int64(1) << precision) - 256
+    for b in range(256):
+        table[b] = table[b] * spare // F + b
+    table[256] = spare + 256
 
 
 @jit

@@ -5,11 +5,11 @@ import numpy as np
 from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.range_coder import FINE
 from keras_nc.coding.kernels.range_coder import begin_stream
+from keras_nc.coding.kernels.range_coder import cumulate_row
 from keras_nc.coding.kernels.range_coder import decode_symbol
 from keras_nc.coding.kernels.range_coder import end_stream
 from keras_nc.coding.kernels.range_coder import fault_at_end
 from keras_nc.coding.kernels.range_coder import narrow
-from keras_nc.coding.kernels.shares import cumulate_row
 from keras_nc.entropy_models.kernels.counts import probabilities
 
 _WHOLE = np.uint64((1 << 64) - 1)
