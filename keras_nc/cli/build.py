@@ -30,7 +30,8 @@ from keras_nc.coding import Codebook
     type=click.IntRange(min=1),
     default=64_000_000,
     show_default=True,
-    help="Most bytes of text to build from. Memory and time grow with it.",
+    help="Build from the first bytes of FILES, at most this many. Memory and "
+    "time grow with them.",
 )
 @text_key_option
 @force_option
@@ -46,7 +47,6 @@ def build(files, output, window_bits, text_bytes, text_key, force):
     """
     # Import late, because it would slow down the start of every command.
     from keras_nc.data import read_documents
-    from keras_nc.data import take_bytes
     from keras_nc.entropy_models import NGramModel
 
     check_output(output, force)
@@ -54,7 +54,7 @@ def build(files, output, window_bits, text_bytes, text_key, force):
         documents = read_documents(find_input_files(files), text_key)
         text = []
         with progress_bar("Reading", None) as progress:
-            for document in take_bytes(documents, text_bytes):
+            for document in _first_bytes(documents, text_bytes):
                 text.append(document)
                 progress(len(document))
     num_bytes = sum(map(len, text))
@@ -74,3 +74,21 @@ def build(files, output, window_bits, text_bytes, text_key, force):
         f"takes {num_codes:,} windows for {num_bytes:,} bytes "
         f"({num_bytes / num_codes:.3f} bytes/window); documents: {len(text):,}."
     )
+
+
+def _first_bytes(documents, max_bytes):
+    """Yield documents up to a number of bytes, and cut the last one.
+
+    Unlike `take_bytes`, read no further when the bytes are reached: the files
+    may hold terabytes.
+    """
+    # Import late, because it would slow down the start of every command.
+    from keras_nc.data import cut_position
+
+    for document in documents:
+        kept = document[: cut_position(document, max_bytes)]
+        if kept:
+            yield kept
+        max_bytes -= len(document)
+        if max_bytes <= 0:
+            return
