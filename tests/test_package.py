@@ -32,7 +32,6 @@ ARROWS = {
     "cli": {
         "coding",
         "data",
-        "entropy_models",
         "evaluation",
         "models",
         "tokenizers",

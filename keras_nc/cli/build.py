@@ -42,12 +42,12 @@ def build(files, output, window_bits, text_bytes, text_key, force):
     is one document, or JSON lines with a document on each, and may be
     compressed.
 
-    The windows come from counts of the text, and are those that
-    `Codebook.build` recommends. The same text gives the same codebook.
+    The windows are the words and phrases that the text needs most, as
+    `Codebook.build` chooses them by default. The same text gives the same
+    codebook.
     """
     # Import late, because it would slow down the start of every command.
     from keras_nc.data import read_documents
-    from keras_nc.entropy_models import NGramModel
 
     check_output(output, force)
     with option_names({"text_key": "--text-key"}):
@@ -63,8 +63,8 @@ def build(files, output, window_bits, text_bytes, text_key, force):
     if sys.stderr.isatty():
         megabytes = f"{num_bytes / 1e6:,.1f} MB"
         click.echo(f"Building windows from {megabytes} of text", err=True)
-    model = NGramModel.from_text(text)
-    codebook = Codebook.build(model, text, window_bits=window_bits)
+    with option_names({"window_bits": "--window-bits"}):
+        codebook = Codebook.build(text=text, window_bits=window_bits)
     with naming_output(output):
         codebook.save(output)
     num_windows = int((codebook.token_lengths > 0).sum())

@@ -15,7 +15,7 @@ from keras_nc.cli.files import load_scheme
 from keras_nc.cli.files import no_text
 from keras_nc.cli.files import read_scheme
 from keras_nc.cli.files import text_key_option
-from keras_nc.coding import END_ID
+from keras_nc.coding import TextTokenizer
 
 #: The options of commands that errors of `keras_nc.data` name as arguments.
 OPTIONS = {
@@ -27,36 +27,6 @@ OPTIONS = {
 }
 
 
-class CodebookTokenizer:
-    """The tokenizer of a codebook, without Keras.
-
-    It gives the ids and the fingerprint of
-    `keras_nc.tokenizers.EqualInfoTokenizer(codebook)`.
-
-    Args:
-        codebook: a `Codebook`.
-    """
-
-    scheme_name = "equal_info"
-    end_token_id = END_ID
-
-    def __init__(self, codebook):
-        self._codebook = codebook
-        self.fingerprint = f"{codebook.fingerprint}-{codebook.window_bits}"
-
-    def vocabulary_size(self):
-        """Return the number of ids."""
-        return 1 << self._codebook.window_bits
-
-    def encode_batch(self, documents):
-        """Return the ids of all documents, and their offsets."""
-        return self._codebook.encode_batch(documents)
-
-    def detokenize(self, rows):
-        """Return the bytes of each row of ids."""
-        return [self._codebook.decode(row) for row in rows]
-
-
 def load_tokenizer(path):
     """Load a codebook or the tokenizer of a preset, to write and read shards.
 
@@ -64,19 +34,21 @@ def load_tokenizer(path):
         path: str, a codebook file or a preset.
 
     Returns:
-        A `SchemeTokenizer`, or an object with the methods of one that
-        `write_shards` and `verify_shards` use.
+        A `TextTokenizer` if windows are tokens, which needs no Keras; else a
+        `SchemeTokenizer`.
     """
     path = pathlib.Path(path)
     if path.is_dir():
         scheme = read_scheme(path)
-        bits = scheme.get("token_bits"), scheme.get("window_bits")
-        if scheme["name"] != "equal_info" or bits[0] != bits[1]:
-            loaded = load_scheme(scheme, path / ASSETS)
-            from keras_nc.tokenizers import SchemeTokenizer
+        if scheme["name"] == "equal_info" and (
+            scheme.get("token_bits") == scheme.get("window_bits")
+        ):
+            return TextTokenizer.load(path)
+        loaded = load_scheme(scheme, path / ASSETS)
+        from keras_nc.tokenizers import SchemeTokenizer
 
-            return SchemeTokenizer(loaded)
-    return CodebookTokenizer(load_codebook(path))
+        return SchemeTokenizer(loaded)
+    return TextTokenizer(load_codebook(path))
 
 
 @click.command()

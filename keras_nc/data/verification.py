@@ -24,8 +24,9 @@ def verify_shards(directory, tokenizer=None, documents=None, *, progress=True):
 
     Args:
         directory: folder that `write_shards` wrote.
-        tokenizer: what wrote the shards; it decodes with `detokenize`. `None`
-            to decode nothing.
+        tokenizer: what wrote the shards: a tokenizer of `keras_nc.tokenizers`,
+            or another with `fingerprint` and `decode_bytes(ids)`. `None` to
+            decode nothing.
         documents: the input of `write_shards`: `str` or bytes, or an iterable
             of them; `None` to compare with no input.
         progress: if True, shows megabytes and speed on a terminal.
@@ -69,7 +70,7 @@ def _compare_decoded(shards, tokenizer, line):
         for indices in _batches(shards, first, last):
             rows = [shards.document(i)[:-1] for i in indices]
             try:
-                texts = tokenizer.detokenize(rows)
+                texts = _decode(tokenizer, rows)
             except ValueError as error:
                 raise _other_text(shards, number, str(error)) from error
             for index, text in zip(indices, texts, strict=True):
@@ -85,6 +86,12 @@ def _compare_decoded(shards, tokenizer, line):
         if digest.hexdigest() != entry["documents_sha256"]:
             raise _other_text(shards, number, "it decodes to other text.")
         first = last
+
+
+def _decode(tokenizer, rows):
+    if hasattr(tokenizer, "detokenize"):  # some decode rows side by side
+        return tokenizer.detokenize(rows)
+    return [tokenizer.decode_bytes(row) for row in rows]
 
 
 def _batches(shards, first, last):

@@ -88,6 +88,10 @@ BAD = {
     "standard input twice": ("score {presets}/m2 - -", "can be read once"),
     "nothing to build from": ("build void -o o.npz", "at least one byte"),
     "no files to build from": ("build empty -o o.npz", "matches none"),
+    "too little to build from": (
+        "build tiny -o o.npz",
+        "Use more text or smaller --window-bits",
+    ),
     "a codebook exists": ("build text -o book.npz", "Pass --force"),
     "nothing to tokenize": (
         "tokenize void --with book.npz -o o",
@@ -137,6 +141,7 @@ def inputs(run, folder, presets, uniform):
     )
     folder.joinpath("empty").mkdir()
     folder.joinpath("void").touch()
+    folder.joinpath("tiny").write_bytes(b"she sells")
     tokenizer = EqualInfoTokenizer(uniform)
     write_shards([b"text"], tokenizer, folder / "shards")
     write_shards([b"text"], tokenizer, folder / "half")
