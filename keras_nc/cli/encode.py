@@ -15,6 +15,7 @@ from keras_nc.cli.display import progress_bar
 from keras_nc.cli.display import summary
 from keras_nc.cli.files import check_output
 from keras_nc.cli.files import codebook_option
+from keras_nc.cli.files import force_option
 from keras_nc.cli.files import load_codebook
 from keras_nc.cli.files import open_input
 from keras_nc.cli.files import open_output
@@ -161,11 +162,6 @@ def decode_stream(codebook, source, sink, progress=ignore, name="stream"):
     if (num_bytes, digest.digest()) != (reader.num_bytes, reader.sha256):
         raise reader.damaged("codes whose text does not match its checksum")
     return num_bytes, num_codes
-
-
-force_option = click.option(
-    "--force", is_flag=True, help="Replace a file that exists."
-)
 
 
 @click.command()
