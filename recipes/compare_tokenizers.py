@@ -22,6 +22,7 @@ from recipes import compare_table
 from recipes import configs
 from recipes import flags
 from recipes import launch
+from recipes.contenders import BYTE_IDS
 from recipes.contenders import BYTES
 from recipes.contenders import CODEBOOKS
 from recipes.contenders import NAMES
@@ -202,7 +203,8 @@ def plan(setting, tokenizers, sizes, widths, ids, unseen):
                     label = [name] if name == BYTES else [name, f"{count}"]
                     label += [size] * (size != OWN_SIZE)
                     label += [f"width {width}"] * bool(width)
-                    job = preparation.Job(setting, name, count, unseen)
+                    own_count = BYTE_IDS if name == BYTES else count
+                    job = preparation.Job(setting, name, own_count, unseen)
                     rows.append(runs.Run(job, config, ", ".join(label)))
     return tables
 

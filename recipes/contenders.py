@@ -26,6 +26,8 @@ SENTENCEPIECE = {"SentencePiece BPE": "bpe", "SentencePiece unigram": "unigram"}
 #: How byte-level BPE splits text first, by its names in tables.
 BPE = {"BPE, GPT-2's splitting": "gpt2", "BPE without splitting": None}
 BYTES = "bytes"
+#: Bytes and special ids.
+BYTE_IDS = 259
 #: All of them, in the order of tables.
 NAMES = (*SENTENCEPIECE, *BPE, BYTES, *CODEBOOKS)
 

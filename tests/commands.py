@@ -23,6 +23,11 @@ SMALL = {
         "config": "smoke",
         "seeds": "1",
         "tokenizers": "tunstall, aligned, pruned",
+        "sizes": "own",
+        "ids": "512",
+        "tokens": "1k",
+        "m2_training.batch_size": "4",
+        "m2_training.sequence_length": "64",
     },
 }
 SMOKE = {"config": "smoke"}

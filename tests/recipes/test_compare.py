@@ -262,6 +262,21 @@ def test_prepare_then_train_then_train_no_more(compare, data, tmp_path):
     assert compare(*command, "--position", "rope")[2].count("m2.position") == 1
 
 
+def test_bytes_have_one_model_for_all_sizes_of_vocabularies(
+    compare, data, tmp_path
+):
+    command = [*flags(tmp_path / "new", data, "bytes", WORDS), "--seeds", 1]
+    command += ["--ids", 512, 520]
+    code, printed, said = compare(*command, "--minutes", 1e-6)
+    assert code == 0 and "3 runs are left" in said
+    titles = [line for line in printed.splitlines() if line.startswith("#")]
+    assert titles == ["### own, 512 ids", "### own, 520 ids"]
+    assert compare(*command, "--prepare", "--workers", 1)[0] == 0
+    tables = compare(*command, "--minutes", 1e-6)[1].split("### ")[1:]
+    rows = [[row["ids"] for row in cells(table)] for table in tables]
+    assert rows == [["259", "512"], ["259", "520"]]
+
+
 def test_killed_it_keeps_the_records_and_goes_on(compare, data, tmp_path):
     workdir = tmp_path / "new"
     command = [*flags(workdir, data, WORDS, PHRASES), "--seeds", 2]
