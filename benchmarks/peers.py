@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 from benchmarks import timing
 from keras_nc.entropy_models import NGramModel
@@ -36,6 +37,19 @@ class Trained:
 
     tokenizer: object
     cost: timing.Cost
+
+
+@dataclasses.dataclass
+class Gigatoken:
+    """The encoders of a model of gigatoken, in one thread.
+
+    Args:
+        encode_batch: A function of a list of str.
+        encode: A function of a str.
+    """
+
+    encode_batch: Callable
+    encode: Callable
 
 
 def codebooks(text, window_bits, names=CODEBOOKS):
@@ -97,7 +111,7 @@ def bpes(text, vocabulary_size, splits=("gpt2", None)):
 
 
 def gigatokens(trained, texts):
-    """Return encoders of gigatoken for the models that it can load.
+    """Load the models that gigatoken can load.
 
     It is the fastest encoder of BPE that we know. It loads byte-level BPE and
     SentencePiece's BPE, and gives the same ids.
@@ -107,14 +121,14 @@ def gigatokens(trained, texts):
         texts: A list of str, on which the ids are compared.
 
     Returns:
-        dict of functions of a list of str, by `gigatoken: <name>`; empty if
-        gigatoken is not installed.
+        dict of `Gigatoken` by `gigatoken: <name>`; empty if gigatoken is not
+        installed.
     """
     try:
         import gigatoken
     except ImportError:
         return {}
-    encoders = {}
+    found = {}
     for name, peer in trained.items():
         scheme = peer.tokenizer.scheme
         if scheme.name == "bpe":
@@ -123,11 +137,14 @@ def gigatokens(trained, texts):
             model = gigatoken.Tokenizer.from_sentencepiece(scheme.proto)
         else:
             continue
-        encode = functools.partial(model.encode_batch, parallel=False)
-        if encode(texts).to_list() != library_encoder(scheme)(texts):
+        encoders = Gigatoken(
+            functools.partial(model.encode_batch, parallel=False), model.encode
+        )
+        ids = encoders.encode_batch(texts).to_list()
+        if ids != library_encoder(scheme)(texts):
             raise AssertionError(f"gigatoken has other ids for {name}")
-        encoders[f"{GIGATOKEN}: {name}"] = encode
-    return encoders
+        found[f"{GIGATOKEN}: {name}"] = encoders
+    return found
 
 
 def library_encoder(scheme):
