@@ -12,6 +12,7 @@ from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import check_fingerprint
 from keras_nc.tokenizers.scheme import refuse_token
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
@@ -155,13 +156,7 @@ class EqualInfoScheme(Scheme):
         path = os.path.join(directory, self.file_assets[0])
         codebook = Codebook.load(path)
         expected = self.get_config()["codebook_fingerprint"]
-        if expected not in (None, codebook.fingerprint):
-            raise ValueError(
-                f"{path} must be the codebook that the configuration names, "
-                f"with fingerprint {expected}. Received: a codebook with "
-                f"fingerprint {codebook.fingerprint}. Restore the file that "
-                "was saved with the configuration."
-            )
+        check_fingerprint(path, expected, codebook.fingerprint)
         if codebook.window_bits != self.window_bits:
             raise ValueError(
                 f"{path} must be a codebook of {self.window_bits} window bits. "
