@@ -15,6 +15,7 @@ none, and `--minutes` ends it with the table so far.
 """
 
 import dataclasses
+import itertools
 
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.models import SIZES
@@ -85,6 +86,14 @@ OWN = {
         "metavar": "NAME",
         "help": f"Of M2: {', '.join(configs.POSITIONS)}.",
     },
+    "embedding": {
+        "nargs": "+",
+        "choices": configs.EMBEDDINGS,
+        "default": [None],
+        "metavar": "NAME",
+        "help": f"Of M2: {', '.join(configs.EMBEDDINGS)}, or both; more than "
+        "one gives a column for each.",
+    },
     "seeds": {
         "type": flags.at_least(1),
         "default": 2,
@@ -137,6 +146,7 @@ def run(
     sizes,
     width,
     ids,
+    embedding,
     seeds,
     unseen,
     prepare,
@@ -148,7 +158,8 @@ def run(
     """Prepare, train what is missing, write and print the tables."""
     setting.need_one_process("comparing tokenizers")
     deadline = runs.Deadline(minutes)
-    tables = plan(setting, tokenizers or NAMES, sizes, width, ids, unseen)
+    names = tokenizers or NAMES
+    tables = plan(setting, names, sizes, width, ids, embedding, unseen)
     jobs = [run.job for rows in tables.values() for run in rows]
     waiting = [job for job in jobs if preparation.read_figures(job) is None]
     if waiting:
@@ -184,28 +195,31 @@ def run(
         )
 
 
-def plan(setting, tokenizers, sizes, widths, ids, unseen):
+def plan(setting, tokenizers, sizes, widths, ids, embeddings, unseen):
     """Return what to train, seeds aside: a dict of lists of `Run` by title."""
     own = setting.config.m2
     tables = {}
     for size in sizes:
         m2 = own
         if size != OWN_SIZE:
-            m2 = configs.Model(**SIZES[size], position=own.position)
+            m2 = dataclasses.replace(own, **SIZES[size])
         for count in ids:
             count = count or 2**setting.config.codebook.window_bits
             check_ids(count, tokenizers)
             rows = tables[f"{size}, {count:,} ids"] = []
-            for width in widths:
+            for width, embedding in itertools.product(widths, embeddings):
                 model = configs.at_width(m2, width) if width else m2
+                if embedding:
+                    model = dataclasses.replace(model, embedding=embedding)
                 config = dataclasses.replace(setting.config, m2=model)
+                details = [size] * (size != OWN_SIZE)
+                details += [f"width {width}"] * bool(width)
+                details += ["embedding from bytes"] * (embedding == "bytes")
                 for name in tokenizers:
-                    label = [name] if name == BYTES else [name, f"{count}"]
-                    label += [size] * (size != OWN_SIZE)
-                    label += [f"width {width}"] * bool(width)
                     own_count = BYTE_IDS if name == BYTES else count
                     job = preparation.Job(setting, name, own_count, unseen)
-                    rows.append(runs.Run(job, config, ", ".join(label)))
+                    label = ", ".join([name, str(own_count), *details])
+                    rows.append(runs.Run(job, config, label))
     return tables
 
 

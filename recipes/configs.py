@@ -4,6 +4,7 @@ import dataclasses
 
 #: What the fields may be, for flags that override a configuration.
 POSITIONS = ("relative_bias", "rope")
+EMBEDDINGS = ("plain", "bytes")
 OPTIMIZERS = ("adafactor", "adamw", "muon")
 SCHEDULES = ("rsqrt", "cosine", "constant")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
@@ -29,6 +30,7 @@ class Model:
     hidden_dim: int
     intermediate_dim: int
     position: str = _one_of(POSITIONS, "relative_bias")
+    embedding: str = _one_of(EMBEDDINGS, "plain")
 
 
 @dataclasses.dataclass(frozen=True)

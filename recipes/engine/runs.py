@@ -151,15 +151,23 @@ def _trainer_of(run, prepared, trainers):
     size_key = (config.m2, config.dtype, training)
     if any(key[0] != size_key for key in trainers):
         trainers.clear()  # of another size, whose memory this one may need
+    key = (size_key, size)
+    tokenizer = None
+    if config.m2.embedding == "bytes":
+        # The bytes of all ids are constants of the step.
+        tokenizer = prepared.tokenizer()
+        key = (*key, prepared.figures["fingerprint"])
 
     def make_model():
         return models.CompressedCausalLM(
             models.CompressedBackbone(
-                size, **dataclasses.asdict(config.m2), dtype=config.dtype
+                size,
+                **dataclasses.asdict(config.m2),
+                dtype=config.dtype,
+                vocabulary=tokenizer,
             )
         )
 
-    key = (size_key, size)
     if key not in trainers:
         trainers[key] = Trainer(make_model, training)
     return trainers[key]

@@ -229,7 +229,7 @@ def test_prepare_then_train_then_train_no_more(compare, data, tmp_path):
 
     records = sorted((workdir / "records").iterdir())
     assert [path.name for path in records] == [
-        "bytes_seed_0.json",
+        "bytes_259_seed_0.json",
         "sentencepiece_bpe_512_seed_0.json",
     ]
     record = json.loads(records[1].read_text())
@@ -311,25 +311,61 @@ def test_bits_at_equal_flops_lie_between_the_widths():
     assert compare_table.bits_at([], 100.0) is None
 
 
-def test_widths_have_a_column_at_equal_flops(setting):
-    names = [f"{name}" for name in (WORDS, PHRASES)]
+def test_widths_and_embeddings_have_columns(setting):
     rows, records = [], {}
-    for width, bits in ((32, 2.0), (64, 1.0)):
-        m2 = configs.at_width(setting.config.m2, width)
-        config = dataclasses.replace(setting.config, m2=m2)
-        for job, cost in zip(jobs_of(setting), (1.0, 0.5), strict=True):
-            run = runs.Run(job, config, f"{job.name} {width}")
-            rows.append(run)
-            records[run.with_seed(0).name] = {
-                "flops_per_byte": {"with_logits": cost * width**2},
-                "bits_per_byte": {"held_out": bits},
-            }
+    for embedding, gain in (("plain", 0.0), ("bytes", 0.1)):
+        for width, bits in ((32, 2.0), (64, 1.0)):
+            m2 = configs.at_width(setting.config.m2, width)
+            m2 = dataclasses.replace(m2, embedding=embedding)
+            config = dataclasses.replace(setting.config, m2=m2)
+            for job, cost in zip(jobs_of(setting), (1.0, 0.5), strict=True):
+                run = runs.Run(job, config, f"{job.name} {width} {embedding}")
+                rows.append(run)
+                records[run.with_seed(0).name] = {
+                    "flops_per_byte": {"with_logits": cost * width**2},
+                    "bits_per_byte": {"held_out": bits - gain},
+                }
+    del records[rows[-1].with_seed(0).name]
     found = cells(compare_table.markdown(rows, records, [0]))
-    assert [row["tokens"] for row in found] == names * 2
+    assert [row["tokens"] for row in found] == [WORDS, PHRASES] * 2
     assert [row["width"] for row in found] == ["32", "32", "64", "64"]
-    column = "bits/byte at 1,024 FLOPs/byte"
-    # The second costs half as much: half of the way in octaves of four.
-    assert [row[column] for row in found] == ["2.000", "1.500"] * 2
+    scores = [
+        [row[f"bits/byte, {name} embedding"] for name in ("plain", "bytes")]
+        for row in found
+    ]
+    assert scores[0] == ["2.000", "1.900"]
+    assert scores[2:] == [["1.000", "0.900"], ["1.000", "-"]]
+    # The second costs half as much: the cost of the first is half of the way.
+    column = "bits/byte at 1,024 FLOPs/byte, {} embedding"
+    assert [row[column.format("plain")] for row in found[:2]] == [
+        "2.000",
+        "1.500",
+    ]
+    assert [row[column.format("bytes")] for row in found[:2]] == ["1.900", "-"]
+
+
+def test_a_model_with_an_embedding_from_bytes_is_trained(setting, tmp_path):
+    m2 = dataclasses.replace(setting.config.m2, embedding="bytes")
+    config = dataclasses.replace(setting.config, m2=m2)
+    trained = [
+        dataclasses.replace(run, config=config)
+        for run in runs_of(setting, tmp_path / "new")[:1]
+    ]
+    records = runs.train_all(trained, runs.Deadline(), save_models=True)
+    plain = setting.config.m2.hidden_dim * 512
+    for run in trained:
+        record = records[run.name]
+        assert record["settings"]["m2"]["embedding"] == "bytes"
+        assert record["parameters"] - record["body_parameters"] > plain
+        preset = tmp_path / "new" / "runs" / run.name / "preset"
+        model = models.CompressedCausalLM.from_preset(str(preset))
+        assert model.backbone.embedding == "bytes"
+        text = b"babe bibo bubu"
+        assert 0 < model.bits_per_byte(text) < 20
+        assert (
+            model.preprocessor.tokenizer.fingerprint
+            == (record["settings"]["fingerprint"])
+        )
 
 
 def test_numbers_of_tokens_are_rounded_to_short_epochs():
