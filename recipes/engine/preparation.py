@@ -205,7 +205,8 @@ def read_figures(job):
     path = job.folder / "prepared.json"
     figures = workdir.read_json(path)
     if figures is not None:
-        found = workdir.first_difference(_settings(job), figures["settings"])
+        its = figures.get("settings", {})
+        found = workdir.first_difference(_settings(job), its)
         if found is not None:
             name, ours, theirs = found
             raise ValueError(
@@ -220,18 +221,28 @@ def open_prepared(job):
 
     Returns:
         A `Prepared`, or `None` if it is not prepared.
+
+    Raises:
+        ValueError: If the shards are damaged, or other ones.
     """
     figures = read_figures(job)
     if figures is None:
         return None
     shards = {}
     for split in job.splits:
-        shards[split] = TokenShards(job.folder / split)
-        if digest(shards[split]) != figures["shards"][split]:
+        try:
+            shards[split] = TokenShards(job.folder / split)
+            problem = "other ones"
+        except ValueError as error:
+            problem = f"damaged ones ({error})"
+        if (
+            split not in shards
+            or digest(shards[split]) != figures["shards"][split]
+        ):
             raise ValueError(
                 f"The shards in {job.folder / split} must be those that "
-                "prepared.json names. Received: other ones. Delete the folder "
-                f"{job.folder} and prepare it again."
+                f"prepared.json names. Received: {problem}. Delete the folder "
+                f"{job.folder} and run the same command with --prepare."
             )
     return Prepared(figures, shards, job.folder / "tokenizer")
 

@@ -126,6 +126,18 @@ def test_one_compiled_step_serves_all_tokenizers(setting, tmp_path, compiled):
     assert trainer.metric.bytes_per_token == ratio
 
 
+def test_damaged_shards_are_told(setting, tmp_path):
+    run = runs_of(setting, tmp_path / "new")[0]
+    train = run.job.folder / "train"
+    (train / "tokens-00000.npy").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"damaged ones .* with --prepare"):
+        runs.train_all([run], runs.Deadline())
+    shutil.rmtree(train)
+    shutil.copytree(run.job.folder / "held_out", train)
+    with pytest.raises(ValueError, match=r"other ones.* with --prepare"):
+        runs.train_all([run], runs.Deadline())
+
+
 class StopsOnce(runs.Deadline):
     """A deadline that passes in the middle of a run."""
 
