@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable
 
 from benchmarks import timing
-from keras_nc.entropy_models import NGramModel
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
@@ -13,11 +12,12 @@ from recipes import contenders
 
 #: The codebooks of `recipes.contenders` whose speed is measured.
 CODEBOOKS = (
-    "arithmetic, greedy",
-    "tunstall, greedy",
-    "tunstall, aligned, pruned",
-    "tunstall, flexible, pruned",
-    "tunstall, likely, pruned",
+    "phrases",
+    "phrases, likely",
+    "words",
+    "any, greedy",
+    "any, aligned, pruned",
+    contenders.PAPER,
 )
 #: The SentencePiece models that come first in tables.
 SENTENCEPIECE = ("SentencePiece unigram", "SentencePiece BPE")
@@ -53,7 +53,7 @@ class Gigatoken:
 
 
 def codebooks(text, window_bits, names=CODEBOOKS):
-    """Build codebooks from counts, with two rounds of refitting.
+    """Build codebooks.
 
     Args:
         text: Documents, a list of bytes.
@@ -61,17 +61,12 @@ def codebooks(text, window_bits, names=CODEBOOKS):
         names: Which of `CODEBOOKS`.
 
     Returns:
-        A dict of `Trained` by name. Each one's cost includes the counting.
+        A dict of `Trained` by name.
     """
-    with timing.costing() as counting:
-        counts = NGramModel.from_text(text)
     made = {}
     for name in names:
         with timing.costing() as cost:
-            codebook = contenders.build_codebook(
-                name, counts, text, window_bits
-            )
-        cost.seconds += counting.seconds
+            codebook = contenders.build_codebook(name, text, window_bits)
         made[name] = Trained(EqualInfoTokenizer(codebook), cost)
     return made
 

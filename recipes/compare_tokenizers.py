@@ -27,6 +27,7 @@ from recipes.contenders import BYTE_IDS
 from recipes.contenders import BYTES
 from recipes.contenders import CODEBOOKS
 from recipes.contenders import NAMES
+from recipes.contenders import PAPER
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
@@ -236,7 +237,9 @@ def check_unseen(setting, unseen):
 def check_ids(count, tokenizers):
     """Raise a ValueError if tokenizers cannot have a number of ids."""
     powers = [2**bits for bits in range(9, 17)]
-    if count not in powers and any(name in CODEBOOKS for name in tokenizers):
+    if count not in powers and any(
+        name in (*CODEBOOKS, PAPER) for name in tokenizers
+    ):
         raise ValueError(
             "Codebooks have 2^W ids. Received: --ids "
             f"{count}. Choose {', '.join(map(str, powers))}"

@@ -22,7 +22,7 @@ SMALL = {
     "compare_tokenizers": {
         "config": "smoke",
         "seeds": "1",
-        "tokenizers": "tunstall, aligned, pruned",
+        "tokenizers": "phrases",
         "sizes": "own",
         "ids": "512",
         "tokens": "1k",

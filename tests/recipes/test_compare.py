@@ -20,7 +20,6 @@ from recipes import launch
 from recipes.engine import preparation
 from recipes.engine import runs
 from recipes.engine import unseen
-from recipes.engine.trainer import Trainer
 from recipes.setting import Setting
 from tests import processes
 
@@ -75,55 +74,6 @@ def runs_of(setting, folder, seed=0):
         runs.Run(job, setting.config, job.name).with_seed(seed)
         for job in jobs_of(setting)
     ]
-
-
-@pytest.fixture
-def compiled():
-    """What JAX has compiled, a list that grows."""
-    jax = pytest.importorskip("jax")
-    names = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, seconds, **_: (
-            names.append(name) if "backend_compile" in name else None
-        )
-    )
-    return names
-
-
-def test_one_compiled_step_serves_all_tokenizers(setting, tmp_path, compiled):
-    on_jax = keras.backend.backend() == "jax"
-    config = setting.config
-
-    def make_model():
-        return models.CompressedCausalLM(
-            models.CompressedBackbone(512, **dataclasses.asdict(config.m2))
-        )
-
-    trainer = Trainer(make_model, config.m2_training)
-    first, second = map(preparation.open_prepared, jobs_of(setting))
-    assert first.figures["bytes_per_token"] != second.figures["bytes_per_token"]
-    found, count = [], []
-    for i, prepared in enumerate((first, second, first)):
-        before = len(compiled)
-        trainer.begin(7)
-        history = trainer.fit(
-            setting,
-            prepared.shards,
-            tmp_path / str(i),
-            seed=7,
-            label="test",
-            tensorboard=False,
-            progress=False,
-        )
-        score = trainer.score(prepared.shards["held_out"])
-        count.append(len(compiled) - before)
-        losses = [(row["loss"], row["bits_per_byte"]) for row in history]
-        found.append((losses, score))
-    assert not on_jax or (count[0] > 0 and count[1:] == [0, 0])
-    # The third run is the first one again: nothing of the second is left.
-    assert found[0] == found[2] != found[1]
-    ratio = first.shards["held_out"].bytes_per_token
-    assert trainer.metric.bytes_per_token == ratio
 
 
 def test_damaged_shards_are_told(setting, tmp_path):
@@ -394,7 +344,7 @@ def test_numbers_of_tokens_are_rounded_to_short_epochs():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--ids", 1000, "--tokenizers", "tunstall, greedy"], "512, 1024"),
+        (["--ids", 1000, "--tokenizers", "phrases"], "512, 1024"),
         (["--ids", 300], "at least 512"),
         (["--width", 33], "multiple of the heads' width, 16"),
         (["--tokens", "0"], "at least 1"),
