@@ -16,13 +16,6 @@ from keras_nc.models.preset_files import CONFIG_FILE
 from keras_nc.models.preset_files import PREPROCESSOR_FILES
 from keras_nc.models.preset_files import new_preset
 
-#: Built-in presets of M1 and M2 by name. None has been published yet. As in
-#: keras-hub, an entry is a dict of `"metadata"` with a `"description"`, and
-#: `"kaggle_handle"`. The handle is `kaggle://...`, `hf://...`, or the path of a
-#: folder inside this package.
-BYTE_PRESETS = {}
-COMPRESSED_PRESETS = {}
-
 
 def register_presets(presets, backbone_cls):
     """Make names known to `from_preset` and `presets` of a model's classes.
@@ -64,7 +57,7 @@ class LoadsPresets:
                 "A preset must be a directory that `save_to_preset` wrote, a "
                 "handle such as 'hf://user/model', or a built-in name. "
                 f"Received: {preset!r}. Built-in names of {cls.__name__}: "
-                f"{names or 'none, no weights have been published yet'}."
+                f"{names or 'none'}."
             )
         with damage_told(preset):
             check_class(cls, preset)

@@ -10,6 +10,7 @@ import keras
 # keras-hub has no public way to read a file of a preset by its handle.
 from keras_hub.src.utils import preset_utils
 
+from keras_nc import presets
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import scheme_from_config
 
@@ -25,6 +26,11 @@ class TokenizerPreset:
     def get_config(self):
         """Return an empty dict: the tokenizer has a file of its own."""
         return {}
+
+
+def register(built_in, tokenizer_cls):
+    """Make names of tokenizers known to `from_preset` and `presets`."""
+    preset_utils.register_presets(built_in, tokenizer_cls)
 
 
 def mark(directory):
@@ -48,6 +54,7 @@ def load(cls, preset, config_file, kwargs):
     keras-hub first looks up the class of the backbone, which is known only if
     `keras_nc.models` is imported. A tokenizer does not need it.
     """
+    preset = presets.resolve(preset)
     config = _read_config(preset, config_file)
     settings = {**config["config"], **kwargs}
     try:
@@ -77,9 +84,9 @@ def _read_config(preset, config_file):
     local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
     if local and not os.path.isdir(preset):
         raise ValueError(
-            "A preset must be a directory that `save_to_preset` wrote, or a "
-            f"handle such as 'hf://user/model'. Received: {preset!r}. Save the "
-            "tokenizer or the model there first."
+            "A preset must be a directory that `save_to_preset` wrote, a "
+            "handle such as 'hf://user/model', or a built-in name. Received: "
+            f"{preset!r}. Built-in names: {', '.join(presets.PRESETS)}."
         )
     try:
         config = preset_utils.load_json(preset, config_file)

@@ -10,6 +10,8 @@ from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Codebook
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
+from keras_nc.presets import TOKENIZERS
+from keras_nc.tokenizers import _presets
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import refuse_token
@@ -203,3 +205,6 @@ class EqualInfoTokenizer(SchemeTokenizer):
     def codebook(self):
         """The `keras_nc.coding.Codebook`."""
         return self.scheme.codebook
+
+
+_presets.register(TOKENIZERS, EqualInfoTokenizer)
