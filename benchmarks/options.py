@@ -1,10 +1,10 @@
 """Options that the benchmarks share, and a line on machine and versions."""
 
-import importlib.metadata
 import os
 import platform
 
 from recipes import flags
+from recipes.engine import machine
 
 #: Vocabularies of 2^W ids.
 WINDOW_BITS = 16
@@ -66,22 +66,11 @@ def start(run, takes_text=True, **own):
 
 def conditions(*packages):
     """Describe the machine and the versions in one line."""
-    versions = [f"{p} {importlib.metadata.version(p)}" for p in packages]
+    versions = machine.versions(*packages).items()
     return ", ".join(
         [
-            f"{_processor()} ({os.cpu_count()} cores)",
+            f"{machine.processor()} ({os.cpu_count()} cores)",
             f"{platform.system()}, Python {platform.python_version()}",
-            *versions,
+            *(f"{name} {version}" for name, version in versions),
         ]
     )
-
-
-def _processor():
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.machine()

@@ -1,6 +1,7 @@
 """Make the tokenizers to compare, from the same text, of the same size."""
 
 import dataclasses
+import functools
 
 from benchmarks import timing
 from keras_nc.entropy_models import NGramModel
@@ -19,6 +20,9 @@ CODEBOOKS = (
 )
 #: The SentencePiece models that come first in tables.
 SENTENCEPIECE = ("SentencePiece unigram", "SentencePiece BPE")
+
+#: How rows of gigatoken begin.
+GIGATOKEN = "gigatoken"
 
 
 @dataclasses.dataclass
@@ -84,9 +88,58 @@ def dictionary(text, vocabulary_size):
 def bpes(text, vocabulary_size, splits=("gpt2", None)):
     """Train byte-level BPE with each splitting; return a dict of `Trained`."""
     made = {}
-    for split in splits:
-        name = "BPE, GPT-2's splitting" if split else "BPE without splitting"
-        with timing.costing() as cost:
-            tokenizer = train_bpe(text, vocabulary_size, split)
-        made[name] = Trained(tokenizer, cost)
+    for name, split in contenders.BPE.items():
+        if split in splits:
+            with timing.costing() as cost:
+                tokenizer = train_bpe(text, vocabulary_size, split)
+            made[name] = Trained(tokenizer, cost)
     return made
+
+
+def gigatokens(trained, texts):
+    """Return encoders of gigatoken for the models that it can load.
+
+    It is the fastest encoder of BPE that we know. It loads byte-level BPE and
+    SentencePiece's BPE, and gives the same ids.
+
+    Args:
+        trained: dict of `Trained` by name.
+        texts: A list of str, on which the ids are compared.
+
+    Returns:
+        dict of functions of a list of str, by `gigatoken: <name>`; empty if
+        gigatoken is not installed.
+    """
+    try:
+        import gigatoken
+    except ImportError:
+        return {}
+    encoders = {}
+    for name, peer in trained.items():
+        scheme = peer.tokenizer.scheme
+        if scheme.name == "bpe":
+            model = gigatoken.Tokenizer.from_json(scheme.model)
+        elif contenders.SENTENCEPIECE.get(name) == "bpe":
+            model = gigatoken.Tokenizer.from_sentencepiece(scheme.proto)
+        else:
+            continue
+        encode = functools.partial(model.encode_batch, parallel=False)
+        if encode(texts).to_list() != library_encoder(scheme)(texts):
+            raise AssertionError(f"gigatoken has other ids for {name}")
+        encoders[f"{GIGATOKEN}: {name}"] = encode
+    return encoders
+
+
+def library_encoder(scheme):
+    """Return the library's own encoder, without our code.
+
+    Args:
+        scheme: The `Scheme` of SentencePiece or of BPE.
+
+    Returns:
+        A function from a list of str to a list of lists of int.
+    """
+    if scheme.name == "sentencepiece":
+        return functools.partial(scheme.processor.encode, num_threads=1)
+    encode = scheme.tokenizer.encode_batch_fast
+    return lambda texts: [encoding.ids for encoding in encode(texts)]

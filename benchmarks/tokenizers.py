@@ -28,6 +28,7 @@ THREADED_BYTES = 32_000_000
 ROUNDS = 5
 #: The peers; speeds are also given as multiples of theirs.
 UNIGRAM, BPE = peers.SENTENCEPIECE
+FASTEST = f"{peers.GIGATOKEN}: BPE, GPT-2's splitting"
 
 
 def main(settings):
@@ -42,10 +43,13 @@ def main(settings):
     windows |= peers.dictionary(text, size)
     others = peers.sentencepieces(text, size)
     splitting = peers.bpes(text, size, splits=("gpt2",))
+    fastest = peers.gigatokens(others | splitting, [p.decode() for p in pieces])
+    if not fastest:
+        print("\ngigatoken is not installed: no rows for it.")
     rounds = 2 if settings.quick else ROUNDS
     with timing.pinned(1):  # threads of libraries are pinned, too
         say("Encoding")
-        contenders = encoders(windows, others | splitting, pieces)
+        contenders = encoders(windows, others | splitting, fastest, pieces)
         print_rates("encode", contenders, timing.race(contenders, rounds))
         say("Decoding")
         contenders = decoders(windows, others | splitting, pieces)
@@ -58,10 +62,11 @@ def main(settings):
         else:
             print("\ntensorflow-text is not installed: no row for tf.data.")
         say("One short string")
-        print_latencies(windows | others | splitting, pieces, rounds)
+        trained = windows | others | splitting
+        print_latencies(trained, fastest, pieces, rounds)
     say("Two threads")
     least = timed if settings.quick else THREADED_BYTES
-    print_threads(windows, pieces, least, rounds)
+    print_threads(windows, fastest, pieces, least, rounds)
     building.print_costs(windows | others | splitting)
     if settings.m1:
         say(f"Building codebooks from {settings.m1}")
@@ -75,7 +80,7 @@ def main(settings):
     )
 
 
-def encoders(windows, others, pieces):
+def encoders(windows, others, fastest, pieces):
     """Return contenders that encode all pieces; peers get `str`."""
     amount = sum(map(len, pieces))
     strings = [piece.decode() for piece in pieces]
@@ -95,18 +100,13 @@ def encoders(windows, others, pieces):
         f"{first}: a call per piece",
         lambda: [codebook.encode(piece) for piece in pieces],
     )
-    for name, peer in others.items():
-        add(name, _encode_by_library(peer.tokenizer.scheme, strings))
+    others = {
+        name: peers.library_encoder(peer.tokenizer.scheme)
+        for name, peer in others.items()
+    }
+    for name, encode in (others | fastest).items():
+        add(name, lambda e=encode: e(strings))
     return found
-
-
-def _encode_by_library(scheme, strings):
-    """Return the library's own call on all strings, without our code."""
-    if scheme.name == "sentencepiece":
-        encode = scheme.processor.encode
-        return lambda: encode(strings, num_threads=1)
-    encode = scheme.tokenizer.encode_batch_fast
-    return lambda: [encoding.ids for encoding in encode(strings)]
 
 
 def decoders(windows, others, pieces):
@@ -132,7 +132,7 @@ def print_rates(what, contenders, seconds):
     """Print MB/s, the spread over rounds, and multiples of the peers."""
     rates = timing.rates(contenders, seconds)
     header = [what, "MB/s", "slowest to fastest"]
-    peers_here = [name for name in (UNIGRAM, BPE) if name in rates]
+    peers_here = [name for name in (UNIGRAM, BPE, FASTEST) if name in rates]
     header += [f"x {name}" for name in peers_here]
     rows = []
     for contender in contenders:
@@ -147,7 +147,7 @@ def print_rates(what, contenders, seconds):
     print(f"\n{timing.table(header, rows)}", flush=True)
 
 
-def print_latencies(trained, pieces, rounds):
+def print_latencies(trained, fastest, pieces, rounds):
     """Print the time to encode one string of 100 bytes."""
     string = pieces[0][:100]
     contenders = [
@@ -158,6 +158,11 @@ def print_latencies(trained, pieces, rounds):
         )
         for name, peer in trained.items()
     ]
+    text = string.decode("utf-8", "ignore")
+    contenders += [
+        timing.Contender(name, lambda e=encode: e([text]), len(string))
+        for name, encode in fastest.items()
+    ]
     seconds = timing.race(contenders, rounds)
     rows = [
         [name, f"{statistics.median(times) * 1e6:,.1f}"]
@@ -167,7 +172,7 @@ def print_latencies(trained, pieces, rounds):
     print(f"\n{timing.table(header, rows)}", flush=True)
 
 
-def print_threads(windows, pieces, least_bytes, rounds):
+def print_threads(windows, fastest, pieces, least_bytes, rounds):
     """Print MB/s on the wall of one thread and of two, each on a core.
 
     Handing work to a thread takes as long as encoding some 100,000 bytes, so
@@ -175,13 +180,18 @@ def print_threads(windows, pieces, least_bytes, rounds):
     """
     pieces = pieces * math.ceil(least_bytes / sum(map(len, pieces)))
     amount = sum(map(len, pieces))
-    halves = [pieces[::2], pieces[1::2]]
+    strings = [piece.decode() for piece in pieces]
+    calls = {
+        name: (peer.tokenizer.scheme.encode_batch, pieces)
+        for name, peer in windows.items()
+    }
+    calls |= {name: (encode, strings) for name, encode in fastest.items()}
     contenders = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, peer in windows.items():
-            encode = peer.tokenizer.scheme.encode_batch
-            alone = lambda e=encode: e(pieces)  # noqa: E731
-            shared = lambda e=encode: list(pool.map(e, halves))  # noqa: E731
+        for name, (encode, texts) in calls.items():
+            halves = [texts[::2], texts[1::2]]
+            alone = lambda e=encode, t=texts: e(t)  # noqa: E731
+            shared = lambda e=encode, h=halves: list(pool.map(e, h))  # noqa: E731
             contenders += [
                 timing.Contender(f"{name}, one", alone, amount, cores=2),
                 timing.Contender(f"{name}, two", shared, amount, cores=2),
@@ -190,7 +200,7 @@ def print_threads(windows, pieces, least_bytes, rounds):
     header = [f"encode, calls of {amount:,} bytes"]
     header += ["one thread, MB/s", "two threads, MB/s", "times"]
     rows = []
-    for name in windows:
+    for name in calls:
         alone, shared = rates[f"{name}, one"], rates[f"{name}, two"]
         rows.append(
             [name, f"{alone:,.1f}", f"{shared:,.1f}", f"{shared / alone:.2f}"]

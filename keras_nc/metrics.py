@@ -59,14 +59,16 @@ class BitsPerByte(keras.metrics.Metric):
 
     Nats and bytes are summed separately, so the result is not a mean of ratios.
     Pass the metric to `compile(weighted_metrics=...)`, where padding has weight
-    0.
+    0. What depends on the tokenizer is a variable, not a constant of the
+    compiled step, so tokenizers of one vocabulary size can share a step.
 
     Args:
         token_lengths: Bytes of every id, an integer sequence of length `V`
             (`tokenizer.token_lengths`); special ids have 0.
         bytes_per_token: float. For tokens without a length of their own, such
             as split windows: bytes / tokens of the scored data
-            (`shards.bytes_per_token`). Pass this or `token_lengths`.
+            (`shards.bytes_per_token`). Pass this or `token_lengths`. It can be
+            set anew before other data is scored.
         name: str. Name of the metric.
         dtype: See `keras.metrics.Metric`.
 
@@ -105,18 +107,50 @@ class BitsPerByte(keras.metrics.Metric):
                     f"one per id. Received: shape={token_lengths.shape}, "
                     f"minimum={token_lengths.min(initial=0)}"
                 )
-        elif not 0 < bytes_per_token < math.inf:
-            raise ValueError(
-                "`bytes_per_token` must be positive. "
-                f"Received: bytes_per_token={bytes_per_token}"
-            )
+        else:
+            bytes_per_token = _check_bytes_per_token(bytes_per_token)
         self.token_lengths = token_lengths
-        if bytes_per_token is not None:
-            bytes_per_token = float(bytes_per_token)
-        self.bytes_per_token = bytes_per_token
+        self._bytes_per_token = bytes_per_token
         self._nats = _ExactSum(self, "nats")
         # Bytes; with `bytes_per_token`, tokens.
         self._counted = _ExactSum(self, "counted")
+        self._counters = list(self.variables)
+        if token_lengths is None:
+            self._scale = self._constant(bytes_per_token, "bytes_per_token")
+        else:
+            self._lengths = self._constant(token_lengths, "token_lengths")
+
+    def _constant(self, value, name):
+        """Keep a value in a variable, the same on all devices."""
+        value = np.asarray(value, "float32")
+        return self.add_variable(
+            shape=value.shape,
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    @property
+    def bytes_per_token(self):
+        """Bytes per token of the scored data, or `None`."""
+        return self._bytes_per_token
+
+    @bytes_per_token.setter
+    def bytes_per_token(self, value):
+        if self.token_lengths is not None:
+            raise ValueError(
+                "`bytes_per_token` is for tokens without lengths. Received: "
+                f"bytes_per_token={value} for a metric with `token_lengths`. "
+                "Create another metric."
+            )
+        self._bytes_per_token = _check_bytes_per_token(value)
+        self._scale.assign(self._bytes_per_token)
+
+    def reset_state(self):
+        """Forget all batches."""
+        for counter in self._counters:
+            counter.assign(ops.zeros(counter.shape, counter.dtype))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch.
@@ -146,9 +180,8 @@ class BitsPerByte(keras.metrics.Metric):
         """Return bytes of ids as float32; NaN for ids out of range."""
         size = len(self.token_lengths)
         known = (ids >= 0) & (ids < size)
-        lengths = ops.convert_to_tensor(self.token_lengths)
-        lengths = ops.take(lengths, ops.where(known, ids, 0))
-        return ops.where(known, ops.cast(lengths, "float32"), float("nan"))
+        lengths = ops.take(self._lengths, ops.where(known, ids, 0))
+        return ops.where(known, lengths, float("nan"))
 
     def result(self):
         """Return bits per byte so far; 0 before any token was scored.
@@ -156,7 +189,9 @@ class BitsPerByte(keras.metrics.Metric):
         If the tokens so far stand for no bytes, the result is NaN.
         """
         nats = self._nats.value()
-        counted = self._counted.value() * float(self.bytes_per_token or 1)
+        counted = self._counted.value()
+        if self.token_lengths is None:
+            counted = counted * self._scale
         ratio = ops.divide_no_nan(nats, counted * math.log(2))
         return ops.where((counted == 0) & (nats > 0), float("nan"), ratio)
 
@@ -169,3 +204,13 @@ class BitsPerByte(keras.metrics.Metric):
             bytes_per_token=self.bytes_per_token,
         )
         return config
+
+
+def _check_bytes_per_token(value):
+    """Return a positive, finite float, or raise a ValueError."""
+    if not 0 < value < math.inf:
+        raise ValueError(
+            "`bytes_per_token` must be positive. "
+            f"Received: bytes_per_token={value}"
+        )
+    return float(value)

@@ -1,212 +1,236 @@
-"""Compare tokenizers of one size by what a small M2 makes of them.
+"""Compare tokenizers of one size by what an M2 makes of them.
 
     python -m recipes.compare_tokenizers --config tiny --workdir runs/compare
 
-All learn from the same text, have 2^W ids, and are trained by the same recipe
-on equally many tokens. `table.md` tells for held-out text: bytes per token, how
+All learn from the same text, and their models are trained by the same recipe on
+equally many tokens. `table.md` tells for held-out text: bytes per token, how
 many ids are used, the score of a unigram model, how much of a tokenization
-changes with the first word, and the bits per byte of each seed's M2; with
-`--unseen`, bytes per token and bits per byte of those files, too.
+changes with the first word, FLOPs per byte, and bits per byte, the mean of all
+seeds; with `--unseen`, bytes per token and bits per byte of those files, too.
+
+With `--prepare`, this makes tokenizers and shards and trains nothing. Copy the
+workdir to a machine with a GPU, and run the same command there without it.
+Each run leaves a record in `records/`. The same command trains only what has
+none, and `--minutes` ends it with the table so far.
 """
 
 import dataclasses
-import time
 
-import numpy as np
-
-from keras_nc import models
-from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
-from keras_nc.data import read_documents
-from keras_nc.data import take_bytes
-from keras_nc.data import write_shards
-from keras_nc.entropy_models import NGramModel
-from keras_nc.evaluation import bits_per_byte
-from keras_nc.evaluation import instability
-from keras_nc.evaluation import token_counts
-from keras_nc.evaluation import unigram_bits_per_byte
-from keras_nc.tokenizers import EqualInfoTokenizer
-from keras_nc.tokenizers import SentencePieceTokenizer
+from keras_nc.models import SIZES
+from recipes import compare_table
+from recipes import configs
 from recipes import flags
 from recipes import launch
-from recipes import workdir
+from recipes.contenders import BYTES
 from recipes.contenders import CODEBOOKS
-from recipes.contenders import SENTENCEPIECE
-from recipes.contenders import build_codebook
-from recipes.contenders import train_sentencepiece
+from recipes.contenders import NAMES
+from recipes.engine import machine
+from recipes.engine import preparation
+from recipes.engine import runs
+from recipes.engine.unseen import unseen_documents
 from recipes.flags import say
-from recipes.tokenize_corpus import documents_to_tokenize
-from recipes.train import train
-from recipes.train_m2 import make_m2
 
-NAMES = [*SENTENCEPIECE, *CODEBOOKS]
-SPLITS = ("train", "held_out", "probe")
-SENTENCE = (
-    b" was what they had been waiting for, and when it came at last nobody in "
-    b"the room was surprised by what it said about the work of the year."
-)
-FIRST_WORDS = 500
+#: The size that the configuration names.
+OWN_SIZE = "own"
+#: Short epochs of a run whose tokens are given.
+EPOCHS = 10
 
-TOKENIZERS = {
-    "action": "append",
-    "choices": NAMES,
-    "metavar": "NAME",
-    "help": "What to compare, by default all; may be repeated: "
-    f"{'; '.join(NAMES)}.",
+OWN = {
+    "tokenizers": {
+        "action": "append",
+        "choices": NAMES,
+        "metavar": "NAME",
+        "help": "What to compare, by default all; may be repeated: "
+        f"{'; '.join(NAMES)}.",
+    },
+    "sizes": {
+        "nargs": "+",
+        "choices": [OWN_SIZE, *SIZES],
+        "default": [OWN_SIZE],
+        "metavar": "SIZE",
+        "help": f"Sizes of M2: {', '.join(SIZES)}, or by default {OWN_SIZE}, "
+        "the configuration's.",
+    },
+    "width": {
+        "nargs": "+",
+        "type": flags.at_least(1),
+        "default": [None],
+        "metavar": "D",
+        "help": "Widths of M2 to train at, with heads of the same width; "
+        "tells bits/byte at equal FLOPs/byte.",
+    },
+    "ids": {
+        "nargs": "+",
+        "type": flags.at_least(1),
+        "default": [None],
+        "metavar": "N",
+        "help": "Sizes of the vocabularies, by default 2^W of the "
+        "configuration's windows.",
+    },
+    "tokens": {
+        "type": flags.amount,
+        "metavar": "N",
+        "help": "Tokens to train each model on, as in 32.8M; by default the "
+        "configuration's.",
+    },
+    "optimizer": {
+        "choices": configs.OPTIMIZERS,
+        "metavar": "NAME",
+        "help": f"Of M2: {', '.join(configs.OPTIMIZERS)}.",
+    },
+    "position": {
+        "choices": configs.POSITIONS,
+        "metavar": "NAME",
+        "help": f"Of M2: {', '.join(configs.POSITIONS)}.",
+    },
+    "seeds": {
+        "type": flags.at_least(1),
+        "default": 2,
+        "metavar": "N",
+        "help": "Runs of M2 for each, by default 2.",
+    },
+    "unseen": {
+        **launch.TEXT["held_out"],
+        "help": "Text of a kind that --data has not, to score too; 'lee' for "
+        "the Lee background corpus, which gensim holds.",
+    },
+    "prepare": {
+        "action": "store_true",
+        "help": "Make tokenizers and shards, and stop.",
+    },
+    "workers": {
+        "type": flags.at_least(1),
+        "default": machine.cpu_count(),
+        "metavar": "N",
+        "help": "Processes that make tokenizers, by default one per core.",
+    },
+    "minutes": {
+        "type": flags.positive,
+        "metavar": "M",
+        "help": "Stop after this time, with the table so far.",
+    },
+    "save_models": {
+        "action": "store_true",
+        "help": "Save each trained model as a preset.",
+    },
 }
-SEEDS = {
-    "type": flags.at_least(1),
-    "default": 2,
-    "metavar": "N",
-    "help": "Runs of M2 for each, by default 2.",
-}
-UNSEEN = {
-    **launch.TEXT["held_out"],
-    "help": "Text of a kind that --data has not, to score too.",
-}
 
 
-def run(setting, tokenizers=None, seeds=2, unseen=()):
-    """Train all, write and print the table."""
+def configure(config, *, tokens, optimizer, position, **others):
+    """Return the configuration with what the flags say about training."""
+    training, m2 = config.m2_training, config.m2
+    if optimizer:
+        training = dataclasses.replace(training, optimizer=optimizer)
+    if position:
+        m2 = dataclasses.replace(m2, position=position)
+    if tokens:
+        training = configs.train_on(training, tokens, EPOCHS)
+    return dataclasses.replace(config, m2=m2, m2_training=training)
+
+
+def run(
+    setting,
+    *,
+    tokenizers,
+    sizes,
+    width,
+    ids,
+    seeds,
+    unseen,
+    prepare,
+    workers,
+    minutes,
+    save_models,
+    **others,
+):
+    """Prepare, train what is missing, write and print the tables."""
     setting.need_one_process("comparing tokenizers")
-    # Read all of it, so that its errors come before the training.
-    if unseen and not list(map(len, read_documents(unseen, setting.text_key))):
+    deadline = runs.Deadline(minutes)
+    tables = plan(setting, tokenizers or NAMES, sizes, width, ids, unseen)
+    jobs = [run.job for rows in tables.values() for run in rows]
+    waiting = [job for job in jobs if preparation.read_figures(job) is None]
+    if waiting:
+        check_unseen(setting, unseen)
+    preparation.prepare_all(waiting, workers, deadline)
+    if prepare:
+        left = [job for job in jobs if preparation.read_figures(job) is None]
+        say(f"Tokenizers left: {len(left)} of {len(jobs)}")
+        return
+    seeded = [
+        run.with_seed(seed)
+        for rows in tables.values()
+        # Runs of one size come together, because they share a compiled step.
+        for m2 in dict.fromkeys(run.config.m2 for run in rows)
+        for seed in range(seeds)
+        for run in rows
+        if run.config.m2 == m2
+    ]
+    records = runs.train_all(seeded, deadline, save_models)
+    text = "\n".join(
+        (f"### {title}\n\n" if len(tables) > 1 else "")
+        + compare_table.markdown(rows, records, range(seeds))
+        for title, rows in tables.items()
+    )
+    with atomic_file(setting.workdir / "table.md") as file:
+        file.write(text.encode())
+    print(text, end="", flush=True)
+    left = {run.name for run in seeded} - records.keys()
+    if left:
+        say(
+            f"{len(left)} runs are left after {minutes:g} minutes. The same "
+            "command goes on."
+        )
+
+
+def plan(setting, tokenizers, sizes, widths, ids, unseen):
+    """Return what to train, seeds aside: a dict of lists of `Run` by title."""
+    own = setting.config.m2
+    tables = {}
+    for size in sizes:
+        m2 = own
+        if size != OWN_SIZE:
+            m2 = configs.Model(**SIZES[size], position=own.position)
+        for count in ids:
+            count = count or 2**setting.config.codebook.window_bits
+            check_ids(count, tokenizers)
+            rows = tables[f"{size}, {count:,} ids"] = []
+            for width in widths:
+                model = configs.at_width(m2, width) if width else m2
+                config = dataclasses.replace(setting.config, m2=model)
+                for name in tokenizers:
+                    label = [name] if name == BYTES else [name, f"{count}"]
+                    label += [size] * (size != OWN_SIZE)
+                    label += [f"width {width}"] * bool(width)
+                    job = preparation.Job(setting, name, count, unseen)
+                    rows.append(runs.Run(job, config, ", ".join(label)))
+    return tables
+
+
+def check_unseen(setting, unseen):
+    """Read all unseen text, so that its errors come before the work."""
+    sizes = [len(text) for text in unseen_documents(unseen, setting.text_key)]
+    if unseen and not any(sizes):
         raise ValueError(
-            f"The unseen text must not be empty. Received: --unseen "
+            "The unseen text must not be empty. Received: --unseen "
             f"{','.join(unseen)}. Give other files to --unseen."
         )
-    rows = [
-        _compare(setting, name, range(seeds), unseen)
-        for name in tokenizers or NAMES
-    ]
-    header = [
-        *("tokens", "ids", "bytes/token", "used ids", "unigram bits/byte"),
-        "changed by the first word",
-        *(f"bits/byte, seed {seed}" for seed in range(seeds)),
-    ]
-    if unseen:
-        header.append("unseen bytes/token")
-        header += [f"unseen, seed {seed}" for seed in range(seeds)]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    with atomic_file(setting.workdir / "table.md") as file:
-        file.write(table.encode())
-    print(table, end="", flush=True)
 
 
-def _compare(setting, name, seeds, unseen):
-    folder = setting.workdir / "compare" / name.replace(", ", "_")
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(setting, name, folder)
-    say(f"Tokenizing, {name}")
-    shards = {
-        split: write_shards(
-            documents_to_tokenize(setting, split, tokenizer),
-            tokenizer,
-            folder / split,
+def check_ids(count, tokenizers):
+    """Raise a ValueError if tokenizers cannot have a number of ids."""
+    powers = [2**bits for bits in range(9, 17)]
+    if count not in powers and any(name in CODEBOOKS for name in tokenizers):
+        raise ValueError(
+            "Codebooks have 2^W ids. Received: --ids "
+            f"{count}. Choose {', '.join(map(str, powers))}"
         )
-        for split in SPLITS
-    }
-    scores = [
-        _train(setting, name, folder, tokenizer, shards, seed) for seed in seeds
-    ]
-    if unseen:
-        scores += _score_unseen(setting, tokenizer, folder, seeds, unseen)
-    held_out = shards["held_out"]
-    unigram = unigram_bits_per_byte(shards["train"], held_out)
-    changed = instability(tokenizer, SENTENCE, _first_words(setting))
-    return [
-        name,
-        f"{tokenizer.vocabulary_size():,}",
-        f"{held_out.bytes_per_token:.3f}",
-        f"{np.count_nonzero(token_counts(held_out)):,}",
-        f"{unigram:.3f}",
-        f"{100 * changed:.1f}%",
-        *(f"{score:.3f}" for score in scores),
-    ]
-
-
-def _tokenizer(setting, name, folder):
-    """Make a tokenizer, or read what an earlier run made."""
-    config = setting.config
-    sizes = config.codebook, config.sentencepiece
-    text = take_bytes(
-        setting.documents("train"), min(size.text_bytes for size in sizes)
-    )
-    codebook, model = folder / "codebook.npz", folder / "sentencepiece.model"
-    if name in SENTENCEPIECE:
-        if not model.exists():
-            size = 2**config.codebook.window_bits
-            say(f"Training {name}, {size:,} pieces")
-            trained = train_sentencepiece(list(text), size, SENTENCEPIECE[name])
-            with atomic_file(model) as file:
-                file.write(trained.scheme.proto)
-        return SentencePieceTokenizer(model.read_bytes())
-    if not codebook.exists():
-        say(f"Building a codebook, {name}")
-        start = time.perf_counter()
-        documents = list(text)
-        build_codebook(
-            name,
-            NGramModel.from_text(documents),
-            documents,
-            config.codebook.window_bits,
-        ).save(codebook)
-        say(f"Built in {time.perf_counter() - start:.0f} s")
-    return EqualInfoTokenizer(Codebook.load(codebook))
-
-
-def _train(setting, name, folder, tokenizer, shards, seed):
-    """Train one M2; return its bits per byte of all held-out text."""
-    config = setting.config
-    training = dataclasses.replace(config.m2_training, seed=seed)
-    result = train(
-        setting,
-        folder / f"seed{seed}",
-        lambda: make_m2(config, tokenizer),
-        training,
-        shards,
-        f"{name}, seed {seed}",
-    )
-    return result["bits_per_byte"]
-
-
-def _score_unseen(setting, tokenizer, folder, seeds, unseen):
-    """Return bytes per token of other files, then bits per byte of each M2."""
-    documents = read_documents(unseen, setting.text_key)
-    shards = write_shards(documents, tokenizer, folder / "unseen")
-    training = setting.config.m2_training
-    figures = [shards.bytes_per_token]
-    for seed in seeds:
-        path = folder / f"seed{seed}"
-        result = workdir.read_json(path / "unseen.json")
-        if result is None:
-            model = models.CompressedCausalLM.from_preset(str(path / "preset"))
-            score = bits_per_byte(
-                model,
-                shards,
-                sequence_length=training.sequence_length,
-                batch_size=training.batch_size,
-                progress=False,
-            )
-            result = workdir.write_json(
-                path / "unseen.json", {"bits_per_byte": score}
-            )
-        figures.append(result["bits_per_byte"])
-    return figures
-
-
-def _first_words(setting):
-    """Return the first words of held-out texts, in order."""
-    words = {}
-    for document in setting.documents("held_out"):
-        words.update(dict.fromkeys(document.split()))
-        if len(words) >= FIRST_WORDS:
-            break
-    return list(words)[:FIRST_WORDS]
+    if count < 512:
+        raise ValueError(
+            f"--ids must be at least 512. Received: --ids {count}. Bytes and "
+            "special ids alone are 259."
+        )
 
 
 if __name__ == "__main__":
-    launch.main(
-        run, trains=True, tokenizers=TOKENIZERS, seeds=SEEDS, unseen=UNSEEN
-    )
+    launch.main(run, trains=True, configure=configure, **OWN)

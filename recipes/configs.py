@@ -2,6 +2,23 @@
 
 import dataclasses
 
+#: What the fields may be, for flags that override a configuration.
+POSITIONS = ("relative_bias", "rope")
+OPTIMIZERS = ("adafactor", "adamw", "muon")
+SCHEDULES = ("rsqrt", "cosine", "constant")
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
+
+
+def _one_of(choices, default=dataclasses.MISSING):
+    """Return a field that takes one of these values."""
+    metadata = {"choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _from(least, default):
+    """Return a field that takes integers from `least` on, not from 1."""
+    return dataclasses.field(default=default, metadata={"least": least})
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -11,7 +28,7 @@ class Model:
     num_heads: int
     hidden_dim: int
     intermediate_dim: int
-    position: str = "relative_bias"
+    position: str = _one_of(POSITIONS, "relative_bias")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,21 +39,21 @@ class Training:
     batch_size: int  # B, sequences
     steps: int
     steps_per_epoch: int  # steps between checkpoints
-    optimizer: str = "adafactor"
+    optimizer: str = _one_of(OPTIMIZERS, "adafactor")
     learning_rate: float = 0.01  # at the peak
-    schedule: str = "rsqrt"
+    schedule: str = _one_of(SCHEDULES, "rsqrt")
     warmup_steps: int = 10_000
     z_loss: float = 0.0
-    seed: int = 0
+    seed: int = _from(0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Codebook:
     """The windows: what `keras_nc.coding.Codebook.build` recommends."""
 
-    window_bits: int = 16
+    window_bits: int = _one_of(range(9, 17), 16)
     token_bits: int | None = None  # None: one token per window
-    entropy_model: str = "m1"  # or "counts": n-grams of the text
+    entropy_model: str = _one_of(("m1", "counts"), "m1")  # n-gram counts
     paper: bool = False  # the paper's windows, by `Codebook.paper`
     text_bytes: int = 64_000_000  # of text to count, parse and refit in
 
@@ -46,7 +63,7 @@ class SentencePiece:
     """The subword baseline."""
 
     vocabulary_size: int = 32_000
-    model_type: str = "unigram"
+    model_type: str = _one_of(("unigram", "bpe"), "unigram")
     text_bytes: int = 64_000_000  # of text to train on
 
 
@@ -63,7 +80,7 @@ class Config:
     train_bytes: int | None = None  # most text to tokenize; None: all
     held_out_bytes: int = 16_000_000  # most text to evaluate on at the end
     probe_bytes: int = 1_000_000  # part of it that is scored during training
-    dtype: str = "float32"
+    dtype: str = _one_of(DTYPES, "float32")
     prompts: int = 8  # held-out texts to continue
     prompt_bytes: int = 200
     continuation_bytes: int = 400
@@ -220,3 +237,81 @@ CONFIGS = {
     "paper_403m": paper(24, 16, 1024),
     "paper_2b": paper(24, 32, 2048),
 }
+
+
+def check_config(config):
+    """Return a configuration whose fields go together, or raise an error.
+
+    Raises:
+        ValueError: If two fields contradict each other.
+    """
+    for name in ("m1", "m2"):
+        model, training = (
+            getattr(config, name),
+            getattr(config, f"{name}_training"),
+        )
+        _check_multiple(name, model, "hidden_dim", "num_heads")
+        _check_multiple(
+            f"{name}_training", training, "steps", "steps_per_epoch"
+        )
+        least = training.warmup_steps + 1
+        if training.schedule == "cosine" and training.steps < least:
+            raise ValueError(
+                "A cosine schedule needs more steps than its warm-up. "
+                f"Received: --{name}_training.steps {training.steps}, "
+                f"--{name}_training.warmup_steps {training.warmup_steps}"
+            )
+    codebook = config.codebook
+    if codebook.token_bits:
+        _check_multiple("codebook", codebook, "window_bits", "token_bits")
+    return config
+
+
+def _check_multiple(section, part, name, divisor):
+    """Raise a ValueError unless one field is a multiple of another one."""
+    value, by = getattr(part, name), getattr(part, divisor)
+    if value % by:
+        raise ValueError(
+            f"--{section}.{name} must be a multiple of --{section}.{divisor}. "
+            f"Received: {value} and {by}"
+        )
+
+
+def at_width(model, width):
+    """Return a `Model` of another width, with heads of the same width.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
+    """
+    head = model.hidden_dim // model.num_heads
+    if width % head:
+        raise ValueError(
+            f"A width must be a multiple of the heads' width, {head}. "
+            f"Received: --width {width}"
+        )
+    return dataclasses.replace(
+        model,
+        num_heads=width // head,
+        hidden_dim=width,
+        intermediate_dim=model.intermediate_dim * width // model.hidden_dim,
+    )
+
+
+def train_on(training, tokens, epochs):
+    """Return a `Training` on a number of tokens, rounded to short epochs.
+
+    Args:
+        training: A `Training`.
+        tokens: int.
+        epochs: int. Short epochs, about.
+    """
+    size = training.batch_size * training.sequence_length
+    steps = max(1, round(tokens / size))
+    per_epoch = max(1, round(steps / epochs))
+    steps = per_epoch * max(1, round(steps / per_epoch))
+    return dataclasses.replace(
+        training,
+        steps=steps,
+        steps_per_epoch=per_epoch,
+        warmup_steps=max(1, min(training.warmup_steps, steps // 10)),
+    )

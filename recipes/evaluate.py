@@ -17,6 +17,7 @@ from recipes import launch
 from recipes import report
 from recipes import tokenize_corpus
 from recipes import workdir
+from recipes.engine import machine
 from recipes.flags import say
 
 
@@ -56,7 +57,7 @@ def gather(setting):
         "held_out_documents": len(held_out),
         "held_out_bytes": sum(map(len, held_out)),
         "backend": keras.backend.backend(),
-        "machine": f"{platform.machine()}, {cpu_count()} CPU cores",
+        "machine": f"{platform.machine()}, {machine.cpu_count()} CPU cores",
         "python": platform.python_version(),
         "keras": keras.__version__,
     }
@@ -97,15 +98,6 @@ def evaluate_tokens(setting, tokens):
         "train_bytes": trained["bytes"],
         "score_seconds": trained["score_seconds"],
     }
-
-
-def cpu_count():
-    """Count the cores that this process may use."""
-    import os
-
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 if __name__ == "__main__":

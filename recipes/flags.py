@@ -3,13 +3,17 @@
 import argparse
 import contextlib
 import csv
+import math
 import os
 import pathlib
 import re
 import sys
+import textwrap
 import warnings
 
 from keras_nc.cli.errors import one_line_errors
+from recipes.engine.overrides import describe_fields
+from recipes.engine.overrides import take_overrides
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,13 +29,16 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def start(main, groups):
+def start(main, groups, config_class=None):
     """Parse flags and run a program; an error gives one line and code 2.
 
     Args:
         main: A function of the flags, a namespace.
         groups: dict from a title to flags: a dict from a name to the keywords
             of `add_argument`.
+        config_class: The dataclass of a configuration whose fields are flags,
+            too; the namespace then has `overrides`, a dict from paths to str.
+            `None` if there are no such flags.
 
     Raises:
         SystemExit: always.
@@ -52,13 +59,33 @@ def start(main, groups):
             for name, keywords in flags.items():
                 names[name.replace("-", "_")] = f"--{name}"
                 group.add_argument(f"--{name}", **keywords)
-        values = parser.parse_args()
+        words = sys.argv[1:]
+        if config_class is not None:
+            overrides, words = take_overrides(words, config_class)
+            parser.epilog = _describe_overrides(config_class)
+        values = parser.parse_args(words)
+        if config_class is not None:
+            values.overrides = overrides
         try:
             main(values)
         except ValueError as error:
             message = in_flag_words(str(error), names)
             raise ValueError(message) from error
         sys.exit(0)
+
+
+def _describe_overrides(config_class):
+    """Return the end of `--help`: the flags of a configuration."""
+    lines = ["flags that override the configuration, with one value each:"]
+    for section, names in describe_fields(config_class):
+        text = f"--{section}.FIELD: {names}" if section else f"--{names}"
+        lines += textwrap.wrap(
+            text.replace(", ", ", --") if not section else text,
+            78,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        )
+    return "\n".join(lines)
 
 
 def in_flag_words(message, names):
@@ -106,6 +133,26 @@ def at_least(minimum):
         return value
 
     return integer
+
+
+def positive(text):
+    """Read a positive number; a flag type."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be positive. Received: {text}")
+    return value
+
+
+def amount(text):
+    """Read a number of tokens such as 500k, 32.8M or 2B; a flag type."""
+    letters = {"k": 1e3, "m": 1e6, "b": 1e9}
+    scale = letters.get(text[-1:].lower())
+    value = float(text[:-1]) * scale if scale else float(text)
+    if not 1 <= value < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"must be at least 1, as in 32.8M. Received: {text}"
+        )
+    return round(value)
 
 
 class Patterns(argparse.Action):

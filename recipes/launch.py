@@ -7,6 +7,9 @@ from keras_nc.training import STRATEGIES
 from keras_nc.training import initialize_processes
 from recipes import flags
 from recipes.configs import CONFIGS
+from recipes.configs import Config
+from recipes.configs import check_config
+from recipes.engine.overrides import apply_overrides
 from recipes.setting import Setting
 from recipes.workdir import claim_workdir
 
@@ -110,12 +113,14 @@ TRAINING = {
 _KERAS_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
-def main(run, trains=False, **own):
+def main(run, trains=False, configure=None, **own):
     """Run a recipe with the setting that its flags describe.
 
     Args:
         run: A function of a `Setting`, and of the recipe's own flags by name.
         trains: bool. Whether the recipe takes the flags of training runs.
+        configure: A function of the configuration, and of the recipe's own
+            flags by name, that returns the configuration to use; or `None`.
         **own: The recipe's own flags, as keywords of `add_argument`.
     """
     groups = {"the run": RUN, "the text": TEXT}
@@ -128,22 +133,37 @@ def main(run, trains=False, **own):
     def run_setting(values):
         values = vars(values)
         chosen = {name: values.pop(name) for name in own}
-        run(make_setting(**values), **chosen)
+        name = values.pop("config")
+        config = get_config(name, values.pop("overrides"))
+        if configure is not None:
+            config = check_config(configure(config, **chosen))
+        run(make_setting(name, config, **values), **chosen)
 
-    flags.start(run_setting, groups)
+    flags.start(run_setting, groups, Config)
+
+
+def get_config(name, overrides):
+    """Return the configuration of a name, with the overrides of flags."""
+    return check_config(apply_overrides(CONFIGS[name], overrides))
 
 
 def start(run, **own):
     """Run a program that needs no setting.
 
     Args:
-        run: A function of the program's flags by name.
+        run: A function of the program's flags by name; with the flag `config`,
+            also of `overrides`, what `get_config` takes.
         **own: The flags, as keywords of `add_argument`.
     """
-    flags.start(lambda values: run(**vars(values)), {"this recipe": own})
+    flags.start(
+        lambda values: run(**vars(values)),
+        {"this recipe": own},
+        Config if "config" in own else None,
+    )
 
 
 def make_setting(
+    name,
     config,
     workdir,
     *,
@@ -155,7 +175,8 @@ def make_setting(
     """Make the setting that flags describe, and claim its workdir.
 
     Args:
-        config: str, name of the configuration.
+        name: str, name of the configuration.
+        config: The `Config`, overrides included.
         workdir: `pathlib.Path`.
         coordinator: str, see `keras_nc.training.initialize_processes`.
         num_processes: int, see there.
@@ -167,8 +188,8 @@ def make_setting(
             "Results need a folder. Received: no --workdir. Pass --workdir."
         )
     setting = Setting(
+        name,
         config,
-        CONFIGS[config],
         workdir,
         **others,
         alone=not join_processes(coordinator, num_processes, process_id),

@@ -18,7 +18,6 @@ from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 from recipes import flags
 from recipes import launch
-from recipes.configs import CONFIGS
 
 STEPS = {
     "type": flags.at_least(1),
@@ -28,9 +27,9 @@ STEPS = {
 }
 
 
-def run(config, steps):
+def run(config, steps, overrides):
     """Print a table, a row for each model and precision."""
-    config = CONFIGS[config]
+    config = launch.get_config(config, overrides)
     size = 2**config.codebook.window_bits
     print("| model | ids | backend | precision | tokens/s |")
     print("|---|---:|---|---|---:|")

@@ -5,13 +5,10 @@ import time
 
 import keras
 
-from keras_nc.evaluation import bits_per_byte
-from keras_nc.metrics import BitsPerByte
 from keras_nc.training import get_distribution
-from keras_nc.training import get_optimizer
 from keras_nc.training import one_writer
-from keras_nc.training import resumable_fit
 from recipes import workdir
+from recipes.engine.trainer import Trainer
 from recipes.flags import say
 
 
@@ -38,47 +35,16 @@ def train(setting, folder, make_model, training, shards, label):
 
 
 def _train(setting, folder, make_model, training, shards, label):
-    keras.utils.set_random_seed(training.seed)
-    model = make_model()
-    model.compile(
-        optimizer=get_optimizer(
-            training.optimizer,
-            training.learning_rate,
-            schedule=training.schedule,
-            warmup_steps=training.warmup_steps,
-            steps=training.steps,
-        ),
-        weighted_metrics=[
-            BitsPerByte(bytes_per_token=shards["train"].bytes_per_token)
-        ],
-        z_loss=training.z_loss,
-    )
-    history = resumable_fit(
-        model,
-        shards["train"],
-        folder,
-        sequence_length=training.sequence_length,
-        batch_size=training.batch_size,
-        steps=training.steps,
-        steps_per_epoch=training.steps_per_epoch,
-        seed=training.seed,
-        held_out=shards["probe"],
-        keep=setting.keep,
-        on_collapse="restart" if setting.restart_on_collapse else "stop",
-        max_restarts=setting.max_restarts,
-        peak_flops=setting.peak_tflops and setting.peak_tflops * 1e12,
-        label=label,
+    trainer = Trainer(make_model, training)
+    trainer.begin(training.seed)
+    history = trainer.fit(
+        setting, shards, folder, seed=training.seed, label=label
     )
     say(f"{label}: scoring the held-out text")
     start = time.perf_counter()
-    score = bits_per_byte(
-        model,
-        shards["held_out"],
-        sequence_length=training.sequence_length,
-        batch_size=training.batch_size,
-        progress=False,
-    )
+    score = trainer.score(shards["held_out"])
     score_seconds = time.perf_counter() - start
+    model = trainer.model
     # A preset is for generation and further training. The optimizer and the
     # metric of this run stay in its checkpoint.
     model.compile()

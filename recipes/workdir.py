@@ -23,13 +23,13 @@ def claim_workdir(setting):
     mine = json.loads(json.dumps(setting.describe()))  # tuples are lists
     its = read_json(path)
     if its is not None:
-        for key in mine:
-            if its.get(key) != mine[key]:
-                raise ValueError(
-                    f"--workdir {setting.workdir} was made with {key}="
-                    f"{its.get(key)!r}. Received: {mine[key]!r}. Use the same "
-                    "flags, or another --workdir."
-                )
+        found = first_difference(mine, its)
+        if found is not None:
+            name, ours, theirs = found
+            raise ValueError(
+                f"--workdir {setting.workdir} was made with {name}={theirs!r}. "
+                f"Received: {ours!r}. Use the same flags, or another --workdir."
+            )
         return
     setting.need_one_process("making the --workdir (recipes.tokenize_corpus)")
     if setting.workdir.exists():
@@ -68,6 +68,29 @@ def read_split(workdir):
     """
     manifest = read_json(workdir / _MANIFEST)
     return None if manifest is None else manifest.get("split", {})
+
+
+def first_difference(mine, its, prefix=""):
+    """Find the first key of a dict whose value is another one elsewhere.
+
+    Args:
+        mine: dict of JSON values.
+        its: dict of JSON values, which may have more keys.
+        prefix: str, put before the name.
+
+    Returns:
+        A tuple: the name with dots, as in `"m2_training.steps"`, and both
+        values; `None` if there is no difference.
+    """
+    for key, value in mine.items():
+        other = its.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            found = first_difference(value, other, f"{prefix}{key}.")
+            if found is not None:
+                return found
+        elif value != other:
+            return f"{prefix}{key}", value, other
+    return None
 
 
 def write_json(path, value):

@@ -24,7 +24,7 @@ from keras_nc.data import write_shards
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
-from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.compressed import ModelAsset
 from tests.damage import CHANGES
 from tests.damage import JSON
 from tests.damage import OVERWRITTEN

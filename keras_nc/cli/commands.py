@@ -18,7 +18,7 @@ from keras_nc.cli.verify import verify
 
 class _Commands(click.Group):
     def invoke(self, context):
-        # Catch it here, because click prints a line of its own on Ctrl-C.
+        # Catch errors here, before click prints its own line on Ctrl-C.
         with one_line_errors(PROGRAM):
             return super().invoke(context)
 
@@ -37,7 +37,7 @@ def run(arguments):
     """Run the command with arguments, a list of str; return 0."""
     with one_line_errors(PROGRAM):
         if hasattr(sys.stdout, "reconfigure"):
-            # Show text even if the terminal lacks some characters.
+            # Escape the characters that the terminal cannot show.
             sys.stdout.reconfigure(errors="backslashreplace")
         commands.main(
             arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False

@@ -1,4 +1,4 @@
-r"""The file that holds an encoded text: `keras-nc encode` writes it.
+r"""The file that `keras-nc encode` writes, and the codes that it holds.
 
 All numbers are little-endian. Format version 1:
 
@@ -18,6 +18,7 @@ The joined codes of all blocks are the codes of the text. The boundaries of
 blocks have no meaning. Nothing follows the end.
 """
 
+import math
 import struct
 import zlib
 
@@ -26,6 +27,7 @@ import numpy as np
 MAGIC = b"\x89KNC\r\n\x1a\n"
 FORMAT_VERSION = 1
 MAX_BLOCK_CODES = 1 << 21
+MAX_VOCABULARY = 1 << 16  # codes are written in two bytes
 
 _HEADER = struct.Struct("<8sH32s")
 _BLOCK = struct.Struct("<II")
@@ -97,9 +99,8 @@ class ContainerReader:
         if magic != MAGIC:
             begins = f"begins with {magic!r}" if magic else "is empty"
             raise ValueError(
-                "An encoded file must begin as `keras-nc encode` writes it. "
-                f"Received: {name!r}, which {begins}. Name a file that was "
-                "encoded."
+                "The input must be a file that `keras-nc encode` wrote. "
+                f"Received: {name!r}, which {begins}. Name an encoded file."
             )
         rest = self._read(_HEADER.size - len(MAGIC))
         _, version, digest = _HEADER.unpack(magic + rest)
@@ -133,15 +134,15 @@ class ContainerReader:
         end = head + self._read(_END.size - len(head))
         self._check_crc(end, "end")
         if self._source.read(1):
-            raise self.damaged("something after its end")
+            raise self.damaged("bytes after its end")
         _, self.num_bytes, self.sha256 = _END.unpack(end)
 
     def damaged(self, fault):
         """Make the ValueError for a damaged stream."""
         return ValueError(
-            "An encoded file must be whole and unchanged. Received: "
-            f"{self._name!r} with {fault}. Fetch the file or encode the text "
-            "again."
+            "An encoded file must be complete and unchanged. Received: "
+            f"{self._name!r} with {fault}. Fetch the file again, or encode the "
+            "text again."
         )
 
     def _read(self, size):
@@ -153,3 +154,50 @@ class ContainerReader:
     def _check_crc(self, fields, part):
         if self._read(_CRC.size) != _CRC.pack(zlib.crc32(fields)):
             raise self.damaged(f"a damaged {part}")
+
+
+class SchemeCodes:
+    """Any scheme with the methods of a `Codebook` that commands need.
+
+    Args:
+        scheme: a `keras_nc.tokenizers.Scheme`. Each of its ids must stand for
+            bytes, whatever the ids beside it.
+
+    Raises:
+        ValueError: if the bytes of an id depend on others, or there are too
+            many ids.
+    """
+
+    def __init__(self, scheme):
+        lengths = scheme.token_lengths
+        if lengths is None or len(lengths) > MAX_VOCABULARY:
+            which = "each stand" if lengths is not None else "do not each stand"
+            raise ValueError(
+                "A tokenizer must have at most "
+                f"{MAX_VOCABULARY:,} ids, which each stand for bytes. "
+                f"Received: the scheme {scheme.name!r} with "
+                f"{scheme.vocabulary_size:,} ids, which {which} for bytes. "
+                "Pass a codebook, or another preset."
+            )
+        self._scheme = scheme
+        self.fingerprint = scheme.fingerprint
+        self.vocabulary_size = scheme.vocabulary_size
+        #: Bits of a token if all ids were equally probable, a float.
+        self.window_bits = math.log2(scheme.vocabulary_size)
+
+    def encode(self, data):
+        """Return the ids of bytes, uint16 of shape (T,)."""
+        ids, _ = self._scheme.encode_batch([data])
+        return ids.astype(np.uint16)
+
+    def decode(self, ids):
+        """Return the bytes of ids."""
+        return self._scheme.decode(ids.astype(np.int32))
+
+    def token_bytes(self, token_id):
+        """Return the bytes of one id."""
+        return self._scheme.token_bytes(token_id)
+
+    def encode_part(self, data):
+        """Encode all of a part. Tokens do not cross the ends of parts."""
+        return self.encode(data), len(data)

@@ -14,7 +14,7 @@ def make_console(stderr=False):
     """Make a console that shows text unchanged, without markup."""
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        # Files and pipes have no width, so lines need not be cut.
+        # Files and pipes have no width; do not break lines for them.
         console.width = max(console.width, 120)
     return console
 
@@ -45,7 +45,7 @@ def print_table(console, title, rows, columns=None):
         console: where to.
         title: str, or `None`.
         rows: lists of cells; numbers get separators and are right-aligned.
-        columns: list of headings; `None` for a list of names and values.
+        columns: list of headings; `None` if rows are names and values.
     """
     table = Table(
         box=box.SIMPLE_HEAD if columns else None,
@@ -94,8 +94,8 @@ def summary(codebook, num_bytes, num_codes, file_bytes=None):
         codebook: what `load_codebook` returns.
         num_bytes: int, of the text.
         num_codes: int.
-        file_bytes: int, size of the encoded file, whose rate is then shown;
-            `None` for codes that are not in a file: W bits each.
+        file_bytes: int, size of the encoded file. Bits per byte are then
+            those of the file, otherwise W bits per code.
     """
     W = codebook.window_bits
     unit = "window" if isinstance(W, int) else "token"

@@ -14,10 +14,10 @@ from keras_nc.cli.container import ContainerWriter
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.display import summary
 from keras_nc.cli.files import check_output
+from keras_nc.cli.files import codebook_option
+from keras_nc.cli.files import load_codebook
 from keras_nc.cli.files import open_input
 from keras_nc.cli.files import open_output
-from keras_nc.cli.loading import codebook_option
-from keras_nc.cli.loading import load_codebook
 
 SUFFIX = ".knc"
 #: Bytes of text to encode at a time.
@@ -43,8 +43,8 @@ def read_blocks(source, progress=ignore):
 def encode_blocks(codebook, blocks):
     """Encode a text that comes in blocks.
 
-    The codes do not depend on the blocks: bytes whose windows may still change
-    wait for the next block.
+    The codes do not depend on where blocks end: bytes whose windows later
+    bytes may change are encoded with the next block.
 
     Args:
         codebook: what `load_codebook` returns.
@@ -81,7 +81,7 @@ def encode_stream(codebook, source, sink, progress=ignore):
         codebook: what `load_codebook` returns.
         source: a binary stream, the text.
         sink: a binary stream, the container.
-        progress: function that is told how many bytes of text were read.
+        progress: function to call with the number of bytes of text read.
 
     Returns:
         The numbers of bytes and of codes.
@@ -133,7 +133,7 @@ def decode_stream(codebook, source, sink, progress=ignore, name="stream"):
         codebook: what `load_codebook` returns.
         source: a binary stream, the container.
         sink: a binary stream, the text.
-        progress: function that is told how many bytes of codes were read.
+        progress: function to call with the number of bytes of codes read.
         name: str, the name of the container in errors.
 
     Returns:
@@ -159,7 +159,7 @@ def decode_stream(codebook, source, sink, progress=ignore, name="stream"):
         num_codes += len(codes)
         progress(codes.nbytes)
     if (num_bytes, digest.digest()) != (reader.num_bytes, reader.sha256):
-        raise reader.damaged("codes of another text than its checksum's")
+        raise reader.damaged("codes whose text does not match its checksum")
     return num_bytes, num_codes
 
 
@@ -176,14 +176,14 @@ force_option = click.option(
 def encode(file, codebook, output, force):
     """Encode FILE ('-' for standard input) with a codebook.
 
-    `keras-nc decode` with the same codebook gives the same bytes again. The
-    output is decoded and compared before it gets its name.
+    `keras-nc decode` restores the same bytes with the same codebook. Before
+    the output gets its name, it is decoded and compared with FILE.
     """
     if output is None:
         if file == "-":
             raise ValueError(
-                "Standard input has no name. Received: '-' without -o. Pass a "
-                "name for the output with -o."
+                "The output of standard input needs a name. Received: '-' "
+                "without -o. Pass a name with -o."
             )
         output = file + SUFFIX
     with _conversion("Encoding", file, output, codebook, force) as conversion:
@@ -203,16 +203,16 @@ def encode(file, codebook, output, force):
 )
 @force_option
 def decode(file, codebook, output, force):
-    """Decode FILE ('-' for standard input), which `encode` wrote.
+    """Decode FILE ('-' for standard input), an output of `encode`.
 
-    The output gets its name only if its checksum is right.
+    The text gets its name only if its checksum is right.
     """
     if output is None:
         output = file.removesuffix(SUFFIX)
         if output in (file, ""):
             raise ValueError(
-                f"FILE must end with {SUFFIX} to name the output. Received: "
-                f"{file!r}. Pass a name with -o."
+                f"Without -o, FILE must end with {SUFFIX}. Received: "
+                f"{file!r}. Pass a name for the output with -o."
             )
     with _conversion("Decoding", file, output, codebook, force) as conversion:
         loaded, source, sink, progress = conversion

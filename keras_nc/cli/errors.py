@@ -1,14 +1,15 @@
-"""Turn errors that a user can fix into one line, without a traceback."""
+"""Turn errors that a user can fix into one line, without a traceback.
+
+Standard streams may be closed, full, or without a reader. Then the user gets an
+error, too, and no result is lost silently.
+"""
 
 import contextlib
 import errno
+import os
 import sys
 
 import click
-
-from keras_nc.cli.files import NamedStream
-from keras_nc.cli.files import check_standard_streams
-from keras_nc.cli.files import settle
 
 OUTPUT = "standard output"
 INTERRUPTED = 130  # the exit code of shells after Ctrl-C
@@ -31,12 +32,12 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def one_line_errors(program):
-    """End the process with one line if the block raises a user's error.
+    """Turn errors of the block that a user can fix into one line and exit.
 
-    Bad options, values, files and disks, and output that cannot be written,
-    give exit code 2 and a line on standard error that begins with
-    `<program>: error: `. Ctrl-C gives a line and exit code 130. Any other
-    exception is a bug and keeps its traceback.
+    The line goes to standard error and begins with `<program>: error: `; the
+    exit code is 2. This covers bad options, bad values, bad files, full disks,
+    and output that cannot be written. Ctrl-C gives a line and exit code 130.
+    Any other exception is a bug and keeps its traceback.
 
     Args:
         program: str, the name that the line begins with.
@@ -64,15 +65,15 @@ def one_line_errors(program):
         _exit(program, message, 2)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and error.filename == OUTPUT:
-            # `... | head` has seen enough.
-            settle(sys.stdout)
+            # The reader has seen enough, as in `... | head`.
+            flush_or_drop(sys.stdout)
             sys.exit(1)
         _exit(program, f"error: {describe(error)}", 2)
     except ValueError as error:
         _exit(program, f"error: {error}", 2)
     except MemoryError as error:
         reason = f": {error}" if str(error) else ""
-        remedy = "Use smaller inputs, or a machine with more memory."
+        remedy = "Use a smaller input, or a machine with more memory."
         _exit(program, f"error: Out of memory{reason}. {remedy}", 2)
     except ImportError as error:
         remedy = "Install it, or set KERAS_BACKEND to an installed backend."
@@ -101,10 +102,107 @@ def describe(error):
 
 
 def _exit(program, message, code):
-    settle(sys.stdout)
+    flush_or_drop(sys.stdout)
     # Messages of libraries may have several lines. Join them.
     line = f"{program}: {' '.join(message.split())}"
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr)
-    settle(sys.stderr)
+    flush_or_drop(sys.stderr)
     sys.exit(code)
+
+
+class NamedStream:
+    """A stream that counts the bytes read, and puts its name into errors.
+
+    Errors of the system do not say which file was read or written.
+
+    Args:
+        stream: the stream to wrap.
+        name: str.
+
+    Attributes:
+        num_bytes: int, bytes read so far.
+    """
+
+    def __init__(self, stream, name):
+        self._stream = stream
+        self._name = name
+        self.num_bytes = 0
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    @property
+    def buffer(self):
+        """The binary stream of a text stream."""
+        return NamedStream(self._stream.buffer, self._name)
+
+    def read(self, size=-1):
+        """Read as the stream does."""
+        with self._naming():
+            data = self._stream.read(size)
+        self.num_bytes += len(data)
+        return data
+
+    def write(self, data):
+        """Write as the stream does."""
+        with self._naming():
+            return self._stream.write(data)
+
+    def flush(self):
+        """Flush as the stream does."""
+        with self._naming():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _naming(self):
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._name
+            raise
+
+
+def check_standard_streams():
+    """Refuse a closed standard output; open the other streams if closed.
+
+    If a standard stream is closed, the next file that the process opens gets
+    its number, and the output of libraries would go to that file. So open the
+    null device under each free number.
+
+    Raises:
+        ValueError: if standard output is closed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # This is the lowest free number. Child processes must inherit it,
+            # for the same reason.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    if sys.stdout is None or sys.stdout.closed:
+        raise ValueError(
+            "Standard output must be open, because results go there. Received: "
+            "a closed standard output. Redirect it to a file, or to /dev/null."
+        )
+
+
+def flush_or_drop(stream):
+    """Flush an output stream, or send it to the null device if that fails.
+
+    Otherwise Python would try again when the process ends, print an error of
+    several lines, and change the exit code.
+
+    Args:
+        stream: text stream, or `None`.
+    """
+    try:
+        if stream is not None and not stream.closed:
+            stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

@@ -10,11 +10,11 @@ from keras_nc.cli.display import print_table
 from keras_nc.cli.display import printable
 from keras_nc.cli.display import quoted
 from keras_nc.cli.display import summary
+from keras_nc.cli.files import codebook_option
+from keras_nc.cli.files import load_codebook
 from keras_nc.cli.files import open_input
-from keras_nc.cli.loading import codebook_option
-from keras_nc.cli.loading import load_codebook
 
-#: Longer texts are not useful in a terminal; use `inspect --text` for them.
+#: Nobody reads more in a terminal; `inspect --text` counts windows instead.
 MAX_BYTES = 1_000_000
 _STYLES = ("black on bright_cyan", "black on bright_yellow")
 
@@ -33,10 +33,14 @@ _STYLES = ("black on bright_cyan", "black on bright_yellow")
     help="Rows of the table of windows.",
 )
 def explain(text, codebook, file, top):
-    """Show the windows of TEXT, their codes, and bits per byte."""
+    """Show how TEXT is cut into windows, with their codes and bits per byte."""
 
     if (text is None) == (file is None):
-        raise ValueError("Pass a text or --file FILE, one of the two.")
+        both = "neither" if text is None else "both"
+        raise ValueError(
+            "`explain` takes either TEXT or --file. Received: "
+            f"{both}. Pass one of the two."
+        )
     # Arguments may not be UTF-8. fsencode restores their bytes.
     data = os.fsencode(text) if file is None else _read(file)
     loaded = load_codebook(codebook)
@@ -71,8 +75,8 @@ def _read(path):
     if len(data) > MAX_BYTES:
         raise ValueError(
             f"A text to explain must have at most {MAX_BYTES:,} bytes. "
-            f"Received: {path!r}, which has more. Count its windows with "
-            "`keras-nc inspect CODEBOOK --text FILE`."
+            f"Received: {path!r}, which has more. Use `keras-nc inspect "
+            "CODEBOOK --text FILE`, which counts its windows."
         )
     return data
 

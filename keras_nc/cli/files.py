@@ -1,18 +1,40 @@
-"""Open the inputs and outputs of commands.
+"""Open inputs and outputs; find out what a path holds, and load it.
 
-Standard streams may be closed, full, or without a reader. Then the user gets an
-error, and no result is lost silently.
+A codebook in a preset is read without Keras, because importing Keras would take
+most of a command's time.
 """
 
 import contextlib
 import errno
+import json
 import os
+import pathlib
 import stat
 import sys
 
+import click
+
+from keras_nc.backends import choose_backend
+from keras_nc.cli.container import MAGIC
+from keras_nc.cli.container import SchemeCodes
+from keras_nc.cli.errors import NamedStream
+from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
 
 STANDARD_STREAM = "-"
+MODEL_CONFIG = "config.json"
+#: The folder of a tokenizer's assets in presets of keras-hub.
+TOKENIZER_CONFIG = "tokenizer.json"
+ASSETS = pathlib.Path("assets", "tokenizer")
+#: What errors call the kinds of `find_kind`.
+NAMES = {
+    "codebook": "a codebook",
+    "encoded": "an encoded file",
+    "preset": "a preset",
+    "shards": "a folder of token shards",
+}
+#: The first bytes of archives of arrays.
+_ZIP = b"PK\x03\x04"
 
 
 @contextlib.contextmanager
@@ -45,8 +67,8 @@ def check_output(path, force, keep):
     Args:
         path: str.
         force: bool, whether a file may be replaced.
-        keep: str, a path that is never replaced: the codebook, which decoding
-            needs.
+        keep: str, the codebook. It is never replaced, because decoding needs
+            it.
 
     Raises:
         ValueError: if the path exists, or cannot be a file.
@@ -54,19 +76,19 @@ def check_output(path, force, keep):
     """
     if path == STANDARD_STREAM:
         raise ValueError(
-            "Output must be a file, which is written whole or not at all. "
-            "Received: '-'. Pass a name with -o."
+            "Output must go to a file, so that it is complete or does not "
+            "exist. Received: '-'. Pass a name with -o."
         )
     folder = os.path.dirname(path) or os.curdir
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
     if not os.path.lexists(path):
         return
-    # Nobody wants to replace a device or a folder by a file.
+    # Never replace a device or a folder by a file.
     if not os.path.isfile(path):
         raise ValueError(
-            f"Output must be a file. Received: {path!r}, which is none. Pass "
-            "another name with -o."
+            f"Output must go to a file. Received: {path!r}, a folder or a "
+            "device. Pass another name with -o."
         )
     if os.path.exists(keep) and os.path.samefile(path, keep):
         raise ValueError(
@@ -82,110 +104,226 @@ def check_output(path, force, keep):
 
 @contextlib.contextmanager
 def open_output(path):
-    """Open a file to write bytes; write it whole or not at all."""
+    """Open a file to write bytes. It gets its name only when complete."""
     try:
         with atomic_file(path) as stream:
             yield stream
     except OSError as error:
-        # Errors would name the temporary file, or no file at all.
+        # The error names the temporary file, or no file. Name this one.
         name = error.filename
         if name is None or str(name).startswith(f"{path}."):
             error.filename = path
         raise
 
 
-class NamedStream:
-    """A stream that counts the bytes read, and puts its name into errors.
+def codebook_option(help, required=True):
+    """Make the option `--with`, which names a codebook."""
+    return click.option(
+        "--with", "codebook", metavar="CODEBOOK", required=required, help=help
+    )
 
-    System errors of reading and writing do not name a file.
+
+def find_kind(path):
+    """Find out what a path holds.
 
     Args:
-        stream: the stream to wrap.
-        name: str.
+        path: str.
 
-    Attributes:
-        num_bytes: int, bytes read so far.
-    """
-
-    def __init__(self, stream, name):
-        self._stream = stream
-        self._name = name
-        self.num_bytes = 0
-
-    def __getattr__(self, name):
-        return getattr(self._stream, name)
-
-    @property
-    def buffer(self):
-        """The binary stream of a text stream."""
-        return NamedStream(self._stream.buffer, self._name)
-
-    def read(self, size=-1):
-        """Read as the stream does."""
-        with self._naming():
-            data = self._stream.read(size)
-        self.num_bytes += len(data)
-        return data
-
-    def write(self, data):
-        """Write as the stream does."""
-        with self._naming():
-            return self._stream.write(data)
-
-    def flush(self):
-        """Flush as the stream does."""
-        with self._naming():
-            self._stream.flush()
-
-    @contextlib.contextmanager
-    def _naming(self):
-        try:
-            yield
-        except OSError as error:
-            error.filename = self._name
-            raise
-
-
-def check_standard_streams():
-    """Raise an error without standard output; reopen other closed streams.
-
-    If a standard stream is closed, the next file that the process opens gets
-    its number, and output of libraries would go to that file. So the null
-    device takes the number.
+    Returns:
+        `"shards"`, `"preset"`, `"encoded"` or `"codebook"`. A codebook may
+        still turn out to be another archive of arrays.
 
     Raises:
-        ValueError: if standard output is closed.
+        ValueError: if it holds something else.
+        OSError: if it cannot be read.
     """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            # This is the lowest free number. Child processes must inherit it,
-            # for the same reason.
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-    if sys.stdout is None or sys.stdout.closed:
+    path = pathlib.Path(path)
+    if path.is_dir():
+        names = {entry.name for entry in path.iterdir()}
+        if names & {"manifest.json", "progress.json"}:
+            return "shards"
+        if names & {"config.json", "task.json", "tokenizer.json"}:
+            return "preset"
         raise ValueError(
-            "Standard output must be open: results go there. Received: one "
-            "that is closed. Redirect it to a file, or to /dev/null."
+            "A folder must hold token shards or a preset. Received: "
+            f"{str(path)!r}, which holds neither. Name a folder that "
+            "`write_shards` or `save_to_preset` wrote."
         )
+    kind, begins = _look_into(path)
+    if kind is not None:
+        return kind
+    raise ValueError(
+        "A file must be a codebook that `Codebook.save` wrote, or an output of "
+        f"`keras-nc encode`. Received: {str(path)!r}, which {begins}. Name "
+        "such a file, or a folder of token shards or of a preset."
+    )
 
 
-def settle(stream):
-    """Flush an output stream; redirect it to nothing if that fails.
+def _look_into(path):
+    """Return a file's kind or `None`, and a description of its first bytes."""
+    with open(path, "rb") as stream:
+        begin = stream.read(len(MAGIC))
+    if begin == MAGIC:
+        return "encoded", "is an encoded file"
+    kind = "codebook" if begin.startswith(_ZIP) else None
+    return kind, f"begins with {begin!r}" if begin else "is empty"
 
-    Otherwise Python tries again when the process ends, prints an error of
-    several lines and changes the exit code.
+
+def load_codebook(path):
+    """Load a codebook from its file or from a preset.
 
     Args:
-        stream: text stream, or `None`.
+        path: str, a file of `Codebook.save` or a folder of `save_to_preset`.
+
+    Returns:
+        A `Codebook`; for a preset of other tokens a `SchemeCodes`.
+
+    Raises:
+        ValueError: if there is no codebook, or if it is damaged.
+        OSError: if it cannot be read.
     """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        kind, begins = _look_into(path)
+        if kind == "codebook":
+            return Codebook.load(path)
+        raise ValueError(
+            "A codebook must be a file that `Codebook.save` wrote, or a "
+            f"preset. Received: {str(path)!r}, which {begins}. Pass a codebook "
+            "or a preset."
+        )
+    scheme = read_scheme(path)
+    if scheme["name"] != "equal_info":
+        return SchemeCodes(load_scheme(scheme, path / ASSETS))
+    codebook = Codebook.load(path / ASSETS / "codebook.npz")
+    expected = scheme.get("codebook_fingerprint")
+    if expected not in (None, codebook.fingerprint):
+        raise ValueError(
+            "A preset must have the codebook that its configuration names, "
+            f"with fingerprint {expected}. Received: {str(path)!r} with "
+            f"fingerprint {codebook.fingerprint}. Save the preset again."
+        )
+    return codebook
+
+
+def read_scheme(folder):
+    """Read the configuration of a preset's tokenization scheme, a dict."""
     try:
-        if stream is not None and not stream.closed:
-            stream.flush()
-    except OSError:
-        with contextlib.suppress(OSError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
+        scheme = read_json(folder / TOKENIZER_CONFIG)["config"]["scheme"]
+        scheme["name"]  # a KeyError or TypeError means another tokenizer
+        return scheme
+    except (FileNotFoundError, LookupError, TypeError) as error:
+        raise ValueError(
+            "A preset must have a tokenizer of keras_nc. Received: "
+            f"{str(folder)!r}, whose {TOKENIZER_CONFIG} is missing or "
+            "describes another tokenizer. Pass a codebook, or a folder that "
+            "`save_to_preset` wrote."
+        ) from error
+
+
+def read_json(path):
+    """Read a JSON file, or raise a ValueError that names it."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f"The configurations of a preset must be JSON. Received: "
+            f"{str(path)!r} ({error}). Save the preset again."
+        ) from error
+
+
+def load_scheme(config, assets):
+    """Load a scheme of a preset; this imports Keras.
+
+    Args:
+        config: dict, the scheme's configuration.
+        assets: `pathlib.Path`, the folder of its files.
+
+    Returns:
+        A `keras_nc.tokenizers.Scheme`.
+    """
+    prepare_keras()
+    from keras_nc.tokenizers.scheme import scheme_from_config
+
+    try:
+        scheme = scheme_from_config(config)
+    except TypeError as error:
+        raise ValueError(
+            "A preset must have a tokenizer of this version of keras_nc. "
+            f"Received: {error}. Load it with the version that saved it."
+        ) from error
+    scheme.load_assets(assets)
+    return scheme
+
+
+def load_model(preset):
+    """Load M1 or M2 with its tokenizer.
+
+    Args:
+        preset: str, a folder, a built-in name, or a handle of keras-hub.
+
+    Returns:
+        A `ByteCausalLM` or a `CompressedCausalLM`.
+
+    Raises:
+        ValueError: if the preset does not hold such a model.
+    """
+    _check_preset(preset)
+    prepare_keras()
+    from keras_nc.models.causal_lm import DecoderCausalLM
+
+    model = DecoderCausalLM.from_preset(preset)
+    if model.preprocessor is None:
+        raise ValueError(
+            "A model's preset must also hold a tokenizer. Received: "
+            f"{preset!r}, which has none. Save the model with its preprocessor."
+        )
+    return model
+
+
+def _check_preset(preset):
+    """Refuse an existing path that holds no model, before importing Keras."""
+    if os.path.isfile(preset):
+        raise ValueError(
+            "A preset must be a folder. Received: "
+            f"{preset!r}, which is a file. Name a folder that "
+            "`save_to_preset` wrote."
+        )
+    if not os.path.isdir(preset):
+        return  # a built-in name or a handle, perhaps
+    kind = find_kind(preset)
+    if kind == "preset" and holds_model(pathlib.Path(preset)):
+        return
+    holds = "a tokenizer, but no model" if kind == "preset" else "token shards"
+    raise ValueError(
+        "A preset must hold a model. Received: "
+        f"{preset!r}, which holds {holds}. Name a folder that a model's "
+        "`save_to_preset` wrote."
+    )
+
+
+def holds_model(folder):
+    """Return whether a preset holds a model, not a tokenizer alone."""
+    path = folder / MODEL_CONFIG
+    if not path.exists():
+        return False
+    # The preset of a tokenizer alone has a placeholder here.
+    config = read_json(path)
+    names = config.get("class_name") if isinstance(config, dict) else None
+    return names != "TokenizerPreset"
+
+
+def prepare_keras():
+    """Choose a backend, and keep keras-hub from importing TensorFlow.
+
+    Importing TensorFlow takes seconds. Call this before Keras is imported. It
+    has no effect later.
+
+    Raises:
+        ValueError: if `KERAS_BACKEND` is not supported or not installed.
+    """
+    if "keras" in sys.modules or "tensorflow" in sys.modules:
+        return
+    if choose_backend() != "tensorflow":
+        # In `sys.modules`, None marks a module that cannot be imported.
+        sys.modules["tensorflow"] = None

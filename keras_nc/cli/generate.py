@@ -6,8 +6,8 @@ import sys
 import click
 
 from keras_nc.cli.files import STANDARD_STREAM
+from keras_nc.cli.files import load_model
 from keras_nc.cli.files import open_input
-from keras_nc.cli.loading import load_model
 
 
 @click.command()
@@ -19,22 +19,22 @@ from keras_nc.cli.loading import load_model
 @click.option(
     "--tokens",
     type=click.IntRange(min=2, max=1 << 20),
-    help="At most this many tokens, the prompt included. [default: those of "
-    "the preset]",
+    help="Most tokens of prompt and continuation together. [default: the "
+    "sequence length of the preset]",
 )
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0, max=100),
     default=0.7,
     show_default=True,
-    help="0 always takes the most probable token.",
+    help="Randomness; 0 always takes the most probable token.",
 )
 @click.option(
     "--top-p",
     type=click.FloatRange(min=0, max=1, min_open=True),
     default=0.9,
     show_default=True,
-    help="Sample from the most probable tokens that sum up to this.",
+    help="Sample from the most probable tokens, up to this total probability.",
 )
 @click.option(
     "--seed",
@@ -49,18 +49,21 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
     runs/demo/models/windows/preset after `make demo`.
     """
     if prompt and file is not None:
-        raise ValueError("Pass a prompt or --file FILE, one of the two.")
+        raise ValueError(
+            "`generate` takes either PROMPT or --file. Received: both. Pass "
+            "one of the two."
+        )
     if file is None:
         # Arguments may not be UTF-8. fsencode restores their bytes.
         data = os.fsencode(prompt)
     else:
         with open_input(file) as (source, _):
             data = source.read()
-    # Below this, logits / temperature overflow float32.
+    # With a smaller temperature, `logits / temperature` overflows float32.
     if not temperature >= 0.001 and temperature != 0:
         raise ValueError(
             "--temperature must be 0, or from 0.001 to 100. Received: "
-            f"{temperature}"
+            f"{temperature}. Pass 0 for the most probable text."
         )
     if "" in stop:
         raise ValueError(
@@ -105,9 +108,9 @@ def make_sampler(temperature, top_p, seed):
 def score(preset, files):
     """Print the bits per byte of FILES under the model of PRESET.
 
-    These are the bits of all tokens of a file, its end included, divided by
-    its bytes. The tokens are cut into sequences as long as those of training,
-    and the model sees nothing of the sequence before.
+    These are the bits of all tokens of a file and of its end, divided by its
+    bytes. The tokens are cut into sequences of the length used in training.
+    The model sees one sequence at a time.
     """
     if files.count(STANDARD_STREAM) > 1:
         raise ValueError(

@@ -9,36 +9,38 @@ import numpy as np
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.encode import decode_stream
+from keras_nc.cli.files import ASSETS
+from keras_nc.cli.files import NAMES
+from keras_nc.cli.files import TOKENIZER_CONFIG
+from keras_nc.cli.files import codebook_option
+from keras_nc.cli.files import find_kind
+from keras_nc.cli.files import holds_model
+from keras_nc.cli.files import load_codebook
+from keras_nc.cli.files import load_model
+from keras_nc.cli.files import load_scheme
 from keras_nc.cli.files import open_input
-from keras_nc.cli.loading import ASSETS
-from keras_nc.cli.loading import TOKENIZER_CONFIG
-from keras_nc.cli.loading import codebook_option
-from keras_nc.cli.loading import find_kind
-from keras_nc.cli.loading import holds_model
-from keras_nc.cli.loading import load_codebook
-from keras_nc.cli.loading import load_model
-from keras_nc.cli.loading import load_scheme
-from keras_nc.cli.loading import prepare_keras
-from keras_nc.cli.loading import read_scheme
+from keras_nc.cli.files import prepare_keras
+from keras_nc.cli.files import read_scheme
 
 
 @click.command()
 @click.argument("path")
 @codebook_option(
-    "For encoded files: check the text, too, with this codebook.",
+    "For an encoded file: also decode it with this codebook, and check the "
+    "text.",
     required=False,
 )
 def verify(path, codebook):
-    """Check everything in PATH, and name what is damaged.
+    """Check all files of PATH, and name those that are damaged.
 
-    It is a codebook, an encoded file, a folder of token shards or a preset.
-    The exit code is 0 only if all that was checked is as it was written.
+    PATH is a codebook, an encoded file, a folder of token shards or a preset.
+    The exit code is 0 only if no damage was found.
     """
     kind = find_kind(path)
     if codebook is not None and kind != "encoded":
         raise ValueError(
-            "--with names the codebook of an encoded file. Received: "
-            f"{path!r}. Leave it out."
+            "--with is for encoded files. Received: --with for "
+            f"{path!r}, {NAMES[kind]}. Leave it out."
         )
     if kind == "encoded":
         result = _verify_encoded(path, codebook)
@@ -54,7 +56,7 @@ def verify(path, codebook):
 
 def _verify_codebook(path):
     codebook = load_codebook(path)
-    return f"a whole codebook; its fingerprint is {codebook.fingerprint}."
+    return f"no damage; the codebook's fingerprint is {codebook.fingerprint}."
 
 
 def _verify_encoded(path, codebook):
@@ -104,8 +106,8 @@ def _verify_preset(path):
     except Exception as error:  # a damaged preset may raise anything
         raise ValueError(
             "A preset must load, with all its weights. Received: "
-            f"{path!r}: {str(error) or type(error).__name__} Save it again, or "
-            "fetch it again."
+            f"{path!r}: {str(error) or type(error).__name__} Save or fetch it "
+            "again."
         ) from error
     return " ".join(results)
 
@@ -122,7 +124,7 @@ def _load_preset(folder):
     if holds_model(folder):
         from keras_nc.models.backbone import DecoderBackbone
 
-        # A task has its own settings, and the weights fit both.
+        # A task also has settings of its own; it has the same weights.
         results.append(_check_weights(DecoderBackbone.from_preset(str(folder))))
     if (folder / "task.json").exists():
         results[-1] = _check_weights(load_model(str(folder)))

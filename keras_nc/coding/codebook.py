@@ -5,7 +5,6 @@ bits, all windows fit a fixed table: the codebook. Encoding walks the table,
 decoding looks codes up, and neither needs the model.
 """
 
-import bisect
 import operator
 import threading
 
@@ -17,15 +16,15 @@ from keras_nc.coding.build import build_content
 from keras_nc.coding.codebook_file import FORMAT
 from keras_nc.coding.codebook_file import check_fields
 from keras_nc.coding.codebook_file import fields_of
-from keras_nc.coding.codebook_file import split_windows
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.codes import as_ids
 from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_byte_array
+from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prompt import Prompt
-from keras_nc.coding.prompt import find_next_codes
+from keras_nc.coding.prompt import WindowIndex
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 
@@ -34,9 +33,8 @@ class Codebook:
     """A fixed table of windows: byte strings with a code of W bits each.
 
     A window's code is its id. Ids 0, 1 and 2 are special, `[3, 2^W)` stand for
-    windows in lexicographic order. A codebook is immutable and thread-safe. Two
-    codebooks are equal if their fingerprints are equal. Make one with
-    `Codebook.build` or `Codebook.load`.
+    windows. A codebook is immutable and thread-safe. Codebooks with the same
+    fingerprint are equal. Make one with `Codebook.build` or `Codebook.load`.
 
     Args:
         windows: dict from ids to windows (bytes). Ids are in lexicographic
@@ -47,8 +45,7 @@ class Codebook:
             `"tunstall"`, or `"frequency"` for strings without a model.
         parse: how text is cut into windows, see `Codebook.build`.
         costs: `-log2 p` of each id's window in units of 2^-10 bits, uint16 of
-            shape (2^W,); only for the parses `"likely"` and
-            `"likely_aligned"`.
+            shape (2^W,); only for parses that weigh windows.
 
     Raises:
         ValueError: if the windows are not a codebook.
@@ -95,7 +92,7 @@ class Codebook:
         self._token_lengths.setflags(write=False)
         self._starts = window_starts(fields["lengths"])
         self._lazy_trie = None
-        self._lazy_windows = None
+        self._lazy_index = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -207,9 +204,6 @@ class Codebook:
 
         Returns:
             Ids of the windows, uint16 of shape (T,), T <= L.
-
-        Raises:
-            TypeError: if `data` is not one text.
         """
         array = as_byte_array(data)
         offsets = np.array([0, array.size], np.int64)
@@ -225,9 +219,6 @@ class Codebook:
             Ids of all windows, uint16 of shape (T,), and offsets, int64 of
             shape (documents + 1,): document i has the ids
             `[offsets[i], offsets[i + 1])`.
-
-        Raises:
-            TypeError: if a document is no text.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -273,8 +264,7 @@ class Codebook:
             data: `str` or bytes.
 
         Returns:
-            A `Prompt`: the ids that no continuation changes, the bytes after
-            them, and which ids may come next at each of these bytes.
+            A `Prompt`.
 
         Example:
         >>> from keras_nc.entropy_models import UnigramModel
@@ -290,7 +280,7 @@ class Codebook:
         remainder = array[committed:].tobytes()
         if marks is not None:
             marks = marks[committed:]
-        next_codes = find_next_codes(self, self._parse, remainder, marks)
+        next_codes = self._index.find_next_codes(self._parse, remainder, marks)
         return Prompt(ids, remainder, next_codes)
 
     def _encode(self, text, offsets):
@@ -312,15 +302,13 @@ class Codebook:
 
         Args:
             ids: integers of any type and shape (T,).
-            skip_special: whether to drop special ids; they are an error
-                otherwise.
+            skip_special: whether to drop special ids, or to refuse them.
 
         Returns:
             bytes.
 
         Raises:
-            ValueError: if an id is out of range, special (unless skipped) or
-                without a window.
+            ValueError: if an id stands for no window.
         """
         ids = as_ids(ids, self.window_bits)
         kept = ids
@@ -336,17 +324,10 @@ class Codebook:
         return text
 
     def token_bytes(self, token_id):
-        """Return the window of one id.
-
-        Args:
-            token_id: an integer.
-
-        Returns:
-            bytes.
+        """Return the window of one id, bytes.
 
         Raises:
-            ValueError: if the id is out of range, special, or without a
-                window.
+            ValueError: if the id stands for no window.
         """
         i = operator.index(token_id)
         if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
@@ -374,59 +355,23 @@ class Codebook:
         >>> [codebook.token_bytes(i) for i in range(low, high)]
         [b'a', b'a\x00', b'a\x01', b'a\x02']
         """
-        prefix = as_byte_array(prefix).tobytes()
-        if not prefix:
-            return NUM_SPECIAL, 1 << self.window_bits
-        ids, windows = self._sorted_windows
-        first = bisect.bisect_left(windows, prefix)
-        # This is longer than any window, so it sorts after all extensions.
-        last = bisect.bisect_left(windows, prefix + b"\xff" * 256)
-        if first == last:
-            return 0, 0
-        high = ids[last] if last < len(ids) else 1 << self.window_bits
-        return ids[first], high
+        return self._index.prefix_range(as_bytes(prefix))
 
     def find(self, window):
-        """Return the id of a window.
-
-        Args:
-            window: `str` or bytes.
-
-        Returns:
-            int, or `None` if the bytes are not a window.
-        """
-        window = as_byte_array(window).tobytes()
-        ids, windows = self._sorted_windows
-        at = bisect.bisect_left(windows, window)
-        found = at < len(windows) and windows[at] == window
-        return ids[at] if found else None
+        """Return the id of a window, or `None` if the bytes are no window."""
+        return self._index.find(as_bytes(window))
 
     def save(self, path):
-        """Write the codebook to a file, whole or not at all.
-
-        Args:
-            path: where the file goes, usually ending in `.npz`. Its folder must
-                exist.
-
-        Raises:
-            OSError: if the file cannot be written.
-        """
+        """Write the codebook to a file, `.npz`, whole or not at all."""
         FORMAT.write(path, self._fields)
 
     @classmethod
     def load(cls, path):
-        """Read a codebook from a file and check all of it.
-
-        Args:
-            path: a file that `save` wrote.
-
-        Returns:
-            A `Codebook`.
+        """Read a codebook from a file that `save` wrote, and check all of it.
 
         Raises:
             ValueError: if the file is damaged, foreign, or of another format
                 version.
-            OSError: if the file cannot be read.
         """
         return cls._from_fields(FORMAT.read(path))
 
@@ -462,21 +407,18 @@ class Codebook:
 
     @property
     def _trie(self):
-        if self._lazy_trie is None:
-            with self._lock:
-                if self._lazy_trie is None:
-                    fields = self._fields
-                    self._lazy_trie = Trie(fields["lengths"], fields["bytes"])
+        with self._lock:
+            if self._lazy_trie is None:
+                fields = self._fields
+                self._lazy_trie = Trie(fields["lengths"], fields["bytes"])
         return self._lazy_trie
 
     @property
-    def _sorted_windows(self):
-        """Ids and windows: two lists in the same, lexicographic order."""
-        if self._lazy_windows is None:
-            lengths, content = self._fields["lengths"], self._fields["bytes"]
-            ids = np.flatnonzero(lengths).tolist()
-            self._lazy_windows = ids, split_windows(lengths, content)
-        return self._lazy_windows
+    def _index(self):
+        if self._lazy_index is None:
+            fields = self._fields
+            self._lazy_index = WindowIndex(fields["lengths"], fields["bytes"])
+        return self._lazy_index
 
     def __eq__(self, other):
         if not isinstance(other, Codebook):

@@ -1,8 +1,12 @@
-"""A prompt, cut before the first window that a continuation may change."""
+"""Cut a prompt before the first window that a continuation may change."""
 
+import bisect
 import dataclasses
 
 import numpy as np
+
+from keras_nc.coding.codebook_file import split_windows
+from keras_nc.coding.codes import NUM_SPECIAL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,36 +34,64 @@ class Prompt:
     bounds: np.ndarray | None = None
 
 
-def find_next_codes(codebook, parse, remainder, marks):
-    """Find the windows that may come next; see `Prompt.next_codes`.
+class WindowIndex:
+    """Windows in lexicographic order, to search for them and their prefixes.
 
     Args:
-        codebook: a `Codebook`.
-        parse: its `Parse`.
-        remainder: bytes.
-        marks: word boundaries of the remainder, uint8, or `None` if the
-            parse does not use them.
-
-    Returns:
-        A list of `(low, high, others)`.
+        lengths: bytes of each id's window, 0 for none, uint8.
+        content: all windows in the order of their ids, uint8.
     """
-    next_codes = [(0, 0, [])] * len(remainder)
-    begins = {0}  # bytes at which a window may begin
-    for at in range(len(remainder)):
-        if at not in begins:
-            continue
-        left = remainder[at:]
-        ends = []
-        for n in range(1, min(len(left), codebook.max_window_bytes + 1)):
-            i = codebook.find(left[:n])
-            if i is not None:
-                ends.append((n, i))
-        ends = parse.early_ends(
-            ends,
-            None if marks is None else marks[at:],
-            codebook.find(left) is not None,
-        )
-        begins.update(at + n for n, _ in ends)
-        low, high = codebook.prefix_range(left)
-        next_codes[at] = low, high, [i for _, i in ends]
-    return next_codes
+
+    def __init__(self, lengths, content):
+        self._ids = np.flatnonzero(lengths).tolist()
+        self._windows = split_windows(lengths, content)
+        self._end = len(lengths)
+        self._longest = int(lengths.max())
+
+    def find(self, window):
+        """Return the id of a window, or `None`; see `Codebook.find`."""
+        at = bisect.bisect_left(self._windows, window)
+        found = at < len(self._windows) and self._windows[at] == window
+        return self._ids[at] if found else None
+
+    def prefix_range(self, prefix):
+        """Return the interval of ids; see `Codebook.prefix_range`."""
+        if not prefix:
+            return NUM_SPECIAL, self._end
+        first = bisect.bisect_left(self._windows, prefix)
+        # This is longer than any window, so it sorts after all extensions.
+        last = bisect.bisect_left(self._windows, prefix + b"\xff" * 256)
+        if first == last:
+            return 0, 0
+        high = self._ids[last] if last < len(self._ids) else self._end
+        return self._ids[first], high
+
+    def find_next_codes(self, parse, remainder, marks):
+        """Find the windows that may come next; see `Prompt.next_codes`.
+
+        Args:
+            parse: a `Parse`.
+            remainder: bytes.
+            marks: word boundaries of the remainder, uint8, or `None` if the
+                parse does not use them.
+
+        Returns:
+            A list of `(low, high, others)`.
+        """
+        next_codes = [(0, 0, [])] * len(remainder)
+        begins = {0}  # bytes at which a window may begin
+        for at in range(len(remainder)):
+            if at not in begins:
+                continue
+            left = remainder[at:]
+            lengths = range(1, min(len(left), self._longest + 1))
+            found = [(n, self.find(left[:n])) for n in lengths]
+            ends = parse.early_ends(
+                [(n, i) for n, i in found if i is not None],
+                None if marks is None else marks[at:],
+                self.find(left) is not None,
+            )
+            begins.update(at + n for n, _ in ends)
+            low, high = self.prefix_range(left)
+            next_codes[at] = low, high, [i for _, i in ends]
+        return next_codes

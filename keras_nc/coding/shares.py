@@ -1,9 +1,9 @@
 """Turn probabilities into integer shares of codes.
 
 Everything after this step is exact, so an encoder and a decoder with the same
-frequencies agree on every code. `kernels.shares` follows the same rule for one
-row. Costs of windows (see `prune`) are integers that come from counts, not from
-probabilities.
+frequencies agree on every code. `cumulate_row` of `kernels.range_coder` follows
+the same rule for one row. Costs of windows (see `prune`) are integers that come
+from counts, not from probabilities.
 """
 
 import numpy as np

@@ -10,15 +10,15 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._arithmetic_checks import as_codes
-from keras_nc.coding._arithmetic_checks import as_lengths
-from keras_nc.coding._arithmetic_checks import capacities
-from keras_nc.coding._arithmetic_checks import check_lengths
-from keras_nc.coding._arithmetic_checks import join_streams
-from keras_nc.coding._arithmetic_checks import refuse
-from keras_nc.coding._arithmetic_checks import split_text
 from keras_nc.coding.arithmetic import ArithmeticDecoder
 from keras_nc.coding.arithmetic import ArithmeticEncoder
+from keras_nc.coding.arithmetic import as_codes
+from keras_nc.coding.arithmetic import as_lengths
+from keras_nc.coding.arithmetic import capacities
+from keras_nc.coding.arithmetic import check_lengths
+from keras_nc.coding.arithmetic import join_streams
+from keras_nc.coding.arithmetic import refuse
+from keras_nc.coding.arithmetic import split_text
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import check_stepper

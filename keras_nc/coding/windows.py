@@ -25,14 +25,11 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._window_rows import NO_CACHE
-from keras_nc.coding._window_rows import Rows
-from keras_nc.coding._window_rows import end_before_bad
-from keras_nc.coding._window_rows import serve
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_stepper
+from keras_nc.coding.shares import stepper_frequencies
 
 MIN_WINDOW_BITS = 9
 WORD_BITS = 64
@@ -40,6 +37,12 @@ WORD_BITS = 64
 TWO_WORDS = 128
 #: A longer window would occupy its row, and its memory, for too long.
 MAX_WINDOW_BYTES = 1024
+#: The arrays of a cache that holds no prefix.
+_NO_CACHE = (
+    np.zeros(1, np.int64),
+    np.zeros(0, np.uint8),
+    np.zeros((0, 256), np.uint32),
+)
 
 
 class WindowCoder:
@@ -89,7 +92,7 @@ class WindowCoder:
         size = (1 << window_bits) - NUM_SPECIAL
         words = [0, NUM_SPECIAL, *divmod(size, 1 << WORD_BITS)]
         self._start = np.array(words, np.uint64)
-        self._cache_arrays = NO_CACHE if cache is None else cache.arrays
+        self._cache_arrays = _NO_CACHE if cache is None else cache.arrays
 
     def encode_batch(self, documents):
         """Cut each document into windows; none crosses a boundary.
@@ -149,7 +152,7 @@ class WindowCoder:
         last_sizes = np.zeros((offsets.size - 1, 2), np.uint64)
         following = np.zeros(1, np.int64)
         with self._lock:
-            rows = Rows(self._stepper, self._cache_arrays)
+            rows = _Rows(self._stepper, self._cache_arrays)
             while True:
                 kernels.encode(
                     text,
@@ -199,13 +202,13 @@ class WindowCoder:
         parts = [[] for _ in offsets[1:]]
         waiting = iter(range(len(parts)))
         with self._lock:
-            rows = Rows(self._stepper, self._cache_arrays)
+            rows = _Rows(self._stepper, self._cache_arrays)
             table = rows.table
             room = max(4096, 2 * self.max_window_bytes)
             out = np.empty((len(table), room), np.uint8)
             starts = np.arange(len(table)) * room
             while True:
-                serve(table, out, offsets, parts, waiting)
+                rows.serve(out, offsets, parts, waiting)
                 runs = np.isin(
                     table[:, kernels.NEXT], (kernels.RUN, kernels.ANSWERED)
                 )
@@ -222,7 +225,7 @@ class WindowCoder:
                     self.lookups,
                 )
                 if truncate:
-                    end_before_bad(table)
+                    rows.end_bad()
                 self._refuse_bad(table, codes)
         return [b"".join(pieces) for pieces in parts]
 
@@ -304,3 +307,77 @@ def _as_offsets(offsets, num_codes):
             f"{num_codes} codes. Pass what `encode_batch` returned."
         )
     return offsets.astype(np.int64)
+
+
+class _Rows:
+    """The states of the rows of a batch, and how they query the model."""
+
+    def __init__(self, stepper, cache_arrays):
+        from keras_nc.coding.kernels import windows as kernels
+
+        B = stepper.batch_size
+        self._kernels = kernels
+        self._stepper = stepper
+        self.table = np.zeros((B, kernels.ROW_FIELDS), np.int64)
+        self._f = np.zeros((B, 256), np.uint32)
+        # How many bytes of the window the model has seen; -1 if it has not been
+        # told that a window has begun.
+        self._fed = np.full(B, -1)
+        states = np.zeros((B, 4), np.uint64)
+        #: The arguments that both kernels share.
+        self.arguments = (
+            cache_arrays, self.table, states, self._f, self._fed
+        )  # fmt: skip
+
+    def ask(self, source, ends):
+        """Ask the model for the rows that need it.
+
+        Args:
+            source: uint8, the buffer that holds the bytes of all windows.
+            ends: (B,), where the window of each row ends in `source`.
+
+        Returns:
+            bool: whether any row needed the model.
+        """
+        kernels = self._kernels
+        asking = self.table[:, kernels.NEXT] == kernels.ASK
+        if not asking.any():
+            return False
+        fed = self._fed
+        new = asking & (fed < 0)
+        self._stepper.restart(new)
+        fed[new] = 0
+        counts = np.where(asking, self.table[:, kernels.LENGTH] - fed, 0)
+        data = np.zeros((len(counts), counts.max()), np.uint8)
+        kernels.gather(source, ends - counts, counts, data)
+        self._stepper.append(data, counts)
+        fed += counts
+        self._f[asking] = stepper_frequencies(self._stepper, asking)
+        self.table[asking, kernels.NEXT] = kernels.ANSWERED
+        return True
+
+    def serve(self, out, offsets, parts, waiting):
+        """Empty the buffers of rows; give waiting documents to idle rows."""
+        kernels = self._kernels
+        states = self.table[:, kernels.NEXT]
+        full = (states == kernels.FULL) | (states == kernels.IDLE)
+        for i in np.flatnonzero(full & (self.table[:, kernels.WRITTEN] > 0)):
+            row = self.table[i]
+            written = out[i, : row[kernels.WRITTEN]].tobytes()
+            parts[row[kernels.DOCUMENT]].append(written)
+            row[kernels.WRITTEN] = 0
+        states[states == kernels.FULL] = kernels.RUN
+        idle = np.flatnonzero(states == kernels.IDLE)
+        for i, document in zip(idle, waiting, strict=False):
+            row = self.table[i]
+            row[kernels.DOCUMENT] = document
+            row[kernels.PLACE] = offsets[document]
+            row[kernels.STOP] = offsets[document + 1]
+            row[kernels.LENGTH] = 0
+            row[kernels.NODE] = kernels.NOT_BEGUN
+            row[kernels.NEXT] = kernels.RUN
+
+    def end_bad(self):
+        """End the documents of rows whose code stands for no window."""
+        states = self.table[:, self._kernels.NEXT]
+        states[states == self._kernels.BAD] = self._kernels.IDLE

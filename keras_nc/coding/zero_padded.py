@@ -13,14 +13,14 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding._zero_padded_rows import Contexts
-from keras_nc.coding._zero_padded_rows import OpenWindows
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import check_stepper
+from keras_nc.coding.shares import stepper_frequencies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +117,8 @@ class ZeroPaddedWindows:
         positions = np.zeros(B, np.int64)
         starts = np.zeros(B, np.int64)
         windows = [[] for _ in texts]
-        state = OpenWindows(self, B)
-        contexts = Contexts(self, texts)
+        state = _OpenWindows(self, B)
+        contexts = _Contexts(self, texts)
         symbols = np.zeros(B, np.uint8)
         while True:
             active = positions < ends
@@ -171,11 +171,11 @@ class ZeroPaddedWindows:
 
     def _decode_batch(self, codes, before):
         B = len(codes)
-        state = OpenWindows(self, B)
+        state = _OpenWindows(self, B)
         rows = np.array([list(code) for code in codes], np.uint8)
         texts = [bytearray(context) for context in before]
         positions = np.array([len(context) for context in before])
-        contexts = Contexts(self, texts)
+        contexts = _Contexts(self, texts)
         contexts.move(positions, np.zeros(B, bool))
         found = np.zeros(B, np.int64)
         active = np.ones(B, bool)
@@ -235,3 +235,125 @@ def check_windows(window_bits, precision, reset_every):
         remedy = "`None` is for never."
         reset_every = as_integer("reset_every", reset_every, 1, remedy=remedy)
     return window_bits, precision, reset_every
+
+
+class _OpenWindows:
+    """The open window of each row."""
+
+    def __init__(self, rule, B):
+        from keras_nc.coding.kernels import zero_padded as kernels
+
+        self._kernels = kernels
+        self._precision = rule.precision
+        size = rule.window_bits // 8
+        self._lows = np.zeros(B, np.uint64)
+        self._spans = np.full(B, kernels.WHOLE)
+        self._ats = np.zeros(B, np.int64)
+        self._bits = np.zeros((B, size + 8), np.uint8)
+        self.padded = np.zeros((B, size), np.uint8)
+        self.lengths = np.zeros(B, np.int64)
+        self.sames = np.zeros(B, np.int64)
+
+    def restart(self, rows):
+        """Open new windows."""
+        self._lows[rows] = 0
+        self._spans[rows] = self._kernels.WHOLE
+        self._ats[rows] = 0
+        self.lengths[rows] = 0
+
+    def try_bytes(self, tables, symbols, active):
+        """Add bytes to windows; return where they fit, bool of shape (B,)."""
+        fits = np.zeros(active.size, bool)
+        self._kernels.try_bytes(
+            self._lows,
+            self._spans,
+            self._ats,
+            self._bits,
+            self.padded,
+            self.lengths,
+            self.sames,
+            tables,
+            symbols,
+            active,
+            self._precision,
+            fits,
+        )
+        return fits
+
+    def choose_bytes(self, codes, tables, active):
+        """Find the next byte of each code; rows without one become inactive."""
+        # One bit is before the binary point. Zeros pad the code.
+        bits = np.unpackbits(codes, axis=1)
+        shifted = np.packbits(np.pad(bits, ((0, 0), (1, 7))), axis=1)
+        symbols = np.zeros(active.size, np.uint8)
+        self._kernels.choose_bytes(
+            self._lows,
+            self._spans,
+            self._ats,
+            shifted,
+            tables,
+            active,
+            self._precision,
+            symbols,
+        )
+        return symbols
+
+
+class _Contexts:
+    """The bytes that the model has seen in each row, and its tables."""
+
+    def __init__(self, rule, texts):
+        B = len(texts)
+        self._rule = rule
+        self._texts = texts
+        self._stepper = rule.stepper
+        # The last batch may have fewer texts than the stepper has rows.
+        self._spare = self._stepper.batch_size - B
+        self._stepper.restart(np.ones(self._stepper.batch_size, bool))
+        self._firsts = np.zeros(B, np.int64)
+        self._ends = np.zeros(B, np.int64)
+        self._closed = np.zeros(B, np.int64)
+        #: Where the context began when the window did.
+        self.window_contexts = np.zeros(B, np.int64)
+
+    def tables(self):
+        """Tables of the next byte, uint32 of shape (B, 257)."""
+        rows = stepper_frequencies(self._stepper, slice(len(self._texts)))
+        # Probabilities become integers as in codebooks; only the padding
+        # differs.
+        spare = (1 << self._rule.precision) - 256
+        tables = np.zeros((len(rows), 257), np.uint32)
+        shares = allocate(rows, np.full(len(rows), spare)) + 1
+        np.cumsum(shares, axis=1, out=tables[:, 1:])
+        return tables
+
+    def move(self, positions, closing):
+        """Show the model the texts up to new positions.
+
+        Args:
+            positions: (B,): where each text is now.
+            closing: bool (B,): whether a window ends there.
+        """
+        self._closed += closing
+        size, begin = self._stepper.context_bytes, self.window_contexts
+        firsts = begin + (positions - begin) // size * size
+        every = self._rule.reset_every
+        if every is not None:
+            due = closing & (self._closed % every == 0)
+            firsts[due] = positions[due]
+        # With `delay`, bytes that the model has seen move to the next window.
+        restart = (firsts != self._firsts) | (positions < self._ends)
+        self._firsts = firsts
+        self._ends = np.where(restart, firsts, self._ends)
+        self._stepper.restart(np.pad(restart, (0, self._spare)))
+        counts = positions - self._ends
+        data = np.zeros((positions.size, counts.max(initial=0)), np.uint8)
+        for d in np.flatnonzero(counts):
+            new = self._texts[d][self._ends[d] : positions[d]]
+            data[d, : counts[d]] = np.frombuffer(new, np.uint8)
+        spare = (0, self._spare)
+        self._stepper.append(
+            np.pad(data, (spare, (0, 0))), np.pad(counts, spare)
+        )
+        self._ends = positions.copy()
+        self.window_contexts[closing] = firsts[closing]

@@ -170,8 +170,8 @@ def name_suffix(file):
 def open_file(file):
     """Open a file, and decompress it while reading if it is compressed.
 
-    The first bytes tell whether and how a file is compressed, so a file with a
-    wrong suffix can be read, too.
+    The first bytes tell whether and how a file is compressed, so files with a
+    wrong suffix can also be read.
 
     Args:
         file: path.
@@ -182,7 +182,7 @@ def open_file(file):
     Raises:
         ValueError: If it is packed in an unsupported format.
         DamageError: If its name says that it is compressed, but it is not.
-            Reading the stream may raise it, too.
+            Reading the stream may also raise it.
     """
     stream = open(file, "rb")  # noqa: SIM115, closed by the caller
     try:
@@ -215,7 +215,7 @@ def _refuse_packed(file, head):
 
 def _packed_error(file, what):
     return ValueError(
-        "Files must be text or JSON lines, as they are or compressed "
+        "Files must be text or JSON lines, plain or compressed "
         f"({', '.join(COMPRESSED_SUFFIXES)}). Received: {file}, {what}. "
         "Unpack it, or save its text as a .txt or .jsonl file."
     )

@@ -6,15 +6,23 @@ dependencies of keras_nc: some 18 MB of English prose, code and tables. The text
 depends on the installed versions, so the content hash identifies it.
 """
 
+import dataclasses
 import functools
 import hashlib
+import importlib.metadata
+import json
 import numbers
+import os
+import pathlib
+import platform
+import sys
+import tempfile
 
+import zstandard
 from absl import logging
 
-from keras_nc.data import corpus_cache
+from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import docstrings
-from keras_nc.data.corpus import Corpus
 from keras_nc.progress import ProgressLine
 
 #: Change this whenever the same sources give other documents.
@@ -51,6 +59,75 @@ _SPLITS = ("train", "validation")
 # possible shares has about the mean size, half a megabyte.
 _VALIDATION_MODULUS = 32
 _VALIDATION_REMAINDER = 9
+# Packages whose distribution has another name.
+_DISTRIBUTIONS = {"absl": "absl-py", "markdown_it": "markdown-it-py"}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Corpus:
+    """Named documents; iterates, indexes and measures like a list of bytes.
+
+    Args:
+        documents: tuple of bytes, one per document.
+        names: tuple of str, the name of each document.
+
+    Raises:
+        ValueError: if the numbers of documents and names differ.
+
+    Example:
+    >>> from keras_nc.data import Corpus
+    >>> corpus = Corpus(documents=(b"one", b"three"), names=("a", "b"))
+    >>> corpus.describe()
+    '2 documents, 8 bytes, content hash 743662b6397dfc6a'
+    >>> list(corpus)
+    [b'one', b'three']
+    """
+
+    documents: tuple[bytes, ...]
+    names: tuple[str, ...]
+
+    def __post_init__(self):
+        if len(self.documents) != len(self.names):
+            raise ValueError(
+                "A corpus has one name per document. Received: "
+                f"{len(self.documents)} documents and {len(self.names)} names. "
+                "Pass two tuples of the same length."
+            )
+
+    def __len__(self):
+        return len(self.documents)
+
+    def __iter__(self):
+        return iter(self.documents)
+
+    def __getitem__(self, index):
+        return self.documents[index]
+
+    def __repr__(self):
+        return f"<Corpus: {self.describe()}>"
+
+    @functools.cached_property
+    def num_bytes(self):
+        """Size of all documents, in bytes."""
+        return sum(map(len, self.documents))
+
+    @functools.cached_property
+    def content_hash(self):
+        """SHA-256 of all names and documents in their order, 64 hex digits."""
+        digest = hashlib.sha256()
+        for name, document in zip(self.names, self.documents, strict=True):
+            # The length before each part keeps the parts apart.
+            for part in (name.encode(), document):
+                digest.update(len(part).to_bytes(8, "little"))
+                digest.update(part)
+        return digest.hexdigest()
+
+    def describe(self):
+        """Return one line: documents, bytes, the hash's first 16 digits."""
+        return (
+            f"{len(self):,} documents, {self.num_bytes:,} bytes, "
+            f"content hash {self.content_hash[:16]}"
+        )
 
 
 def default_corpus(split="train", max_bytes=None):
@@ -87,11 +164,12 @@ def default_corpus(split="train", max_bytes=None):
     """
     if split not in _SPLITS:
         raise ValueError(
-            f"`split` must be one of {_SPLITS}. Received: split={split!r}"
+            f"`split` must be one of {_SPLITS}. Received: split={split!r}. "
+            "Pass one of them."
         )
     if isinstance(max_bytes, numbers.Integral):
         max_bytes = int(max_bytes)  # small NumPy integers would overflow
-    documents = _load(corpus_cache.cache_file(FORMAT_VERSION, PACKAGES))
+    documents = _load(cache_file(FORMAT_VERSION, PACKAGES))
     chosen = []
     room = float("inf") if max_bytes is None else max_bytes
     for name, document in documents:
@@ -147,8 +225,9 @@ def build_documents(packages=PACKAGES):
     if not documents:
         raise RuntimeError(
             "The default corpus needs the Python sources of the standard "
-            f"library or of one of {', '.join(packages[1:])}; none was found. "
-            "Give text of your own, e.g. with keras_nc.data.read_documents."
+            f"library or of one of {', '.join(packages[1:])}. Received: an "
+            "installation where none was found. Pass text of your own, for "
+            "example with `keras_nc.data.read_documents`."
         )
     return tuple(sorted(documents, key=lambda item: _digest(item[0])))
 
@@ -184,8 +263,116 @@ def _digest(name):
 
 @functools.lru_cache(maxsize=1)
 def _load(file):
-    documents = corpus_cache.read(file)
+    documents = read_cache(file)
     if documents is None:
         documents = build_documents()
-        corpus_cache.write(file, documents)
+        write_cache(file, documents)
     return documents
+
+
+def cache_directory():
+    """Return the folder for caches, a `pathlib.Path`; it need not exist."""
+    if os.environ.get("KERAS_NC_CACHE"):
+        return pathlib.Path(os.environ["KERAS_NC_CACHE"])
+    if os.environ.get("XDG_CACHE_HOME"):
+        return pathlib.Path(os.environ["XDG_CACHE_HOME"], "keras_nc")
+    try:
+        return pathlib.Path.home() / ".cache" / "keras_nc"
+    except RuntimeError:  # a user without a home
+        return pathlib.Path(tempfile.gettempdir(), "keras_nc")
+
+
+def cache_file(format_version, packages):
+    """Return the cache file for the corpus of the installed versions.
+
+    Args:
+        format_version: int, version of the rules that make the documents.
+        packages: sequence of str, names of the packages read.
+
+    Returns:
+        A `pathlib.Path`.
+    """
+    parts = [
+        str(format_version),
+        platform.python_implementation(),
+        sys.version,
+        *(f"{name} {_version(name)}" for name in packages),
+    ]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return cache_directory() / f"default-corpus-{key[:16]}.json.zst"
+
+
+def write_cache(file, documents):
+    """Write documents to the cache; if the disk refuses, only log it.
+
+    Args:
+        file: `pathlib.Path`.
+        documents: sequence of pairs of name, str, and UTF-8 document, bytes.
+    """
+    content = {
+        "content_hash": _content_hash(documents),
+        "documents": [[name, text.decode()] for name, text in documents],
+    }
+    packed = zstandard.compress(json.dumps(content).encode())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(file) as stream:
+            stream.write(packed)
+    except OSError as error:
+        logging.info("The corpus is not cached in %s (%s).", file, error)
+
+
+def read_cache(file):
+    """Read documents from the cache.
+
+    Args:
+        file: `pathlib.Path`.
+
+    Returns:
+        A tuple of pairs of name and document, or None if the file is missing
+        or damaged.
+    """
+    try:
+        packed = file.read_bytes()
+    except OSError:
+        return None
+    try:
+        content = json.loads(zstandard.decompress(packed))
+        documents = tuple(
+            (name, text.encode()) for name, text in content["documents"]
+        )
+        if _content_hash(documents) == content["content_hash"]:
+            return documents
+    # ValueError covers bad JSON, bad Unicode and an empty list.
+    except (zstandard.ZstdError, ValueError, LookupError, TypeError):
+        pass
+    except AttributeError:  # a number in the place of a text
+        pass
+    logging.info("The cached corpus %s is damaged; building it again.", file)
+    return None
+
+
+def _content_hash(documents):
+    names, texts = zip(*documents, strict=True)
+    return Corpus(documents=texts, names=names).content_hash
+
+
+def _version(package):
+    """Return a str that identifies the installed state of a package."""
+    if package == "stdlib":
+        return ""  # the version of Python, already in the key
+    if docstrings.find_package(package) is None:
+        return "absent"
+    name = _DISTRIBUTIONS.get(package, package)
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    # Try builds under another name, such as tensorflow-cpu. This is slow.
+    names = _packages_distributions().get(package, ())
+    return " ".join(f"{n} {importlib.metadata.version(n)}" for n in names)
+
+
+@functools.lru_cache(maxsize=1)
+def _packages_distributions():
+    return importlib.metadata.packages_distributions()

@@ -1,4 +1,4 @@
-"""Documents from files: plain text and JSON lines, compressed or not."""
+"""Documents from files, text or JSON lines; and parts of documents."""
 
 import glob
 import json
@@ -31,9 +31,9 @@ def read_documents(patterns, text_key="text"):
     A file that does not look like text is read with a warning. Archives,
     tables and other packed files are refused.
 
-    The call finds all files. The iterator then reads them, with one document in
-    memory at a time. It can be used once; for another pass, call again or make
-    a list.
+    The call only finds the files. The iterator reads them, and holds one
+    document in memory at a time. It can be used once. For another pass, call
+    again or make a list.
 
     Args:
         patterns: a path or glob pattern, or a sequence of them; `**` stands
@@ -46,9 +46,9 @@ def read_documents(patterns, text_key="text"):
 
     Raises:
         ValueError: from the call, if a pattern matches no file. From the
-            iterator, with file and line, for lines that are not JSON objects
-            with a text under `text_key`, for packed files, and for damaged or
-            truncated compressed files.
+            iterator, with file and line, if a line is not a JSON object with
+            a text under `text_key`, if a file is packed, or if a compressed
+            file is damaged or cut short.
 
     Example:
     >>> import pathlib
@@ -81,7 +81,7 @@ def find_files(patterns):
         patterns = [patterns]
     found = set()
     for pattern in map(os.fspath, patterns):
-        # An existing path is no pattern, even if it has brackets.
+        # A path that exists is not a pattern, even if it has brackets.
         if os.path.isfile(pattern):
             matches = [pattern]
         else:
@@ -97,7 +97,7 @@ def find_files(patterns):
     if not found:
         raise ValueError(
             "`patterns` must name at least one file. Received: an empty "
-            "sequence."
+            "sequence. Pass a path or a glob pattern."
         )
     return sorted(found)
 
@@ -123,8 +123,8 @@ def _read_text(file, text_key):
     if what:
         warnings.warn(
             f"{file} looks like {what}. It is read as one document of "
-            f"{len(document):,} bytes. If it should not be, leave it out, or "
-            "save it as UTF-8 text.",
+            f"{len(document):,} bytes. If you do not want this, leave it out, "
+            "or save it as UTF-8 text.",
             stacklevel=2,
         )
     elif _is_json_line(document, text_key):
@@ -138,7 +138,7 @@ def _read_text(file, text_key):
 
 
 def _is_json_line(document, text_key):
-    """Return whether a document begins with a line of JSON with a text."""
+    """Return whether the first line is a JSON object with a text."""
     if document[:1] != b"{":
         return False
     try:
@@ -191,8 +191,9 @@ def _parse_line(line, text_key, where):
         keys = sorted(record)
         listed = f"{keys[:10]}{' and more' if keys[10:] else ''}"
         raise ValueError(
-            f"{where}: no key {text_key!r}. Received: an object with the keys "
-            f"{listed}. Set `text_key` to the key of the text."
+            f"{where}: each object must have the key {text_key!r}. Received: "
+            f"an object with the keys {listed}. Set `text_key` to the key of "
+            "the text."
         )
     text = record[text_key]
     if not isinstance(text, str):
@@ -203,3 +204,69 @@ def _parse_line(line, text_key, where):
         )
     # JSON may escape half a surrogate pair. Keep it.
     return text.encode("utf-8", "surrogatepass")
+
+
+def cut_position(document, limit):
+    r"""Find the best place to cut a document in two.
+
+    Args:
+        document: bytes.
+        limit: int, the most bytes before the cut.
+
+    Returns:
+        int, at most `limit`: after the last blank line in the last quarter
+        before `limit`, else after the last line or word there, else where no
+        UTF-8 character is cut.
+
+    Example:
+    >>> from keras_nc.data import cut_position
+    >>> cut_position(b"One line.\nAnother line.\n", 12)
+    10
+    """
+    if limit >= len(document):
+        return len(document)
+    for end in (b"\n\n", b"\r\n\r\n", b"\n", b" "):
+        least = max(0, limit - limit // 4 - len(end))
+        found = document.rfind(end, least, limit)
+        if found >= 0:
+            return found + len(end)
+    # In UTF-8, the first byte of a character is at most three bytes back.
+    for position in range(limit, max(limit - 4, 0), -1):
+        if document[position] & 0xC0 != 0x80:
+            return position
+    return limit
+
+
+def take_bytes(documents, max_bytes):
+    """Take documents up to a number of bytes.
+
+    Documents are taken in order; those that do not fit are skipped. If the
+    result has less than half of `max_bytes`, the first document that did not
+    fit comes last, cut at `cut_position`.
+
+    Args:
+        documents: iterable of bytes.
+        max_bytes: int, or `None` for all.
+
+    Yields:
+        bytes: documents, none of them empty.
+
+    Example:
+    >>> from keras_nc.data import take_bytes
+    >>> list(take_bytes([b"long one", b"two", b"three"], 5))
+    [b'two']
+    >>> list(take_bytes([b"long one", b"longest"], 5))
+    [b'long ']
+    """
+    room = float("inf") if max_bytes is None else max_bytes
+    too_long = None
+    for document in filter(None, documents):
+        if len(document) <= room:
+            room -= len(document)
+            yield document
+        elif too_long is None:
+            too_long = document
+        if room <= 0:
+            return
+    if too_long is not None and room > max_bytes / 2:
+        yield too_long[: cut_position(too_long, room)]

@@ -1,4 +1,4 @@
-"""Token shards cut into batches of equal shape.
+"""Token shards cut into batches of equal shape, for Keras and for `tf.data`.
 
 The tokens of all documents are joined. Sequence j holds the tokens
 `[j * T, (j + 1) * T)`. Every token is a target exactly once per epoch, and all
@@ -26,14 +26,14 @@ class PackedSequences(keras.utils.PyDataset):
     is 1 where `y` holds a token. Incomplete sequences and batches are filled
     with pads, which have weight 0.
 
-    Step `s` is in epoch `s // steps_per_epoch`, and each epoch has its own
-    order. So a run that was interrupted after `s` steps continues with
-    `start_step=s` as if it had never stopped. Keras starts each of its own
-    epochs at index 0. To train for more than one epoch, make one dataset with
-    the `steps` of the whole run, and give `fit` short epochs with
-    `steps_per_epoch`. The models of this package keep the order of batches.
-    With any other model, pass `shuffle=False` to `fit`, because it would
-    otherwise shuffle them again with its own seed.
+    Step `s` belongs to epoch `s // steps_per_epoch`, and each epoch has its own
+    order. If a run was interrupted after `s` steps, pass `start_step=s`: it
+    continues as if it had never stopped. Keras starts each of its epochs at
+    index 0. To train for more than one epoch, make one dataset with all `steps`
+    of the run, and give `fit` short epochs with `steps_per_epoch`. The models
+    of this package keep the order of batches. With any other model, pass
+    `shuffle=False` to `fit`, which would otherwise shuffle them again with its
+    own seed.
 
     Args:
         shards: `TokenShards`.
@@ -129,12 +129,12 @@ class PackedSequences(keras.utils.PyDataset):
         if not 0 <= index < self.steps:
             raise IndexError(
                 f"Batches are numbered from 0 to {self.steps - 1}. Received: "
-                f"index={index}"
+                f"index={index}. Make a dataset with more `steps`."
             )
         return self.batch(self.start_step + index)
 
     def batch(self, step):
-        """Make the batch of one step; earlier calls do not matter.
+        """Make the batch of one step, whatever batches were made before.
 
         Args:
             step: int, counted from the beginning of training.
@@ -158,11 +158,11 @@ class PackedSequences(keras.utils.PyDataset):
         token_ids = np.full((B, T), START_ID, "int32")
         token_ids[:, 1:] = y[:, :-1]
         positions = np.arange(T)
-        # The start id is not padding. If a whole row were masked, its softmax
+        # The start id is not padding. If all of a row were masked, its softmax
         # and the loss would be NaN.
         padding_mask = (positions <= lengths).astype("int32")
-        # With this, models refuse the ids of another tokenizer, even if the
-        # batch leaves this data set.
+        # Models refuse the ids of another tokenizer by this mark, even in a
+        # batch that was taken out of this data set.
         for ids in (token_ids, y):
             set_origin(ids, self.shards.origin)
         sample_weight = (positions < lengths).astype("float32")
@@ -181,3 +181,98 @@ class PackedSequences(keras.utils.PyDataset):
             # Assign once, because workers may be in different epochs.
             self._epoch_order = (epoch, order)
         return order
+
+
+def tf_dataset(sequences, prefetch=None):
+    """Make a `tf.data.Dataset` with the batches of `PackedSequences`.
+
+    TensorFlow is imported here, at the call.
+
+    Args:
+        sequences: `PackedSequences`.
+        prefetch: int, batches made ahead; by default, TensorFlow's choice.
+
+    Returns:
+        A `tf.data.Dataset` of `len(sequences)` batches
+        `(x, y, sample_weight)`, in the order of `sequences`, of static
+        shapes `(B, T)`. Its name (`options().dataset_name`) says which
+        tokenizer made the ids, so that models can refuse the ids of another
+        tokenizer. Data sets made from it by `map`, `take`, `prefetch` and the
+        like inherit the name. If you give another name, inside `flat_map` or
+        `interleave`, and after `save` and `load`, nothing is checked.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_nc.data import PackedSequences
+    >>> from keras_nc.data import tf_dataset
+    >>> from keras_nc.data import write_shards
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     shards = write_shards([b"AB", b"C"], ByteTokenizer(), folder)
+    ...     dataset = tf_dataset(PackedSequences(shards, 4, batch_size=2))
+    ...     dataset.element_spec[1].shape
+    TensorShape([2, 4])
+    """
+    import tensorflow as tf
+
+    shape = (sequences.batch_size, sequences.sequence_length)
+
+    def make(index):
+        x, y, sample_weight = sequences[int(index)]
+        return x["token_ids"], x["padding_mask"], y, sample_weight
+
+    def load(index):
+        types = (tf.int32, tf.int32, tf.int32, tf.float32)
+        arrays = tf.numpy_function(make, [index], types)
+        for array in arrays:
+            array.set_shape(shape)
+        token_ids, padding_mask, y, sample_weight = arrays
+        x = {"token_ids": token_ids, "padding_mask": padding_mask}
+        return x, y, sample_weight
+
+    if prefetch is None:
+        prefetch = tf.data.AUTOTUNE
+    options = tf.data.Options()
+    options.dataset_name = sequences.shards.origin.dataset_name
+    batches = tf.data.Dataset.range(len(sequences)).map(load)
+    return batches.prefetch(prefetch).with_options(options)
+
+
+def process_batches(sequences):
+    """Return this process's rows of every batch, if several train together.
+
+    Under a `keras.distribution` of several JAX processes, Keras expects each
+    process to feed only the rows of its own devices.
+
+    Args:
+        sequences: `PackedSequences`, the same in every process.
+
+    Returns:
+        A `keras.utils.PyDataset`: with one process, `sequences` itself.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None or distribution.num_processes == 1:
+        return sequences
+    return _ProcessBatches(sequences, distribution)
+
+
+class _ProcessBatches(keras.utils.PyDataset):
+    def __init__(self, sequences, distribution):
+        super().__init__()
+        self.sequences = sequences
+        self.shards = sequences.shards
+        # The mesh knows which device has which rows. Devices may not be in the
+        # order of their processes.
+        shape = (sequences.batch_size, sequences.sequence_length)
+        layout = distribution.get_data_layout(shape).backend_layout
+        indices = layout.addressable_devices_indices_map(shape).values()
+        rows = [np.arange(sequences.batch_size)[index[0]] for index in indices]
+        self._rows = np.unique(np.concatenate(rows))
+
+    def __len__(self):
+        return len(self.sequences)
+
+    def __getitem__(self, index):
+        # Reading the rows of other processes costs little: they are mapped.
+        batch = self.sequences[index]
+        return keras.tree.map_structure(lambda x: x[self._rows], batch)

@@ -36,12 +36,12 @@ def write_shards(
     """Tokenize documents one by one and write them as token shards.
 
     If the run is interrupted or killed, the same call continues after the last
-    complete shard. It compares documents of complete shards by their hash, and
-    does not tokenize them again. On a complete folder, the call compares all
-    documents in this way and returns the shards. It rewrites shards whose files
-    are damaged or missing. The assignment of documents to shards depends only
-    on the documents and on `shard_tokens`. Only one process may write to a
-    folder at a time.
+    complete shard. It compares the documents of complete shards by their hash,
+    and does not tokenize them again. If all shards are complete, it compares
+    all documents and returns the shards. Shards whose files are damaged or
+    missing are written again. Which documents a shard holds depends only on the
+    documents and on `shard_tokens`. Only one process may write to a folder at a
+    time.
 
     Args:
         documents: `str` or bytes, or an iterable of them; read once, never
@@ -52,8 +52,8 @@ def write_shards(
             `end_token_id`, `fingerprint` and `scheme_name`.
         directory: folder for the shards, created if missing. Other files in it
             are not touched.
-        shard_tokens: int, most tokens in a shard. A shard is held in memory. A
-            longer document gets a larger shard of its own.
+        shard_tokens: int, most tokens in a shard, which is held in memory. A
+            document with more tokens is a shard by itself.
         overwrite: if True, existing shards are deleted first.
         progress: if True, shows megabytes and speed on a terminal.
 
@@ -63,7 +63,7 @@ def write_shards(
     Raises:
         ValueError: if there are no documents, if the tokenizer returns invalid
             ids or offsets, or if the folder holds shards of another tokenizer,
-            other settings or other documents.
+            of other settings or of other documents.
         TypeError: if a document is not text.
 
     Example:
@@ -123,14 +123,16 @@ def _prepare(directory, fields, overwrite):
         for name, value in fields.items():
             if found[name] != value:
                 raise ValueError(
-                    f"{directory} holds shards with {name}={found[name]!r}. "
-                    f"Received: {name}={value!r}. {_REMEDY}"
+                    f"{directory} holds shards with {name}={found[name]!r}; "
+                    f"the others must be the same. Received: {name}={value!r}. "
+                    f"{_REMEDY}"
                 )
         return file is manifest, found["shards"]
     if ours:
         raise ValueError(
-            f"{directory} holds {ours[0].name}, but no manifest that says "
-            f"what it is. {_REMEDY}"
+            "A folder with files of token shards must have their manifest. "
+            f"Received: {directory}, which holds {ours[0].name} and no "
+            f"manifest. {_REMEDY}"
         )
     shard_format.write_manifest(partial, {**fields, "shards": []})
     return False, []
@@ -158,17 +160,18 @@ def _skip(documents, tokenizer, fields, directory, line):
                 writer.collect(batch, *_encode(tokenizer, batch, fields))
             if writer.write_files(number) != shard["files"]:
                 raise ValueError(
-                    f"Shard {number} of {directory} is damaged, and the "
-                    "tokenizer gives other ids now than when it was written. "
-                    "Delete the shards, or pass `overwrite=True`, to write all "
-                    "of them again."
+                    "A damaged shard can be written again only by the same "
+                    f"tokenizer. Received: shard {number} of {directory}, for "
+                    "which the tokenizer gives other ids now. Delete the "
+                    "shards, or pass `overwrite=True`, to write all shards "
+                    "again."
                 )
 
 
 def _other_input(directory, how):
     return ValueError(
         f"{directory} holds shards of other documents. Received: input that "
-        f"{how}. Give the same documents in the same order. Or: {_REMEDY}"
+        f"{how}. Pass the same documents in the same order. Or: {_REMEDY}"
     )
 
 
@@ -247,7 +250,8 @@ class _ShardWriter:
             if last <= first and self._sizes:
                 self._write()
                 continue
-            last = max(last, first + 1)  # an empty shard takes any document
+            # A document with too many tokens is a shard by itself.
+            last = max(last, first + 1)
             self.collect(documents[first:last], ids, offsets[first : last + 1])
             first = last
 

@@ -1,10 +1,10 @@
 """Token shards: a tokenized corpus on disk, read by memory mapping.
 
 A folder holds three files per shard. `tokens-00000.npy` has the tokens of its
-documents, each document followed by the end id. `offsets-00000.npy` (int64, one
-more than documents) tells where each document begins. `bytes-00000.npy` (int64)
-tells how many bytes of text each document has. `manifest.json` names the
-tokenizer, and has the counts and the SHA-256 of each file.
+documents, with the end id after each document. `offsets-00000.npy` (int64, one
+more than documents) says where each document begins. `bytes-00000.npy` (int64)
+says how many bytes of text each document has. `manifest.json` names the
+tokenizer, and has all counts and the SHA-256 of each file.
 """
 
 import operator
@@ -51,9 +51,9 @@ class TokenShards:
                 f"{self.directory}, "
                 + (
                     "where writing was interrupted. Run the same "
-                    "`write_shards` again: it goes on where it stopped."
+                    "`write_shards` again: it continues where it stopped."
                     if unfinished
-                    else "which has none. Make shards with `write_shards`."
+                    else "which has none. Write shards with `write_shards`."
                 )
             )
         path = self.directory / shard_format.MANIFEST
@@ -91,23 +91,22 @@ class TokenShards:
         spanning = offsets[0] == 0 and offsets[-1] == entry["tokens"]
         if not spanning or (offsets[1:] <= offsets[:-1]).any():
             path = self.directory / shard_format.file_name("offsets", number)
-            raise self._damaged([path], "they do not cut the tokens in pieces")
+            raise self._damaged([path], "they are not ascending offsets")
         return arrays
 
     def _damaged(self, paths, reason):
         return ValueError(
             "Token shards must be as they were written. Received: "
             f"{', '.join(map(str, paths))}, damaged or missing: {reason}. "
-            "Fetch what is damaged again if you have a copy; else run the same "
-            "`write_shards` again: it rewrites damaged shards and keeps the "
-            "others."
+            "Fetch these files again if you have a copy; else run the same "
+            "`write_shards` again: it writes only the damaged shards again."
         )
 
     def verify(self):
         """Read all files and compare their hashes with the manifest.
 
         Raises:
-            ValueError: if files differ. It names all of them.
+            ValueError: if files differ. It names them all.
         """
         damaged = []
         for number, entry in enumerate(self.manifest["shards"]):

@@ -1,7 +1,7 @@
 """Entropy models: p(next byte | bytes since the window's start)."""
 
 from keras_nc.entropy_models.byte_lm import ByteLMModel
-from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
+from keras_nc.entropy_models.byte_lm import ByteLMStepper
 from keras_nc.entropy_models.ngram import NGramModel
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import class_named

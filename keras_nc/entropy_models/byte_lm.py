@@ -1,4 +1,4 @@
-"""M1 as an entropy model."""
+"""M1 as an entropy model, for many prefixes at once or byte by byte."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from keras_nc.coding.archive import FaultError
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.atomic import atomic_path
 from keras_nc.coding.checks import as_integer
-from keras_nc.entropy_models.byte_lm_stepper import ByteLMStepper
 from keras_nc.entropy_models.byte_lm_weights import build_backbone
+from keras_nc.entropy_models.byte_lm_weights import pack_weights
 from keras_nc.entropy_models.byte_lm_weights import plain_weights
 from keras_nc.entropy_models.byte_lm_weights import read_weights
 from keras_nc.entropy_models.protocol import EntropyModel
@@ -22,6 +22,7 @@ from keras_nc.entropy_models.protocol import head_of
 from keras_nc.entropy_models.protocol import model_error
 from keras_nc.entropy_models.protocol import register
 from keras_nc.entropy_models.refitted import RefittedModel
+from keras_nc.entropy_models.stepping import check_room
 
 #: Prefixes per call if only a few are left.
 SMALL_BATCH = 32
@@ -47,10 +48,9 @@ class ByteLMModel(EntropyModel):
     """p(next byte | bytes since the window's start) of a byte-level LM.
 
     The model sees the start id and then the window's bytes, so it is reset at
-    every window. It runs in float32 and in few fixed shapes. A float model is
-    still not batch-invariant: its probabilities change by about 1e-6 with
-    shapes, machines and backends. So keep a codebook; do not rebuild it to
-    decode.
+    every window. It runs in float32 and in few fixed shapes. Still, its
+    probabilities change by about 1e-6 with shapes, machines and backends. So
+    keep a codebook that you need for decoding; do not build it again.
 
     Args:
         causal_lm: A `keras_nc.models.ByteCausalLM`, or its backbone. Its
@@ -83,11 +83,12 @@ class ByteLMModel(EntropyModel):
         if not hasattr(backbone, "call_with_cache"):
             raise TypeError(
                 "An entropy model is made from a `ByteCausalLM` or its "
-                f"backbone. Received: {type(causal_lm).__name__}"
+                f"backbone. Received: {type(causal_lm).__name__}. Pass one of "
+                "them."
             )
         if backbone.vocabulary_size != NUM_SPECIAL + 256:
             raise ValueError(
-                "An entropy model is over bytes: the language model must have "
+                "The language model must be over bytes, with "
                 f"{NUM_SPECIAL + 256} ids. Received: "
                 f"{type(causal_lm).__name__} with "
                 f"{backbone.vocabulary_size} ids. Pass a `ByteCausalLM`."
@@ -219,3 +220,107 @@ def padded_length(length):
     """Round a length up to 4, 8, 12, 16, 24, 32, 48, 64, 96, ..."""
     step = max(4, 1 << max(0, (length - 1).bit_length() - 2))
     return -(-length // step) * step
+
+
+class ByteLMStepper:
+    """Run M1 step by step. The results of a row do not depend on the batch.
+
+    In Keras, the order of the terms of a sum depends on the batch and the row,
+    so results for the same prefix differ in their last bits. This class runs
+    M1's layers in Numba on the CPU, with a fixed order of float32 operations.
+    It gives the same bits for any batch, backend and number of bytes at a time.
+    On CPUs, it is also faster than calling a backend for every byte.
+
+    Args:
+        config: A dict: the settings of a `ByteBackbone`.
+        weights: What `plain_weights` returned.
+        batch_size: int, `B`.
+        context_bytes: int. The most bytes that a row may be fed between
+            restarts.
+
+    Raises:
+        TypeError: If a size is not an integer.
+        ValueError: If a size is not positive.
+
+    Example:
+    >>> from keras_nc.entropy_models import ByteLMModel
+    >>> from keras_nc.models import ByteBackbone
+    >>> backbone = ByteBackbone(
+    ...     num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
+    ... )
+    >>> stepper = ByteLMModel(backbone).stepper(2, context_bytes=8)
+    >>> stepper.probabilities().shape
+    (2, 256)
+    """
+
+    def __init__(self, config, weights, batch_size, context_bytes):
+        from keras_nc.entropy_models.kernels.byte_lm import LANES
+
+        batch_size = as_integer("batch_size", batch_size, 1)
+        context_bytes = as_integer("context_bytes", context_bytes, 1)
+        self.batch_size = batch_size
+        self.context_bytes = context_bytes
+        positions = context_bytes + 1  # one more for the start id
+        self._weights = pack_weights(config, weights, positions)
+        heads = (config["num_layers"], batch_size, config["num_heads"])
+        K = config["head_dim"]
+        blocks = -(-positions // LANES)
+        # The system allocates this memory only when positions are used.
+        self._keys = np.zeros((*heads, blocks, K, LANES), "float32")
+        self._values = np.zeros((*heads, positions, K), "float32")
+        self._ids = np.full((batch_size, positions), START_ID, "int32")
+        self._held = np.ones(batch_size, int)
+        self._fed = np.zeros(batch_size, int)
+        self._rows = np.zeros((batch_size, 256))
+
+    def restart(self, rows):
+        """Begin a new context; see `PrefixStepper.restart`."""
+        self._held[rows] = 1
+        self._fed[rows] = 0
+
+    def append(self, data, counts):
+        """Feed any number of bytes to each row; see `PrefixStepper.append`."""
+        counts = np.asarray(counts)
+        check_room(self._held - 1 + counts, self.context_bytes)
+        for row in np.flatnonzero(counts):
+            held, count = self._held[row], counts[row]
+            ids = data[row, :count].astype("int32") + NUM_SPECIAL
+            self._ids[row, held : held + count] = ids
+        self._held = self._held + counts
+
+    def step(self, next_bytes, active):
+        """Feed one byte to each active row; see `PrefixStepper.step`."""
+        self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
+
+    def probabilities(self):
+        """Return the distribution of each row's next byte.
+
+        See `PrefixStepper.probabilities`.
+
+        The model runs on the bytes that were fed since the last call.
+        """
+        from keras_nc.entropy_models.kernels import byte_lm as kernels
+
+        counts = self._held - self._fed
+        rows = np.repeat(np.arange(self.batch_size), counts)
+        if not rows.size:
+            return self._rows
+        ends = np.cumsum(counts)
+        positions = np.arange(rows.size) + np.repeat(self._held - ends, counts)
+        ids = self._ids[rows, positions]
+        last = positions == self._held[rows] - 1
+        self._rows = self._rows.copy()
+        for i in range(0, rows.size, kernels.CHUNK):
+            chunk = slice(i, i + kernels.CHUNK)
+            kernels.feed(
+                self._weights,
+                ids[chunk],
+                rows[chunk],
+                positions[chunk],
+                last[chunk],
+                self._keys,
+                self._values,
+                self._rows,
+            )
+        self._fed = self._held.copy()
+        return self._rows

@@ -1,4 +1,4 @@
-"""The weights of M1 as plain float32 arrays, from a model or a file.
+"""The weights of M1 as float32 arrays: from a model, from a file, for kernels.
 
 They are in the order of a backbone's weights: first the embedding table; then,
 for every block, the scale of the norm, the kernels of queries, keys, values and
@@ -17,12 +17,14 @@ from keras_nc.coding.checks import as_integer
 
 #: Rows of the embedding table: 259 ids, in multiples of 128.
 _TABLE_ROWS = 384
+#: Of `keras_hub.layers.RotaryEmbedding`.
+_MAX_WAVELENGTH = 10_000.0
 #: More distances than any text has bytes before a reset.
 _MAX_DISTANCE = 1 << 24
 
 
 def plain_weights(backbone):
-    """Return the weights of a backbone, LoRA merged and without quantization.
+    """Return the weights of a backbone, with LoRA merged and as floats.
 
     Args:
         backbone: A `keras_nc.models.ByteBackbone`.
@@ -81,10 +83,9 @@ def weight_paths(config):
 def _check_finite(weight, name):
     if not np.isfinite(weight).all():
         raise ValueError(
-            "Weights of an entropy model must be finite numbers: with others "
-            "its probabilities are no distribution. Received: NaN or infinity "
-            f"in {name}. Load an earlier checkpoint, and train with a lower "
-            "learning rate or in more precision."
+            "Weights of an entropy model must be finite numbers. Received: NaN "
+            f"or infinity in {name}. Load an earlier checkpoint, and train "
+            "with a lower learning rate or in higher precision."
         )
 
 
@@ -169,6 +170,72 @@ def build_backbone(config, weights):
     return backbone
 
 
+def pack_weights(config, weights, positions):
+    """Return the weights of M1 as the kernels read them.
+
+    Args:
+        config: A dict: the settings of a `ByteBackbone`.
+        weights: What `plain_weights` returned.
+        positions: int, `S`.
+
+    Returns:
+        A tuple of arrays: embeddings; scales of the norms, two per layer and
+        the final one; projections to queries, keys and values; biases by
+        distance, (layers, H, distances); cosines and sines, (S, 2, K / 2), or
+        none; output projections; gates and values of the MLPs; their output
+        projections; the projection to the logits of bytes.
+    """
+    from keras_nc.entropy_models.kernels.byte_lm import pack
+
+    D, H = config["hidden_dim"], config["num_heads"]
+    width = H * config["head_dim"]
+    has_biases = config["position"] == "relative_bias"
+    table, *blocks, final_scale = weights
+    per_block = 10 if has_biases else 9
+    scales, qkv, biases, outputs, gates, mlp_outputs = ([] for _ in range(6))
+    for i in range(0, len(blocks), per_block):
+        attention_scale, query, key, value, output, *rest = blocks[
+            i : i + per_block
+        ]
+        bias = _biases(config, rest.pop(0)) if has_biases else np.zeros((H, 1))
+        mlp_scale, gate, mlp_value, mlp_output = rest
+        scales += [attention_scale, mlp_scale]
+        kernels = [kernel.reshape(D, width) for kernel in (query, key, value)]
+        qkv.append(pack(np.concatenate(kernels, axis=1)))
+        biases.append(bias.astype("float32"))
+        outputs.append(pack(output.reshape(width, D)))
+        gates.append(pack(np.concatenate([gate, mlp_value], axis=1)))
+        mlp_outputs.append(pack(mlp_output))
+    return (
+        table * np.float32(D**0.5),
+        np.stack([*scales, final_scale]),
+        np.stack(qkv),
+        np.stack(biases),
+        _rotation(config, positions),
+        np.stack(outputs),
+        np.stack(gates),
+        np.stack(mlp_outputs),
+        pack(table[NUM_SPECIAL : NUM_SPECIAL + 256].T),
+    )
+
+
+def _biases(config, table):
+    """Return the bias of every distance, (H, distances)."""
+    from keras_nc.layers.relative_bias import distance_buckets
+
+    buckets = distance_buckets(config["num_buckets"], config["max_distance"])
+    return table[buckets].T.copy()
+
+
+def _rotation(config, positions):
+    if config["position"] != "rope":
+        return np.zeros((0, 2, 1), "float32")
+    half = config["head_dim"] // 2
+    frequencies = _MAX_WAVELENGTH ** -(np.arange(half) / half)
+    angles = np.arange(positions)[:, None] * frequencies
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype("float32")
+
+
 def read_weights(path, config):
     """Read the weights of a backbone with a given configuration.
 
@@ -180,7 +247,7 @@ def read_weights(path, config):
         A list of float32 arrays.
 
     Raises:
-        Exception: Of any kind if the file does not hold them.
+        Exception: Of any kind, if the file does not hold them.
         OSError: If the file is missing or cannot be read.
     """
     import h5py
@@ -211,7 +278,7 @@ def _check_config(config):
         or config["num_buckets"] % 2
         or (config["position"] == "rope" and config["head_dim"] % 2)
     ):
-        raise FaultError("settings of no model over bytes")
+        raise FaultError("settings that no model over bytes has")
 
 
 def _read_weight(dataset, shape, name):

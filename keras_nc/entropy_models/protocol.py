@@ -59,14 +59,16 @@ def register(name):
     """
     if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise ValueError(
-            "The name of a model must be lowercase letters, digits and "
-            f"underscores. Received: {name!r}"
+            "The name of a model must have lowercase letters, digits and "
+            f"underscores, and begin with a letter. Received: {name!r}. Choose "
+            "another name."
         )
 
     def decorate(cls):
         if not isinstance(cls, type):
             raise TypeError(
-                f"`register` is for classes of models. Received: {cls!r}"
+                "`register` is for classes of models. Received: "
+                f"{cls!r}. Put it above a class."
             )
         lacking = [name for name in _OFFERED if not hasattr(cls, name)]
         if lacking:
@@ -81,9 +83,9 @@ def register(name):
         again = again and _full_name(cls) == _full_name(other)
         if other not in (None, cls) and not again:
             raise ValueError(
-                f"The name of a model must be its own. Received: {name!r} for "
-                f"{_full_name(cls)}, which {_full_name(other)} has. Choose "
-                "another name."
+                f"Two classes cannot have one name. Received: {name!r} for "
+                f"{_full_name(cls)}, which is the name of {_full_name(other)}. "
+                "Choose another name."
             )
         _CLASSES[name] = cls
         return cls
@@ -101,9 +103,9 @@ def name_of(model):
         if cls is type(model):
             return name
     raise TypeError(
-        "A model that is saved with a tokenizer must have a class that is "
+        "To be saved with a tokenizer, a model must be of a class that was "
         "registered with `@entropy_models.register(name)`, such as "
-        f"{_names()}. Received: {type(model).__name__}"
+        f"{_names()}. Received: {type(model).__name__}. Register its class."
     )
 
 
@@ -129,24 +131,24 @@ class EntropyModel(abc.ABC):
 
     A codebook only needs an object with a method `probabilities`. If each row
     depends only on its own prefix, bit for bit, the codebook does not depend on
-    the batch. This holds for count models, but for few neural models.
-    Tokenizers that run the model while coding need this guarantee, and a class
+    the batch. This holds for count models, but for few neural models. Some
+    tokenizers run the model while coding. They need this guarantee, and a model
     that can be saved:
 
     - Derive it from this class and register it by a name with
       `@entropy_models.register(name)`.
     - If it has parameters, override `state` and `from_state`.
-    - If its rows depend on their batch, or it is faster byte by byte, override
-      `stepper`.
+    - Override `stepper` if its rows depend on their batch, or if it is faster
+      byte by byte.
 
     A model may also offer
 
         refit(text, starts) -> EntropyModel
 
-    a model with the statistics of window starts. `text` is bytes or a
-    sequence of documents, and `starts` are the offsets of the window starts
-    in the documents joined: int64, ascending. `Codebook.build` uses it.
-        `RefittedModel.from_text` does the same for any model.
+    which returns a model with the statistics of window starts.
+    `Codebook.build` uses it. `text` is bytes or a sequence of documents, and
+    `starts` are the offsets of the window starts in the joined documents:
+    int64, ascending. `RefittedModel.from_text` does the same for any model.
 
     Attributes:
         file_names: Names of the files that `save` writes, a list of str.
@@ -245,7 +247,7 @@ class EntropyModel(abc.ABC):
         return digest.hexdigest()
 
     def save(self, directory):
-        """Write the files, each whole or not at all.
+        """Write the files. Each gets its name only when it is complete.
 
         Args:
             directory: A path.
@@ -276,7 +278,7 @@ def model_error(directory, cls):
     """Turn any exception caused by damaged files into one ValueError."""
     return one_error(
         directory,
-        "A folder must hold a whole entropy model of the kind "
+        "A folder must hold all files of an entropy model of the kind "
         f"{_registered(cls)!r}, format version {FORMAT_VERSION}",
         "Fetch or save its files again.",
     )
@@ -292,9 +294,9 @@ def head_of(model):
 
 
 def check_head(head, cls):
-    """Return the settings in a head that is one of this class, without it."""
+    """Check that a head is of this class; return the settings in it."""
     if not isinstance(head, dict):
-        raise FaultError("a head that is no object")
+        raise FaultError("a head that is not an object")
     settings = dict(head)
     found = (settings.pop("format_version", None), settings.pop("kind", None))
     if found != (FORMAT_VERSION, _registered(cls)):
@@ -316,7 +318,9 @@ def write_model(path, model, settings, arrays):
 
 
 def read_model(path, cls):
-    """Return settings and arrays of a file; raise any error if it is damaged.
+    """Return the settings and arrays of a file, which may be damaged.
+
+    Any exception means that it is damaged.
 
     Args:
         path: A file that `write_model` wrote.

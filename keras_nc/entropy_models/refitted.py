@@ -7,7 +7,8 @@ import numpy as np
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_rows
-from keras_nc.entropy_models.counts import CountTrie
+from keras_nc.entropy_models.ngram import CountTrie
+from keras_nc.entropy_models.ngram import count_window_starts
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import class_named
 from keras_nc.entropy_models.protocol import model_error
@@ -18,8 +19,6 @@ from keras_nc.entropy_models.protocol import write_model
 from keras_nc.entropy_models.stepping import PrefixStepper
 from keras_nc.entropy_models.stepping import stepper_for
 
-# No codebook has longer windows.
-MAX_WINDOW_BYTES = 255
 #: The file of the counts; the files of the other model are beside it.
 COUNTS = "entropy_model.starts.npz"
 
@@ -33,7 +32,7 @@ class RefittedModel(EntropyModel):
 
         p(b | s) = (n(sb) + T(s) * q(b | s)) / (n(s) + T(s))
 
-    with the probabilities q of the other model. If s was not counted, p is q.
+    with the probabilities q of the model. If s was not counted, p is q.
 
     Args:
         model: An `EntropyModel`.
@@ -54,8 +53,8 @@ class RefittedModel(EntropyModel):
     def __init__(self, model, start_counts):
         if isinstance(model, RefittedModel):
             raise TypeError(
-                "Counts are mixed into a model that has none. Received: a "
-                "`RefittedModel`. Use its method `refit`."
+                "Counts can be mixed into a model once. Received: a "
+                "`RefittedModel`. Use its method `refit`, which replaces them."
             )
         self._model = model
         self._start_counts = start_counts
@@ -74,7 +73,7 @@ class RefittedModel(EntropyModel):
             A `RefittedModel`.
 
         Raises:
-            ValueError: If `starts` are no ascending offsets into the text.
+            ValueError: If `starts` are not ascending offsets into the text.
         """
         return cls(model, count_window_starts(text, starts))
 
@@ -166,41 +165,3 @@ class _RefittedStepper(PrefixStepper):
         answer = self._inner.probabilities()
         answer = check_rows(answer, self.batch_size, self._inner)
         return self.model.mix_in(answer[rows], prefixes)
-
-
-def count_window_starts(text, starts, min_count=None):
-    """Count the strings that begin at window starts.
-
-    Args:
-        text: `str` or bytes, or a list of documents.
-        starts: offsets of the window starts in the documents joined, int64 of
-            shape (windows,), ascending.
-        min_count: occurrences that a string needs. The default is one in 2^18
-            windows, and at least 2.
-
-    Returns:
-        A `CountTrie`.
-
-    Raises:
-        ValueError: if `starts` are no ascending offsets into the text.
-    """
-    joined, offsets = join_documents(text)
-    starts = np.asarray(starts)
-    if (
-        starts.dtype.kind not in "iu"
-        or starts.ndim != 1
-        or not starts.size
-        or starts[0] < 0
-        or starts[-1] >= joined.size
-        or (starts[1:] <= starts[:-1]).any()
-    ):
-        raise ValueError(
-            "`starts` must be ascending offsets into the text. Received: "
-            f"dtype={starts.dtype}, shape={starts.shape} for {joined.size} "
-            "bytes of text. Pass the offsets of windows in the same text."
-        )
-    if min_count is None:
-        min_count = max(2, starts.size >> 18)
-    return CountTrie.count(
-        joined, offsets, starts.astype(np.int64), MAX_WINDOW_BYTES, min_count
-    )

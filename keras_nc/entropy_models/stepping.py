@@ -2,13 +2,13 @@
 
 A coder with the model in the loop asks for one distribution per row, feeds the
 byte that it wrote or read, and asks again. An encoder and a decoder agree only
-if they see the same bits. A stepper gives this guarantee: a row's probabilities
+if they see the same bits. A stepper guarantees this: a row's probabilities
 depend only on the bytes since that row's restart. They do not depend on other
 rows, the row's index, `batch_size`, `context_bytes`, or how many bytes were
-appended at a time. So a document may be encoded in one row of a batch and
-decoded alone, bit for bit, by the same software on the same hardware.
+appended at a time. So a document that was encoded in a row of a batch can be
+decoded alone, by the same software on the same hardware.
 
-M1's stepper achieves this with its own arithmetic; see `byte_lm_stepper`. A
+M1's stepper achieves this with its own arithmetic; see `ByteLMStepper`. A
 `PrefixStepper` passes on the rows of its model, so it has the guarantee only if
 its model has it, as count models do.
 """
@@ -30,7 +30,7 @@ class PrefixStepper:
     Args:
         model: An `EntropyModel`. It is asked for the rows that changed.
         batch_size: int, `B`.
-        context_bytes: int. Bytes that a row is fed at most between restarts.
+        context_bytes: int. Most bytes of a row between restarts.
 
     Raises:
         TypeError: If `model` has no `probabilities`, or a size is not an
@@ -68,7 +68,7 @@ class PrefixStepper:
         self._changed |= rows
 
     def append(self, data, counts):
-        """Feed some bytes to each row.
+        """Feed any number of bytes to each row.
 
         Args:
             data: uint8 array of shape `(B, n)`.
@@ -85,7 +85,7 @@ class PrefixStepper:
         self._changed |= np.asarray(counts) > 0
 
     def step(self, next_bytes, active):
-        """Feed one byte to some rows.
+        """Feed one byte to each active row.
 
         Args:
             next_bytes: uint8 array of shape `(B,)`.
@@ -115,7 +115,7 @@ class PrefixStepper:
         return self._rows
 
     def _ask(self, rows, prefixes):
-        """Return the distributions after the prefixes of some rows."""
+        """Return the distributions after the prefixes of these rows."""
         answer = self.model.probabilities(prefixes)
         return check_rows(answer, len(prefixes), self.model)
 
@@ -129,7 +129,7 @@ def stepper_for(model, batch_size, context_bytes):
     Args:
         model: An `EntropyModel`.
         batch_size: int, `B`. Contexts side by side.
-        context_bytes: int. Bytes that a row is fed at most between restarts.
+        context_bytes: int. Most bytes of a row between restarts.
 
     Returns:
         An object with the methods of `PrefixStepper`.
@@ -163,10 +163,10 @@ def check_model(model):
 
 
 def check_room(fed, context_bytes):
-    """Raise a ValueError if a row has been fed too much."""
+    """Raise a ValueError if a row has more than `context_bytes` bytes."""
     if fed.max() > context_bytes:
         raise ValueError(
-            f"A row takes {context_bytes} bytes between restarts. Received: "
-            f"{fed.max()} bytes. Restart it, or make the stepper with more "
-            "`context_bytes`."
+            f"A row takes at most {context_bytes} bytes between restarts. "
+            f"Received: {fed.max()} bytes. Restart it, or make the stepper "
+            "with more `context_bytes`."
         )

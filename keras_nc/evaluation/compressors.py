@@ -40,14 +40,14 @@ def compressors_bits_per_byte(documents):
     text = join_documents(documents)[0].tobytes()
     if not text:
         raise ValueError(
-            "`documents` must hold at least one byte. Received: no text. Bits "
-            "per byte of nothing are undefined; give the held-out text."
+            "`documents` must hold at least one byte. Received: no text. Pass "
+            "the held-out text."
         )
     try:
         import brotli
     except ImportError as error:
         raise ImportError(
-            "Compressing with brotli needs its package. Received: an "
+            "The package brotli must be installed. Received: an "
             "installation without it. Install the extra [recipes], as in "
             '`pip install -e ".[recipes]"`.'
         ) from error

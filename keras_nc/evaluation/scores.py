@@ -10,9 +10,9 @@ from keras_nc.coding.checks import as_integer
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     """Score every token of the shards once; return all bits / all bytes.
 
-    Each sequence begins with the start id and sees nothing of the sequence
-    before, as in training. End ids are scored, too, although they stand for no
-    bytes.
+    Each sequence begins with the start id, and the model sees nothing of the
+    sequence before, as in training. End ids are also scored, although they
+    stand for no bytes.
 
     Args:
         model: A `DecoderCausalLM`. It need not be compiled. If it is, its
@@ -42,7 +42,7 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     # A second model with the same weights does not touch optimizer and metrics
     # of the first.
     scorer = type(model)(model.backbone)
-    # With this ratio, tokens without a length of their own can be scored, too.
+    # Not every token has a length in bytes; the mean ratio serves for all.
     metric = BitsPerByte(bytes_per_token=shards.bytes_per_token)
     scorer.compile(optimizer=keras.optimizers.SGD(), weighted_metrics=[metric])
     sequences = PackedSequences(
@@ -93,19 +93,31 @@ def unigram_bits_per_byte(train, held_out):
     return float(token_counts(held_out) @ bits) / held_out.num_bytes
 
 
-def token_counts(shards):
+def token_counts(shards, progress=None):
     """Count how often each id occurs.
 
     Args:
         shards: `TokenShards`.
+        progress: function to call with the numbers of bytes read, or `None`.
 
     Returns:
         An int64 array of shape `(V,)`.
+
+    Raises:
+        ValueError: If a token is not an id of the vocabulary.
     """
     counts = np.zeros(shards.vocabulary_size, dtype="int64")
-    block = 2**24  # tokens in memory at once
+    block = 2**22  # tokens in memory at once
     for start in range(0, shards.num_tokens, block):
         stop = min(start + block, shards.num_tokens)
         ids = shards.tokens(start, stop)
+        if ids.max() >= len(counts):
+            raise ValueError(
+                f"Tokens must be below {len(counts)}, the vocabulary's size. "
+                f"Received: {ids.max()} in {shards.directory}. Write the "
+                "shards again."
+            )
         counts += np.bincount(ids, minlength=len(counts))
+        if progress is not None:
+            progress(ids.nbytes)
     return counts

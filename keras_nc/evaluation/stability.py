@@ -12,7 +12,7 @@ def instability(tokenizer, sentence, first_words):
     Put each first word before the sentence, and tokenize it. The result is the
     mean Levenshtein distance between successive results, divided by the mean
     number of tokens (arXiv 2404.03626, section 6.3). The tokens of the first
-    words always differ, but in a long sentence they count little.
+    words always differ, but in a long sentence this matters little.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`, or anything with its
@@ -37,13 +37,13 @@ def instability(tokenizer, sentence, first_words):
     sentence, first_words = as_bytes(sentence), as_documents(first_words)
     if len(first_words) < 2:
         raise ValueError(
-            "Two first words or more can be compared. Received: "
+            "Stability needs at least two first words. Received: "
             f"{len(first_words)}. Pass a list of different words."
         )
     if not any(first_words) and not sentence:
         raise ValueError(
-            "Tokens can be compared if there are any. Received: an empty "
-            "sentence and empty first words. Pass a sentence of many words."
+            "Stability needs at least one byte. Received: an empty sentence "
+            "and empty first words. Pass a sentence of many words."
         )
     ids, offsets = tokenizer.encode_batch([w + sentence for w in first_words])
     rows = [ids[i:j].tolist() for i, j in itertools.pairwise(offsets)]

@@ -7,7 +7,9 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
-from keras_nc.models.presets import SavesBackbone
+from keras_nc.models.presets import BACKBONE_FILES
+from keras_nc.models.presets import LoadsPresets
+from keras_nc.models.presets import new_preset
 
 #: The paper's sizes. As in the paper, embeddings are not counted: 3.15M,
 #: 25.17M, 113.2M, 402.7M and 1.61B parameters. A block has four attention
@@ -31,7 +33,7 @@ SIZES = {
 }
 
 
-class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
+class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
     """A decoder-only Transformer: ids in, hidden states out.
 
     Pre-norm RMSNorm, relative attention biases per layer (or rotary
@@ -266,3 +268,24 @@ class DecoderBackbone(SavesBackbone, keras_hub.models.Backbone):
             gradient_checkpointing=self.gradient_checkpointing,
         )
         return config
+
+    @classmethod
+    def from_config(cls, config):
+        """Create a backbone from its configuration."""
+        if "num_layers" not in config:  # see `config_without_backbone`
+            raise ValueError(
+                "A model must be loaded from a preset that has one. Received: "
+                "the preset of a tokenizer or preprocessor alone. Load it with "
+                "their class."
+            )
+        return super().from_config(config)
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Save the backbone as a preset, or into one.
+
+        Args:
+            preset_dir: str. The directory.
+            max_shard_size: See `keras_hub.models.Backbone.save_to_preset`.
+        """
+        with new_preset(preset_dir, BACKBONE_FILES) as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)

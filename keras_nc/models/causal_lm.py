@@ -1,42 +1,35 @@
 """The causal language model that M1 and M2 share."""
 
-import types
+import pathlib
 
 import keras
-import keras_hub
 from keras import ops
 
 # Keras has no public way to ask whether `filters` choose a layer.
 from keras.src.quantizers.utils import should_quantize_layer
 
 from keras_nc.coding import PAD_ID
-from keras_nc.coding.checks import as_integer
-from keras_nc.losses import TokenNats
-from keras_nc.metrics import BitsPerByte
-from keras_nc.models.chunked_nats import positions_at_once
-from keras_nc.models.chunked_nats import scores_in_chunks
-from keras_nc.models.chunked_nats import scores_of_logits
-from keras_nc.models.generate import Generates
+from keras_nc.models.generate import PIECE_LENGTH
+from keras_nc.models.generate import generate
+from keras_nc.models.generate import generate_stream
 from keras_nc.models.ids import in_vocabulary
-from keras_nc.models.objectives import TokenLoss
-from keras_nc.models.objectives import token_metrics
-from keras_nc.models.presets import SavesPresets
-from keras_nc.models.sampling import to_sampler
+from keras_nc.models.presets import BACKBONE_FILES
+from keras_nc.models.presets import PREPROCESSOR_FILES
+from keras_nc.models.presets import LoadsPresets
+from keras_nc.models.presets import model_card
+from keras_nc.models.presets import new_preset
+from keras_nc.models.sampling import generate_batch
 from keras_nc.models.scoring import bits_per_byte
-from keras_nc.models.training import TrainsOnText
+from keras_nc.models.scoring import positions_at_once
+from keras_nc.models.scoring import scores_in_chunks
+from keras_nc.models.scoring import scores_of_logits
+from keras_nc.models.training import TrainableCausalLM
 
-#: Float32 logits of 1,024 tokens of 65,536 ids.
-LOGITS_BYTES = 1 << 28
 #: The layers with most of the weights, apart from the embedding table.
 QUANTIZED_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
-class DecoderCausalLM(
-    TrainsOnText,
-    Generates,
-    SavesPresets,
-    keras_hub.models.CausalLM,
-):
+class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
     """A language model over tokens that stand for bytes.
 
     Called on token ids, it returns logits. Called with `"target_ids"` among its
@@ -67,175 +60,6 @@ class DecoderCausalLM(
         inputs = backbone.input
         outputs = backbone.token_embedding(backbone(inputs), reverse=True)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-
-    #: See `compile`.
-    z_loss = 0.0
-    logits_bytes = LOGITS_BYTES
-    #: Whether a metric needs to know how many ids beat the target.
-    wants_ranks = False
-    #: The weights that the compiled functions were made for.
-    _compiled_for = None
-    #: Whether `compile` has yet to choose the default metric.
-    _awaits_metric = False
-
-    def compile(
-        self,
-        optimizer="auto",
-        loss="auto",
-        *,
-        metrics=None,
-        weighted_metrics="auto",
-        sampler="top_k",
-        z_loss=0.0,
-        logits_bytes=LOGITS_BYTES,
-        **kwargs,
-    ):
-        """Configure training and generation.
-
-        The model gives losses and metrics nats, -log p(target), instead of
-        logits. The metrics that Keras and keras-hub compute from logits work
-        too: accuracy, top-k accuracy, cross-entropy and perplexity. Pads have
-        weight 0 in both `metrics` and `weighted_metrics`.
-
-        A custom loss or metric is a function of target ids and nats, both
-        `(B, T)`, or a subclass of `keras.losses.Loss` or `keras.metrics.Metric`
-        that takes these. It should return one value per token, `(B, T)`; the
-        model weights and reduces these. If it returns one value per row,
-        `(B,)`, or a scalar, weights of single tokens do not reach it. The nats
-        of pads are 0.
-
-        Args:
-            optimizer: `"auto"` for AdamW with a constant rate of 1e-3, or as
-                in `keras.Model.compile`.
-            loss: `"auto"` for `TokenNats`,
-                `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`,
-                or a custom loss.
-            metrics: Like `weighted_metrics`, but without sample weights.
-            weighted_metrics: `"auto"`, or a list. `"auto"` is `BitsPerByte` if
-                every token of the preprocessor's tokenizer stands for whole
-                bytes, else no metric. A list may hold `"accuracy"`,
-                `BitsPerByte`, `keras.metrics.SparseCategoricalAccuracy`,
-                `SparseTopKCategoricalAccuracy`,
-                `SparseCategoricalCrossentropy(from_logits=True)`,
-                `keras_hub.metrics.Perplexity(from_logits=True)`, and custom
-                metrics.
-            sampler: How `generate` chooses ids: `"greedy"`, `"top_k"`,
-                `"top_p"`, `"random"`, `"beam"`, or a
-                `keras_hub.samplers.Sampler`. A custom sampler overrides
-                `get_next_token`, not `__call__`.
-            z_loss: float. Weight of the z-loss, the mean squared logarithm of
-                the softmax's denominator. Training adds it to the loss so that
-                logits do not drift; 1e-4 in the paper.
-            logits_bytes: int. The memory that float32 logits of a batch may
-                take in training and evaluation. If the logits of all tokens
-                need more, they are computed for a few positions at a time, and
-                again for the gradient. This saves memory and costs a third more
-                multiplications.
-            **kwargs: See `keras.Model.compile`.
-
-        Raises:
-            ValueError: If a loss or metric cannot be computed from nats.
-        """
-        logits_bytes = as_integer("logits_bytes", logits_bytes)
-        sampler = to_sampler(sampler, self.backbone.vocabulary_size)
-        if _is_auto(optimizer):
-            optimizer = keras.optimizers.AdamW(1e-3)
-        if _is_auto(loss):
-            loss = TokenNats()
-        # A preset is compiled before its tokenizer loads its assets.
-        self._awaits_metric = _is_auto(weighted_metrics)
-        if _is_auto(weighted_metrics):
-            weighted_metrics = self._default_metrics()
-            self._awaits_metric = not weighted_metrics
-        metrics = token_metrics(metrics, "metrics")
-        weighted_metrics = token_metrics(weighted_metrics, "weighted_metrics")
-        if isinstance(kwargs.get("loss_weights"), (list, tuple, dict)):
-            # One output, one loss, one weight.
-            weights = keras.tree.flatten(kwargs["loss_weights"])
-            kwargs["loss_weights"] = (
-                weights[0] if len(weights) == 1 else weights
-            )
-        super().compile(
-            optimizer,
-            None if loss is None else TokenLoss(loss),
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
-            sampler=sampler,
-            **kwargs,
-        )
-        self.loss = loss
-        self.z_loss, self.logits_bytes = float(z_loss), logits_bytes
-        every_metric = [*(metrics or []), *(weighted_metrics or [])]
-        self.wants_ranks = any(metric.wants_ranks for metric in every_metric)
-        # Not a dict: Keras would track its metrics as the model's own.
-        self._compiled_with = types.SimpleNamespace(metrics=metrics, **kwargs)
-
-    def _default_metrics(self):
-        tokenizer = getattr(self.preprocessor, "tokenizer", None)
-        lengths = getattr(tokenizer, "token_lengths", None)
-        return [] if lengths is None else [BitsPerByte(token_lengths=lengths)]
-
-    def forget_stale_functions(self):
-        """Drop functions that were compiled for other weights.
-
-        `enable_lora`, `quantize` and `trainable` change the weights of a model
-        that is in use.
-        """
-        weights = tuple((v.path, v.dtype, v.trainable) for v in self.variables)
-        if weights != self._compiled_for:
-            self._compiled_for = weights
-            self.train_function = None
-            self.test_function = None
-            self.predict_function = None
-            self.generate_function = None
-
-    def make_generate_function(self):
-        """Compile generation; see `keras_hub.models.CausalLM`."""
-        self.forget_stale_functions()
-        if keras.backend.backend() == "jax":
-            # A callback may generate during `fit`. There, Keras keeps the
-            # values of variables elsewhere.
-            self.jax_state_sync()
-        return super().make_generate_function()
-
-    def complete_compile(self):
-        """Add the default metric once the tokenizer has loaded its assets."""
-        if self._awaits_metric and self._default_metrics():
-            self.compile(
-                self.optimizer,
-                self.loss,
-                z_loss=self.z_loss,
-                logits_bytes=self.logits_bytes,
-                sampler=self.sampler,
-                **vars(self._compiled_with),
-            )
-
-    def get_compile_config(self):
-        """Return what `compile` was called with, the sampler included."""
-        config = super().get_compile_config()
-        if not config:
-            return config
-        settings = {
-            "z_loss": self.z_loss,
-            "logits_bytes": self.logits_bytes,
-            "sampler": keras_hub.samplers.serialize(self.sampler),
-        }
-        if self.loss is None:
-            return {**config, **settings}
-        # The loss carries our own arguments, because `keras.models.clone_model`
-        # passes this to a plain functional model, which does not know them.
-        config["loss"]["config"]["settings"] = settings
-        return config
-
-    def compile_from_config(self, config):
-        """Compile a loaded model as the saved one was."""
-        config = keras.saving.deserialize_keras_object(config)
-        loss = config.get("loss")
-        if isinstance(loss, TokenLoss):
-            config = {**config, "loss": loss.loss, **loss.settings}
-        self.compile(**config)
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def _run_through_graph(self, inputs, operation_fn=None, call_fn=None):
         """Run the graph, and keep the embedding table tied in clones.
@@ -395,6 +219,112 @@ class DecoderCausalLM(
         """
         return bits_per_byte(self, texts, sequence_length, batch_size)
 
+    # === Generation ===
+
+    def generate_step(self, inputs, stop_token_ids=None):
+        """Generate one batch; compiled by `generate`.
+
+        Args:
+            inputs: A dict with `"token_ids"` and `"padding_mask"` of shape
+                `(B, S)`, and, for exact prompting, `"next_low"`, `"next_high"`,
+                `"next_others"`, `"may_end"`, `"window_start"` and `"bounds"`;
+                see `PromptMask`. With `"until"`, a scalar, the loop pauses
+                before that position. The first such call only reads the
+                prompts. To go on, put the `"token_ids"`, `"cache"` and
+                `"index"` that it returns among the inputs.
+            stop_token_ids: A tuple of ids that end a row, or `None`.
+
+        Returns:
+            A dict of `"token_ids"` and `"padding_mask"`, `(B, S)` each, with
+            pads after the end of a row; and `"ended"`, a bool tensor of shape
+            `(B,)`. With `"until"`, also the `"cache"` and the `"index"` of the
+            next position.
+        """
+        return generate_batch(self, inputs, stop_token_ids)
+
+    def generate(
+        self,
+        inputs,
+        max_length=None,
+        stop_token_ids="auto",
+        strip_prompt=False,
+        stop=None,
+    ):
+        """Continue prompts, byte for byte.
+
+        The result begins with the prompt's bytes, even if they end inside a
+        word, a window or a UTF-8 sequence.
+
+        Args:
+            inputs: A `str` or `bytes`, a list or array of them, or token ids:
+                a dict of `"token_ids"`, integers of shape `(B, S)`, and
+                `"padding_mask"`, 1 for ids of the prompt and 0 for the padding
+                on the right (by default, 0 where ids are pads). Or a
+                `tf.data.Dataset` of texts, or of batches of texts or ids.
+            max_length: int. Tokens of prompt and continuation together, the
+                start id included. By default the preprocessor's
+                `sequence_length` for text, and `S` for token ids.
+            stop_token_ids: `"auto"` for the end id, a list of ids, or `None`.
+                The end id is generated only if it is one of them.
+            strip_prompt: bool. Whether to return continuations only.
+            stop: A `str` or `bytes`, or several of them. A text ends right
+                after the first stop string in its continuation, which may begin
+                and end inside a token. The prompt is not searched. For text
+                only.
+
+        Returns:
+            `str` for `str` (undecodable bytes replaced) and `bytes` for
+            `bytes`; a list for a list. For token ids a dict of `"token_ids"`,
+            int32, and `"padding_mask"`, bool, arrays of shape
+            `(B, max_length)`, with pads on the right.
+
+        Raises:
+            ValueError: If a prompt does not fit `max_length`; if token ids are
+                out of range, padded on the left or in the middle, or given with
+                stop strings; or if there is text but no preprocessor.
+            TypeError: If an argument has the wrong type.
+        """
+        return generate(
+            self, inputs, max_length, stop_token_ids, strip_prompt, stop
+        )
+
+    def generate_stream(
+        self,
+        inputs,
+        max_length=None,
+        stop_token_ids="auto",
+        stop=None,
+        piece_length=PIECE_LENGTH,
+    ):
+        """Continue prompts, and yield the new bytes as windows complete.
+
+        The joined parts equal the result of `generate` with
+        `strip_prompt=True`, if the sampler is in the same state.
+
+        Args:
+            inputs: A `str` or `bytes`, or a list or array of them.
+            max_length: See `generate`.
+            stop_token_ids: See `generate`.
+            stop: See `generate`.
+            piece_length: int. Tokens to generate before each yield.
+
+        Returns:
+            For one prompt, an iterator of `bytes`; for several, an iterator of
+            lists with `bytes` for each prompt. A `str` prompt gives `str`;
+            incomplete UTF-8 is held back until it is complete.
+
+        Raises:
+            ValueError: If a prompt does not fit `max_length`, if there is no
+                preprocessor, or if the sampler is beam search, which settles no
+                byte before the end.
+            TypeError: If an argument has the wrong type.
+        """
+        return generate_stream(
+            self, inputs, max_length, stop_token_ids, stop, piece_length
+        )
+
+    # === Inference and files ===
+
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantize the projections of all blocks, for inference.
 
@@ -415,9 +345,20 @@ class DecoderCausalLM(
         self.backbone.quantize(mode, config=config, filters=chosen, **kwargs)
         self.forget_stale_functions()
 
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Save the model, its tokenizer and a model card as a preset.
 
-def _is_auto(given):
-    return isinstance(given, str) and given == "auto"
+        An older preset in the directory is replaced once all files are written.
+
+        Args:
+            preset_dir: str. The directory.
+            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
+        """
+        files = ("README.md", *BACKBONE_FILES, *PREPROCESSOR_FILES)
+        with new_preset(preset_dir, files) as new:
+            super().save_to_preset(new, max_shard_size=max_shard_size)
+            path = pathlib.Path(new, "README.md")
+            path.write_text(model_card(self), encoding="utf-8")
 
 
 def check_vocabulary(backbone, preprocessor):

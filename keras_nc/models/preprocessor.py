@@ -1,19 +1,26 @@
 """The preprocessor that M1 and M2 share."""
 
+import json
+import os
+import pathlib
+
 import keras
 import keras_hub
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_documents
-from keras_nc.models.presets import SavesPreprocessor
+from keras_nc.models.presets import CONFIG_FILE
+from keras_nc.models.presets import PREPROCESSOR_FILES
+from keras_nc.models.presets import config_without_backbone
+from keras_nc.models.presets import damage_told
+from keras_nc.models.presets import names_a_model
+from keras_nc.models.presets import new_preset
 from keras_nc.models.prompt_mask import pack_bounds
 from keras_nc.models.prompt_mask import pack_next_codes
 
 
-class DecoderCausalLMPreprocessor(
-    SavesPreprocessor, keras_hub.models.CausalLMPreprocessor
-):
+class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
     """Turn text into packed ids for training, or prompts for exact generation.
 
     Args:
@@ -195,3 +202,43 @@ class DecoderCausalLMPreprocessor(
         return self.tokenizer.decode_generated(
             [row[~np.isin(row, special)] for row in rows]
         )
+
+    @classmethod
+    def from_preset(cls, preset, config_file="preprocessor.json", **kwargs):
+        """Load the preprocessor of a preset, and its tokenizer.
+
+        Args:
+            preset: str. A directory, a handle or a built-in name.
+            config_file: str. The file that describes the preprocessor.
+            **kwargs: Constructor arguments to override, such as
+                `sequence_length`.
+
+        Returns:
+            An instance of this class.
+
+        Raises:
+            ValueError: If the preset has no preprocessor of this class.
+        """
+        preset = os.fspath(preset)
+        with damage_told(preset):
+            return super().from_preset(preset, config_file, **kwargs)
+
+    def save_to_preset(self, preset_dir):
+        """Save the preprocessor and its tokenizer as a preset, or into one.
+
+        Args:
+            preset_dir: str. The directory.
+        """
+        with new_preset(preset_dir, PREPROCESSOR_FILES) as new:
+            path = pathlib.Path(new, CONFIG_FILE)
+            beside_a_model = path.exists()
+            super().save_to_preset(new)
+            if beside_a_model:
+                return
+            # If the tokenizer names no model, keras-hub does not find the
+            # preprocessor.
+            path.unlink(missing_ok=True)
+            older = pathlib.Path(preset_dir, CONFIG_FILE)
+            if not older.exists() or not names_a_model(older):
+                config = config_without_backbone(self.backbone_cls)
+                path.write_text(json.dumps(config, indent=4))

@@ -1,30 +1,39 @@
-"""Presets: built-in names, saving, loading and checks."""
+"""Presets: built-in names, loading with checks, files, and the model card."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 
 import keras
 
-# keras-hub has no public way to register the names of presets.
-from keras_hub.src.utils import preset_utils
+from keras_nc.coding.atomic import atomic_path
 
-from keras_nc.models.model_card import model_card
-from keras_nc.models.preset_files import BACKBONE_FILES
-from keras_nc.models.preset_files import CONFIG_FILE
-from keras_nc.models.preset_files import PREPROCESSOR_FILES
-from keras_nc.models.preset_files import new_preset
+#: This file names the class by which keras-hub finds all other classes.
+CONFIG_FILE = "config.json"
+TASK_FILES = ("task.json", "task.weights.h5")
+#: Files of a backbone. Its weights are in one file or in several. The files of
+#: a task are included, because an older task describes an older backbone.
+BACKBONE_FILES = (
+    CONFIG_FILE,
+    "metadata.json",
+    "model*.weights.h5",
+    "model.weights.json",
+    *TASK_FILES,
+)
+#: Files of a preprocessor and its tokenizer.
+PREPROCESSOR_FILES = (
+    "preprocessor.json",
+    "tokenizer.json",
+    "assets/tokenizer/*",
+    *TASK_FILES,
+)
 
-
-def register_presets(presets, backbone_cls):
-    """Make names known to `from_preset` and `presets` of a model's classes.
-
-    Args:
-        presets: A dict such as `BYTE_PRESETS`.
-        backbone_cls: The backbone class of those presets.
-    """
-    preset_utils.register_presets(presets, backbone_cls)
+#: Directories of incomplete presets.
+_unfinished = set()
 
 
 class LoadsPresets:
@@ -64,94 +73,6 @@ class LoadsPresets:
             if hasattr(cls, "preprocessor_cls") and is_backbone_alone(preset):
                 kwargs.setdefault("preprocessor", None)
             return super().from_preset(preset, load_weights, **kwargs)
-
-
-class SavesPresets(LoadsPresets):
-    """Mixin of whole models: saves a model card with the preset."""
-
-    def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the model, its tokenizer and a model card as a preset.
-
-        An older preset in the directory is replaced once all files are written.
-
-        Args:
-            preset_dir: str. The directory.
-            max_shard_size: See `keras_hub.models.Task.save_to_preset`.
-        """
-        files = ("README.md", *BACKBONE_FILES, *PREPROCESSOR_FILES)
-        with new_preset(preset_dir, files) as new:
-            super().save_to_preset(new, max_shard_size=max_shard_size)
-            path = pathlib.Path(new, "README.md")
-            path.write_text(model_card(self), encoding="utf-8")
-
-
-class SavesBackbone(LoadsPresets):
-    """Mixin of backbones: saves a backbone without a task."""
-
-    def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Save the backbone as a preset, or into one.
-
-        Args:
-            preset_dir: str. The directory.
-            max_shard_size: See `keras_hub.models.Backbone.save_to_preset`.
-        """
-        with new_preset(preset_dir, BACKBONE_FILES) as new:
-            super().save_to_preset(new, max_shard_size=max_shard_size)
-
-    @classmethod
-    def from_config(cls, config):
-        """Create a backbone from its configuration."""
-        if "num_layers" not in config:  # see `config_without_backbone`
-            raise ValueError(
-                "A model must be loaded from a preset that has one. Received: "
-                "the preset of a tokenizer or preprocessor alone. Load it with "
-                "their class."
-            )
-        return super().from_config(config)
-
-
-class SavesPreprocessor:
-    """Mixin of preprocessors: saves and loads one without a model."""
-
-    @classmethod
-    def from_preset(cls, preset, config_file="preprocessor.json", **kwargs):
-        """Load the preprocessor of a preset, and its tokenizer.
-
-        Args:
-            preset: str. A directory, a handle or a built-in name.
-            config_file: str. The file that describes the preprocessor.
-            **kwargs: Constructor arguments to override, such as
-                `sequence_length`.
-
-        Returns:
-            An instance of this class.
-
-        Raises:
-            ValueError: If the preset has no preprocessor of this class.
-        """
-        preset = os.fspath(preset)
-        with damage_told(preset):
-            return super().from_preset(preset, config_file, **kwargs)
-
-    def save_to_preset(self, preset_dir):
-        """Save the preprocessor and its tokenizer as a preset, or into one.
-
-        Args:
-            preset_dir: str. The directory.
-        """
-        with new_preset(preset_dir, PREPROCESSOR_FILES) as new:
-            path = pathlib.Path(new, CONFIG_FILE)
-            beside_a_model = path.exists()
-            super().save_to_preset(new)
-            if beside_a_model:
-                return
-            # If the tokenizer names no model, keras-hub does not find the
-            # preprocessor.
-            path.unlink(missing_ok=True)
-            older = pathlib.Path(preset_dir, CONFIG_FILE)
-            if not older.exists() or not names_a_model(older):
-                config = config_without_backbone(self.backbone_cls)
-                path.write_text(json.dumps(config, indent=4))
 
 
 def config_without_backbone(backbone_cls):
@@ -223,3 +144,204 @@ def damage_told(preset):
             f"{preset!r}, where something is missing or damaged: {reason}. "
             "Save it again, or download it again."
         ) from e
+
+
+# === Files ===
+
+
+@contextlib.contextmanager
+def new_preset(preset_dir, files):
+    """Yield a directory whose files become a preset once all are written.
+
+    If the block raises, the older preset stays as it was. If the process is
+    killed, a directory `.<letters>.saving` remains beside the older preset.
+    If it is killed while files take their places, the preset has no
+    `config.json`, and cannot be loaded.
+
+    Args:
+        preset_dir: str. Where the preset goes. If an outer call yielded this
+            directory, it is yielded again: the files are part of that preset.
+        files: Patterns of the files that the older preset may have.
+
+    Yields:
+        A path, str.
+    """
+    preset_dir = os.fspath(preset_dir)
+    if "://" in preset_dir:
+        raise ValueError(
+            "A preset is saved to a directory. Received: preset_dir="
+            f"{preset_dir!r}. Save it to one, then call "
+            "`keras_hub.upload_preset(handle, directory)`."
+        )
+    target = os.path.realpath(preset_dir)
+    if target in _unfinished:
+        yield target
+        return
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise ValueError(
+            "A preset is saved to a directory. Received: preset_dir="
+            f"{preset_dir!r}, which is a file. Choose another name."
+        )
+    is_new = not os.path.exists(target)
+    os.makedirs(target, exist_ok=True)
+    try:
+        # Inside `preset_dir`, because its parent may be on another disk.
+        with tempfile.TemporaryDirectory(".saving", ".", target) as aside:
+            new, old = os.path.join(aside, "new"), os.path.join(aside, "old")
+            os.mkdir(new)
+            _unfinished.add(new)
+            try:
+                yield new
+            finally:
+                _unfinished.remove(new)
+            exchange(new, old, target, files)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                os.rmdir(target)
+        raise
+
+
+def exchange(new, old, target, files):
+    """Replace the files of an older preset by those of a new one.
+
+    Args:
+        new: str. A directory of complete files.
+        old: str. A directory for the older files.
+        target: str. The preset's directory.
+        files: Patterns of the files that the older preset may have.
+    """
+    ours = [path for path in pathlib.Path(new).rglob("*") if path.is_file()]
+    for path in ours:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    ours = [os.path.relpath(path, new) for path in ours]
+    theirs = {path for path in ours if os.path.lexists(f"{target}/{path}")}
+    for pattern in files:
+        for path in pathlib.Path(target).glob(pattern):
+            if not path.is_dir():
+                theirs.add(os.path.relpath(path, target))
+    # Without a configuration, nothing can be loaded. So remove it first, and
+    # put the new one in place last.
+    theirs = sorted(theirs, key=lambda path: path != CONFIG_FILE)
+    ours = sorted(ours, key=lambda path: path == CONFIG_FILE)
+    moves = [(target, old, path) for path in theirs]
+    moves += [(new, target, path) for path in ours]
+    done = []
+    try:
+        for source, into, path in moves:
+            done.append((source, into, path))
+            move(os.path.join(source, path), os.path.join(into, path))
+    except BaseException:
+        for source, into, path in reversed(done):
+            if os.path.lexists(os.path.join(into, path)):
+                move(os.path.join(into, path), os.path.join(source, path))
+        raise
+
+
+def move(source, target):
+    """Move a file; `target` is complete or does not exist.
+
+    A folder of a preset may be a link to another disk.
+    """
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+        os.unlink(source)
+
+
+# === The model card ===
+
+_HEADER = """---
+library_name: keras-hub
+pipeline_tag: text-generation
+tags:
+- keras
+- keras_nc
+---
+"""
+
+_USE = """
+## How to load it
+
+```python
+import keras_hub
+import keras_nc.models  # makes the classes known
+
+causal_lm = keras_hub.models.CausalLM.from_preset(path)
+print(causal_lm.generate("Once upon a time", max_length=64))
+```
+
+`path` is this directory, or its handle (`hf://...`, `kaggle://...`). It works
+on JAX, TensorFlow and PyTorch. A text begins with its prompt, byte for byte.
+
+## To be filled in
+
+This card was written when the model was saved. It describes the model, not how
+it was trained. Please add the training text, bits per byte on held-out text,
+intended use, and a licence (`license:` in the header).
+"""
+
+
+def model_card(causal_lm):
+    """Describe a model from its own figures.
+
+    Args:
+        causal_lm: A `DecoderCausalLM`.
+
+    Returns:
+        str, Markdown with a header in YAML.
+    """
+    backbone = causal_lm.backbone
+    table = backbone.token_embedding
+    rows = {
+        "class": type(causal_lm).__name__,
+        "parameters": f"{backbone.count_params():,}, of which "
+        f"{table.count_params():,} in the embedding table, "
+        "which also gives the logits",
+        "layers": backbone.num_layers,
+        "attention heads": f"{backbone.num_heads} of width {backbone.head_dim}",
+        "width": f"{backbone.hidden_dim}, in the MLPs "
+        f"{backbone.intermediate_dim}",
+        "positions": backbone.position,
+        "ids": f"{backbone.vocabulary_size:,}",
+        "quantized to": quantization(backbone) or "not quantized",
+        **tokenizer_rows(causal_lm.preprocessor),
+    }
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return (
+        f"{_HEADER}\n# {type(causal_lm).__name__}\n\n"
+        "A decoder-only language model over tokens that stand for bytes of "
+        "text,\nmade with keras_nc (see arXiv 2404.03626).\n\n"
+        "| | |\n|---|---|\n" + "\n".join(lines) + f"\n{_USE}"
+    )
+
+
+def quantization(backbone):
+    """Name the modes that layers are quantized to, such as `"int8"`."""
+    policy = keras.dtype_policies.get(backbone.get_config()["dtype"])
+    if not isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+        policy = {"": policy}
+    modes = {policy[path].quantization_mode for path in policy} - {None}
+    return ", ".join(sorted(modes))
+
+
+def tokenizer_rows(preprocessor):
+    """Describe a tokenizer: rows of the card, a dict."""
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if tokenizer is None:
+        return {"tokenizer": "none saved with it"}
+    rows = {"tokenizer": tokenizer.scheme_name}
+    config = tokenizer.scheme.get_config()
+    if config.get("window_bits") is not None:
+        rows["bits per window, W"] = config["window_bits"]
+    if config.get("token_bits") is not None:
+        rows["bits per token, N"] = config["token_bits"]
+    rows["tokenizer's fingerprint"] = f"`{tokenizer.fingerprint}`"
+    rows["tokens per example"] = preprocessor.sequence_length
+    return rows

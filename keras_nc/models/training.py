@@ -1,5 +1,6 @@
-"""Training of the language models: inputs of `fit` and `evaluate`."""
+"""Training on text, arrays and data sets: `fit`, `evaluate` and `predict`."""
 
+import contextlib
 import copy
 import functools
 from collections.abc import Iterator
@@ -8,101 +9,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_nc.coding import PAD_ID
 from keras_nc.coding.origin import check_origins
-from keras_nc.losses import token_weights
+from keras_nc.models.compile import NatsCausalLM
+from keras_nc.models.compile import check_targets
 from keras_nc.models.ids import asserted_batch
 from keras_nc.models.ids import check_batch
-from keras_nc.models.ids import in_vocabulary
-from keras_nc.models.jax_state import keeps_variables
 
 #: `tf.data.AUTOTUNE`, without importing TensorFlow.
 AUTOTUNE = -1
 
 
-class TrainsOnText:
-    """Mixin of `DecoderCausalLM`: text, arrays and data sets of any kind.
-
-    The targets of every batch are also put among the inputs, so that the model
-    can return nats.
-    """
-
-    def train_step(self, *args):
-        """Run a step of `fit`, with the targets among the inputs."""
-        self.check_trainable()
-        return super().train_step(*args[:-1], self._for_step(args[-1]))
-
-    def test_step(self, *args):
-        """Run a step of `evaluate`, with the targets among the inputs."""
-        return super().test_step(*args[:-1], self._for_step(args[-1]))
-
-    def _for_step(self, data):
-        """Put the targets of a batch among its inputs; pads weigh 0."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        check_targets(x, y)
-        y = in_vocabulary(y, self.backbone.vocabulary_size, "y")
-        scored = ops.cast(y != PAD_ID, "float32")
-        if sample_weight is not None:
-            scored = scored * token_weights(sample_weight, y)
-        # A torch `DataLoader` may collate to arrays.
-        x = keras.tree.map_structure(ops.convert_to_tensor, x)
-        key = "ranked_ids" if self.wants_ranks else "target_ids"
-        return keras.utils.pack_x_y_sample_weight({**x, key: y}, y, scored)
-
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        """Build losses and metrics from the shapes and types of a batch.
-
-        Under a `tf.distribute` strategy, Keras passes the mean of the batches
-        of all devices, and a mean of ids is a float. Keras has no public place
-        to restore the type.
-        """
-        if data_batch is not None:
-            x, y, weights = keras.utils.unpack_x_y_sample_weight(data_batch)
-            x = {**x, "token_ids": ops.cast(x["token_ids"], "int32")}
-            data_batch = (x, ops.cast(y, "int32"), weights)
-        return super()._symbolic_build(iterator, data_batch)
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """Compute the loss from nats; see `keras.Model.compute_loss`."""
-        if len(y_pred.shape) == 3:
-            y_pred = y_pred[..., 0]
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
-
-    def check_trainable(self):
-        """Raise a ValueError if the weights cannot be trained as they are."""
-        if not self.compiled:
-            return  # Keras says so
-        if self.loss is None:
-            raise ValueError(
-                "Training needs a loss. Received: loss=None in `compile`. "
-                "Leave it out for nats per token."
-            )
-        table = self.backbone.token_embedding
-        if table.variable_dtype == "float16":
-            raise ValueError(
-                "Weights in float16 overflow in training, to NaN. Received: a "
-                f"model with dtype={self.backbone.dtype_policy.name!r}. Create "
-                "it with dtype='mixed_float16' or 'mixed_bfloat16', and load "
-                "its weights into that."
-            )
-        # Keras has no public way to ask which weights an optimizer was built
-        # for.
-        optimizer = self.optimizer
-        built_for = getattr(optimizer, "inner_optimizer", optimizer)
-        built_for = built_for._trainable_variables
-        now = self.trainable_variables
-        same = len(built_for) == len(now) and all(
-            a is b for a, b in zip(built_for, now, strict=True)
-        )
-        if optimizer.built and not same:
-            raise ValueError(
-                "The weights to train have changed since training began, by "
-                "`enable_lora`, `quantize` or `trainable`. Received: an "
-                f"optimizer of {len(built_for)} weights for {len(now)}. Call "
-                "`compile` again."
-            )
+class TrainableCausalLM(NatsCausalLM):
+    """A causal language model that trains on data of any kind."""
 
     def preprocess_samples(self, x, y=None, sample_weight=None):
         """Tokenize and pack text, or check ids that are packed already."""
@@ -201,10 +119,10 @@ class TrainsOnText:
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data,)
-            validation_data = self._preprocessed(*validation_data)
+            validation_data = preprocessed(self, *validation_data)
             if validation_data[1] is None:
                 validation_data = validation_data[0]
-        x, y, sample_weight = self._training_data(x, y, sample_weight)
+        x, y, sample_weight = training_data(self, x, y, sample_weight)
         with keeps_variables(self):
             return keras.Model.fit(
                 self,
@@ -226,7 +144,7 @@ class TrainsOnText:
             check_inside(y, sample_weight)
             with keeps_variables(self):
                 return super().evaluate(x, **kwargs)
-        x, y, sample_weight = self._training_data(x, y, sample_weight)
+        x, y, sample_weight = training_data(self, x, y, sample_weight)
         with keeps_variables(self):
             return keras.Model.evaluate(
                 self,
@@ -243,58 +161,97 @@ class TrainsOnText:
         if is_grain_dataset(x):
             with keeps_variables(self):
                 return super().predict(x, **kwargs)
-        x, _, _ = self._preprocessed(x)
+        x, _, _ = preprocessed(self, x)
         with keeps_variables(self):
             return keras.Model.predict(self, x, batch_size=batch_size, **kwargs)
 
-    def _training_data(self, x, y, sample_weight):
-        """Return preprocessed data; refuse arrays without targets."""
-        x, y, sample_weight = self._preprocessed(x, y, sample_weight)
-        if isinstance(x, dict):
-            check_targets(x, y)
+
+@contextlib.contextmanager
+def keeps_variables(model):
+    """Restore the values of a model's variables after an error.
+
+    To save memory while training on JAX, Keras moves the values of variables to
+    a state of its own. After an error before the end of the first step, or in
+    `evaluate` or `predict`, it does not put them back. That state has no public
+    interface, so only this function knows its names.
+
+    Args:
+        model: A `DecoderCausalLM`.
+    """
+    model.forget_stale_functions()
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    # Inside `fit`, when a callback calls this, keep what has been learned.
+    model.jax_state_sync()
+    model._jax_state = None
+    variables = [*model.variables, *model.metrics_variables]
+    if model.optimizer is not None:
+        variables += model.optimizer.variables
+    before = [(variable, variable.value) for variable in variables]
+    try:
+        yield
+    except BaseException:
+        model.jax_state_sync()
+        for variable, value in before:
+            if variable._value is None and not value.is_deleted():
+                variable.assign(value)
+        raise
+
+
+# === Kinds of data ===
+
+
+def training_data(model, x, y, sample_weight):
+    """Return preprocessed data; refuse arrays without targets."""
+    x, y, sample_weight = preprocessed(model, x, y, sample_weight)
+    if isinstance(x, dict):
+        check_targets(x, y)
+    return x, y, sample_weight
+
+
+def preprocessed(model, x, y=None, sample_weight=None):
+    """Return data for `keras.Model`, with text already tokenized.
+
+    keras-hub would pass text and arrays to `tf.data` or Grain, which may
+    not be installed, and refuse a `PyDataset`.
+    """
+    size = model.backbone.vocabulary_size
+    if x is None:
         return x, y, sample_weight
+    if isinstance(x, keras.utils.PyDataset):
+        if getattr(x, "shards", None) is None:
+            x = CheckedBatches(x, size)
+        return x, y, sample_weight
+    if is_tf_dataset(x):
+        check_inside(y, sample_weight)
+        x = x.map(model.preprocess_samples, num_parallel_calls=AUTOTUNE)
+        return x.prefetch(AUTOTUNE), None, None
+    if isinstance(x, Iterator):
+        check_inside(y, sample_weight)
+        return preprocessed_batches(model, x), None, None
+    if is_torch_loader(x):
+        check_inside(y, sample_weight)
+        return checked_loader(x, size), None, None
+    if isinstance(x, (str, bytes)) or len(x) == 0:
+        raise ValueError(
+            "Pass a list of at least one text, or arrays. Received: "
+            f"{type(x).__name__} of length {len(x)}"
+        )
+    data = model.preprocess_samples(x, y, sample_weight)
+    return keras.utils.unpack_x_y_sample_weight(data)
 
-    def _preprocessed(self, x, y=None, sample_weight=None):
-        """Return data for `keras.Model`, with text already tokenized.
 
-        keras-hub would pass text and arrays to `tf.data` or Grain, which may
-        not be installed, and refuse a `PyDataset`.
-        """
-        size = self.backbone.vocabulary_size
-        if x is None:
-            return x, y, sample_weight
-        if isinstance(x, keras.utils.PyDataset):
-            if getattr(x, "shards", None) is None:
-                x = CheckedBatches(x, size)
-            return x, y, sample_weight
-        if is_tf_dataset(x):
-            check_inside(y, sample_weight)
-            x = x.map(self.preprocess_samples, num_parallel_calls=AUTOTUNE)
-            return x.prefetch(AUTOTUNE), None, None
-        if isinstance(x, Iterator):
-            check_inside(y, sample_weight)
-            return self._preprocessed_batches(x), None, None
-        if is_torch_loader(x):
-            check_inside(y, sample_weight)
-            return checked_loader(x, size), None, None
-        if isinstance(x, (str, bytes)) or len(x) == 0:
+def preprocessed_batches(model, batches):
+    """Yield the batches of a generator, with text tokenized."""
+    for batch in batches:
+        if not isinstance(batch, tuple):
             raise ValueError(
-                "Pass a list of at least one text, or arrays. Received: "
-                f"{type(x).__name__} of length {len(x)}"
+                "A generator must yield tuples: (texts,) or "
+                f"(x, y[, sample_weight]). Received: {type(batch).__name__}"
             )
-        data = self.preprocess_samples(x, y, sample_weight)
-        return keras.utils.unpack_x_y_sample_weight(data)
-
-    def _preprocessed_batches(self, batches):
-        """Yield the batches of a generator, with text tokenized."""
-        for batch in batches:
-            if not isinstance(batch, tuple):
-                raise ValueError(
-                    "A generator must yield tuples: (texts,) or "
-                    f"(x, y[, sample_weight]). Received: {type(batch).__name__}"
-                )
-            data = self.preprocess_samples(*batch)
-            yield data if isinstance(data, tuple) else (data,)
+        data = model.preprocess_samples(*batch)
+        yield data if isinstance(data, tuple) else (data,)
 
 
 def yields_batches(x):
@@ -401,14 +358,3 @@ def as_array(x):
         ) from error
     except TypeError:  # tensors on a GPU
         return ops.convert_to_numpy(x)
-
-
-def check_targets(x, y):
-    """Raise a ValueError unless inputs are ids and there are targets."""
-    if y is None or not isinstance(x, dict):
-        raise ValueError(
-            "Training and evaluation need batches (x, y[, sample_weight]): a "
-            'dict with "token_ids" and "padding_mask", and the ids that come '
-            f"next. Received: x of type {type(x).__name__}, y of type "
-            f"{type(y).__name__}"
-        )

@@ -10,9 +10,9 @@ from keras_nc.coding import StreamCoder
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.entropy_models import stepper_for
-from keras_nc.tokenizers.document_scheme import DocumentScheme
-from keras_nc.tokenizers.document_scheme import refuse_ids
-from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.compressed import DocumentScheme
+from keras_nc.tokenizers.compressed import ModelScheme
+from keras_nc.tokenizers.compressed import refuse_ids
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
@@ -23,7 +23,7 @@ _MAX_HEAD_BYTES = 8
 
 
 @register_scheme
-class ArithmeticScheme(DocumentScheme):
+class ArithmeticScheme(DocumentScheme, ModelScheme):
     """Documents as streams of an arithmetic coder.
 
     The stream of a document is
@@ -37,12 +37,8 @@ class ArithmeticScheme(DocumentScheme):
     All parts count as tokens.
 
     Args:
-        model: An `EntropyModel` of a registered class; `None` until assets are
-            loaded.
-        token_bits: int. Bits of a token, 8 or 16.
-        precision: int. Bits of a probability, 14 (the paper's) to 24.
-        context_bytes: int. Bytes after which the model's context restarts.
-        checksum: bool. Whether to detect damage that gives other bytes.
+        model: `None` until assets are loaded; see `ArithmeticTokenizer` for it
+            and for the other arguments.
         entropy_model: dict. Only without a model: its configuration.
     """
 
@@ -57,26 +53,16 @@ class ArithmeticScheme(DocumentScheme):
         checksum=True,
         entropy_model=None,
     ):
-        super().__init__(token_bits)
-        self._asset = ModelAsset(model, **(entropy_model or {}))
-        self.file_assets = self._asset.file_names
+        DocumentScheme.__init__(self, token_bits)
+        ModelScheme.__init__(self, model, entropy_model)
         self.precision = check_precision(precision)
         self.context_bytes = as_integer("context_bytes", context_bytes, 1)
         self.checksum = bool(checksum)
-        self._lazy_coder = None
 
-    @property
-    def model(self):
-        """The entropy model. Raises an error if it is not loaded yet."""
-        return self.require(self._asset.model, "entropy model")
-
-    @property
-    def coder(self):
-        """The `StreamCoder`. Raises an error if no model is loaded yet."""
-        if self._lazy_coder is None:
-            stepper = stepper_for(self.model, _BATCH_SIZE, self.context_bytes)
-            self._lazy_coder = StreamCoder(stepper, self.precision)
-        return self._lazy_coder
+    def make_coder(self, model):
+        """Return the `StreamCoder`."""
+        stepper = stepper_for(model, _BATCH_SIZE, self.context_bytes)
+        return StreamCoder(stepper, self.precision)
 
     @property
     def fingerprint(self):
@@ -145,16 +131,6 @@ class ArithmeticScheme(DocumentScheme):
             "entropy_model": self._asset.get_config(),
         }
 
-    def save_assets(self, directory):
-        """Write the model."""
-        self.require(self._asset.model, "entropy model")
-        self._asset.save(directory)
-
-    def load_assets(self, directory):
-        """Read the model and check that it is the expected one."""
-        self._asset.load(directory)
-        self._lazy_coder = None
-
 
 def to_groups(number):
     """Return a number as groups of 7 bits, the lowest first."""
@@ -184,8 +160,7 @@ class ArithmeticTokenizer(SchemeTokenizer):
     With M1 (a `ByteLMModel`) this is AC of arXiv 2404.03626, section 3.3, and
     with a `UnigramModel` StaticAC. The paper runs M1 over 10,240 bytes and
     quantises probabilities to 14 bits: `context_bytes=10240, precision=14`. A
-        language model learns next to nothing from such tokens. They are a
-        baseline.
+    language model learns next to nothing from such tokens. They are a baseline.
 
     Any bytes round-trip: with a count model on every machine, with M1 only
     where software and hardware are the same. Generated ids rarely form a stream
@@ -195,7 +170,7 @@ class ArithmeticTokenizer(SchemeTokenizer):
         model: An `EntropyModel` of a registered class, such as a
             `UnigramModel`, `NGramModel` or `ByteLMModel`.
         token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).
-        precision: int. Bits of a probability, 14 to 24.
+        precision: int. Bits of a probability, 14 (the paper's) to 24.
         context_bytes: int. Bytes after which the model's context restarts.
         checksum: bool. Whether each document carries 4 bytes of checksum.
         sequence_length: int, or `None` for ragged output.

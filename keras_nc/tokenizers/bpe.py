@@ -112,7 +112,7 @@ class BPEScheme(PieceScheme):
     def _refuse_file(content, error):
         raise ValueError(
             "`model` must be a BPE in the JSON of the `tokenizers` "
-            f"library. Received: {len(content)} bytes that are none "
+            f"library. Received: {len(content)} bytes that are not one "
             f"({error}). Make it with `train_bpe`."
         )
 
@@ -151,7 +151,7 @@ def _unique(pairs):
 
 
 def what_changes_text(config):
-    """Name the part of a model that changes text, or ids from call to call.
+    """Name the part of a model that changes text, or makes ids random.
 
     Args:
         config: The content of a file of the `tokenizers` library.

@@ -11,9 +11,10 @@ from keras_nc.coding import Codebook
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
 from keras_nc.presets import TOKENIZERS
-from keras_nc.tokenizers import _presets
+from keras_nc.tokenizers.presets import register_presets
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import check_fingerprint
 from keras_nc.tokenizers.scheme import refuse_token
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
@@ -157,13 +158,7 @@ class EqualInfoScheme(Scheme):
         path = os.path.join(directory, self.file_assets[0])
         codebook = Codebook.load(path)
         expected = self.get_config()["codebook_fingerprint"]
-        if expected not in (None, codebook.fingerprint):
-            raise ValueError(
-                f"{path} must be the codebook that the configuration names, "
-                f"with fingerprint {expected}. Received: a codebook with "
-                f"fingerprint {codebook.fingerprint}. Restore the file that "
-                "was saved with the configuration."
-            )
+        check_fingerprint(path, expected, codebook.fingerprint)
         if codebook.window_bits != self.window_bits:
             raise ValueError(
                 f"{path} must be a codebook of {self.window_bits} window bits. "
@@ -207,4 +202,4 @@ class EqualInfoTokenizer(SchemeTokenizer):
         return self.scheme.codebook
 
 
-_presets.register(TOKENIZERS, EqualInfoTokenizer)
+register_presets(TOKENIZERS, EqualInfoTokenizer)

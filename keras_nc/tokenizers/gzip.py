@@ -7,8 +7,8 @@ import zlib
 import keras
 
 from keras_nc.coding.atomic import atomic_file
-from keras_nc.tokenizers.document_scheme import DocumentScheme
-from keras_nc.tokenizers.document_scheme import refuse_ids
+from keras_nc.tokenizers.compressed import DocumentScheme
+from keras_nc.tokenizers.compressed import refuse_ids
 from keras_nc.tokenizers.scheme import check_rule
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
@@ -25,7 +25,7 @@ class GZipScheme(DocumentScheme):
     """Documents compressed by gzip, with zlib at its default level.
 
     A document becomes a whole gzip file, with its header and its footer (length
-    and CRC-32). Where a token is two bytes, a zero byte may fill the last one.
+    and CRC-32). If a token is two bytes, a zero byte may fill the last one.
     Other versions of zlib may compress differently, but all decompress the
     same.
 
@@ -69,7 +69,7 @@ class GZipScheme(DocumentScheme):
         if inflater.unused_data != filling:
             refuse_ids("a gzip file and ids after it")
         if not text:
-            refuse_ids("a gzip file of nothing, which is no ids here")
+            refuse_ids("a gzip file of an empty text, which has no ids here")
         return text
 
     def get_config(self):

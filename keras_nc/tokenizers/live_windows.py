@@ -4,7 +4,6 @@ import hashlib
 import math
 import operator
 import os
-import threading
 import zlib
 
 import keras
@@ -16,39 +15,25 @@ from keras_nc.coding import Prompt
 from keras_nc.coding import WindowCoder
 from keras_nc.coding.windows import MAX_WINDOW_BYTES
 from keras_nc.entropy_models import stepper_for
-from keras_nc.tokenizers._window_pieces import bytes_to_codes
-from keras_nc.tokenizers._window_pieces import bytes_to_pieces
-from keras_nc.tokenizers._window_pieces import check_bits
-from keras_nc.tokenizers._window_pieces import codes_to_bytes
-from keras_nc.tokenizers._window_pieces import join_pieces
-from keras_nc.tokenizers._window_pieces import pieces_to_bytes
-from keras_nc.tokenizers._window_pieces import split_pieces
-from keras_nc.tokenizers.model_assets import ModelAsset
-from keras_nc.tokenizers.scheme import Scheme
-from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.compressed import ModelScheme
+from keras_nc.tokenizers.scheme import check_fingerprint
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 _CACHE_FILE = "prefix_cache.npz"
 _CHECKSUM_BYTES = 4
+_WORD_BITS = 64
+#: The paper's b24/v65k: three tokens hold two windows.
+CROSSING = (24, 16)
 
 
 @register_scheme
-class LiveWindowScheme(Scheme):
+class LiveWindowScheme(ModelScheme):
     """Windows of `W` bits in `W / N` tokens each, with M1 in the loop.
 
     Args:
-        model: An `EntropyModel` of a registered class; `None` until assets are
-            loaded.
-        window_bits: int. `W`: 24, 32, 40, 48, 56, 64 or 128.
-        token_bits: int. `N`: 8 or 16, which divides `W`; or 16 with `W` = 24,
-            where tokens cross windows.
-        cache: A `keras_nc.coding.PrefixCache`, or `None`.
-        checksum: bool. Whether a document ends with its checksum.
-        verify: bool. Whether encoding decodes its result and compares.
-        max_window_bytes: int. Bytes that a window has at most, up to 1,024.
-        batch_size: int. Documents that are worked on side by side; it changes
-            no id.
+        model: `None` until assets are loaded; see `LiveWindowTokenizer` for it
+            and for the other arguments.
         model_asset: A dict. Only without a model: its future configuration.
         cache_fingerprint: str. Only without a cache: its future fingerprint.
 
@@ -71,8 +56,6 @@ class LiveWindowScheme(Scheme):
         model_asset=None,
         cache_fingerprint=None,
     ):
-        if model is None and model_asset is None:
-            raise ValueError("Pass a `model`. Received: model=None")
         if cache is not None and not isinstance(cache, PrefixCache):
             raise TypeError(
                 "`cache` must be a `keras_nc.coding.PrefixCache`. Received: "
@@ -85,48 +68,24 @@ class LiveWindowScheme(Scheme):
         self.verify = bool(verify)
         self.max_window_bytes = operator.index(max_window_bytes)
         self.batch_size = operator.index(batch_size)
-        self._asset = ModelAsset(model, **(model_asset or {}))
+        super().__init__(model, model_asset)
         self._cache = cache
         self._expected_cache = cache_fingerprint
         if cache is not None:
             self._expected_cache = cache.fingerprint
-        self.file_assets = list(self._asset.file_names)
         if self._expected_cache is not None:
             self.file_assets.append(_CACHE_FILE)
-        self._lazy_coder = None
-        self._lock = threading.Lock()
         if model is not None:
-            self._checked_coder()
+            _ = self.coder  # checks the model and the other arguments
 
-    def _checked_coder(self):
-        """Return the coder. Make it at first use, when the model is loaded."""
-        with self._lock:
-            if self._lazy_coder is None:
-                model = self.require(self._asset.model, "entropy model")
-                if self._expected_cache is not None:
-                    self.require(self._cache, "prefix cache")
-                stepper = stepper_for(
-                    model, self.batch_size, self.max_window_bytes
-                )
-                self._lazy_coder = WindowCoder(
-                    stepper, window_bits=self.window_bits, cache=self._cache
-                )
-            return self._lazy_coder
-
-    @property
-    def coder(self):
-        """The `WindowCoder`. Raises an error if assets are not loaded yet."""
-        return self._lazy_coder or self._checked_coder()
-
-    @property
-    def model(self):
-        """The entropy model. Raises an error if it is not loaded yet."""
-        return self.require(self._asset.model, "entropy model")
-
-    @property
-    def vocabulary_size(self):
-        """3 + 2^N."""
-        return NUM_SPECIAL + 2**self.token_bits
+    def make_coder(self, model):
+        """Return the `WindowCoder`."""
+        if self._expected_cache is not None:
+            self.require(self._cache, "prefix cache")
+        stepper = stepper_for(model, self.batch_size, self.max_window_bytes)
+        return WindowCoder(
+            stepper, window_bits=self.window_bits, cache=self._cache
+        )
 
     @property
     def fingerprint(self):
@@ -141,13 +100,6 @@ class LiveWindowScheme(Scheme):
             self.max_window_bytes,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    @property
-    def layout(self):
-        """The `TokenLayout`, in which any piece may come next."""
-        return TokenLayout.one_token(
-            np.arange(self.vocabulary_size) >= NUM_SPECIAL
-        )
 
     @property
     def _checksum_ids(self):
@@ -170,25 +122,23 @@ class LiveWindowScheme(Scheme):
         codes, offsets = self.coder.encode_batch(documents)
         if self.verify:
             self._verify(documents, codes, offsets)
+        unit = self.token_bits // 8
         rows = []
         for i, document in enumerate(documents):
             own = codes[offsets[i] : offsets[i + 1]]
-            rows.append(split_pieces(own, self.window_bits, self.token_bits))
+            row = codes_to_bytes(own, self.window_bits)
+            row += bytes(-len(row) % unit)
             if self.checksum:
-                crc = zlib.crc32(document).to_bytes(_CHECKSUM_BYTES, "big")
-                rows.append(bytes_to_pieces(crc, self.token_bits))
-        per_document = 2 if self.checksum else 1
-        sizes = [len(row) for row in rows]
-        offsets = np.cumsum([0, *sizes], dtype="int64")[::per_document]
-        pieces = np.concatenate([np.empty(0, "int32"), *rows])
-        return pieces.astype("int32") + NUM_SPECIAL, offsets
+                row += zlib.crc32(document).to_bytes(_CHECKSUM_BYTES, "big")
+            rows.append(row)
+        sizes = [len(row) // unit for row in rows]
+        pieces = bytes_to_pieces(b"".join(rows), self.token_bits)
+        return pieces + NUM_SPECIAL, np.cumsum([0, *sizes], dtype="int64")
 
     def _verify(self, documents, codes, offsets):
-        decoded = self.coder.decode_batch(codes, offsets)
-        for i, (found, document) in enumerate(
-            zip(decoded, documents, strict=True)
-        ):
-            if found != bytes(document):
+        found = self.coder.decode_batch(codes, offsets)
+        for i, document in enumerate(documents):
+            if found[i] != bytes(document):
                 raise RuntimeError(
                     "Decoding must give back what was encoded. Received: "
                     f"other bytes for document {i} of {len(document)} bytes. "
@@ -200,19 +150,11 @@ class LiveWindowScheme(Scheme):
         return self.decode_batch([ids], skip_special)[0]
 
     def decode_batch(self, rows, skip_special=False):
-        """Decode several documents side by side.
+        """Decode several documents side by side; see `Scheme.decode_batch`.
 
-        Args:
-            rows: A list of integer arrays, each with the ids of one document.
-            skip_special: bool. Whether to drop special ids before and after a
-                document. Otherwise, and between its ids, they are an error.
-
-        Returns:
-            A list of bytes.
-
-        Raises:
-            ValueError: If ids are not windows of this scheme, or a checksum
-                does not match the decoded bytes.
+        Special ids may be skipped before and after a document only. Raise a
+        ValueError if ids are not windows of this scheme, or a checksum does
+        not match the decoded bytes.
         """
         all_codes, sums = [], []
         for row in rows:
@@ -263,18 +205,11 @@ class LiveWindowScheme(Scheme):
             )
         return ids - NUM_SPECIAL
 
-    def token_bytes(self, token_id):
-        """Raise an error: a token of a window has no bytes of its own."""
-        raise ValueError(
-            "A token of a split window stands for no bytes of its own. "
-            f"Received: id {token_id}. Decode whole documents."
-        )
-
     def split_prompt(self, prompt):
-        """Commit all windows but the last, whose code has bounds.
+        """Commit all windows but the last, and give bounds for its code.
 
-        The bounds include the case in which the checksum follows this window at
-        once. Otherwise the window's ids would be read as a checksum.
+        The bounds span as many further ids as a checksum has, because decoding
+        takes the last ids of a text for its checksum.
         """
         if not prompt:
             return Prompt(np.empty(0, "int32"))
@@ -334,26 +269,19 @@ class LiveWindowScheme(Scheme):
 
     def save_assets(self, directory):
         """Write the model and the cache."""
-        self._checked_coder()
-        self._asset.save(directory)
+        _ = self.coder  # raises an error if assets are not loaded yet
+        super().save_assets(directory)
         if self._cache is not None:
             self._cache.save(os.path.join(directory, _CACHE_FILE))
 
     def load_assets(self, directory):
         """Read model and cache, and check that they are the expected ones."""
-        self._asset.load(directory)
+        super().load_assets(directory)
         if self._expected_cache is not None:
             path = os.path.join(directory, _CACHE_FILE)
             cache = PrefixCache.load(path)
-            if cache.fingerprint != self._expected_cache:
-                raise ValueError(
-                    f"{path} must be the cache that the configuration names, "
-                    f"with fingerprint {self._expected_cache}. Received: one "
-                    f"with fingerprint {cache.fingerprint}. Restore the file "
-                    "that was saved with the configuration."
-                )
+            check_fingerprint(path, self._expected_cache, cache.fingerprint)
             self._cache = cache
-        self._lazy_coder = None
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -382,9 +310,11 @@ class LiveWindowTokenizer(SchemeTokenizer):
         checksum: bool. Whether documents end with a checksum. Rows that are cut
             can be decoded only without it.
         verify: bool. Whether encoding decodes its result and compares.
+        max_window_bytes: int. Bytes that a window has at most, up to 1,024.
+        batch_size: int. Documents that are coded side by side; it changes no
+            id.
         sequence_length: int, or `None` for ragged output.
-        **kwargs: See `LiveWindowScheme` for `max_window_bytes` and
-            `batch_size`, and `SchemeTokenizer`.
+        **kwargs: See `SchemeTokenizer`.
 
     Example:
     >>> from keras_nc.entropy_models import UnigramModel
@@ -400,3 +330,73 @@ class LiveWindowTokenizer(SchemeTokenizer):
     def whole_length(self):
         """Return how many ids of whole windows fit `sequence_length`."""
         return self.scheme.whole_length(self.sequence_length)
+
+
+# === Codes of windows in pieces of N bits ===
+
+
+def check_bits(window_bits, token_bits):
+    """Raise a ValueError unless W and N are a supported pair."""
+    widths = [*range(24, 65, 8), 128]
+    divides = token_bits in (8, 16) and window_bits % token_bits == 0
+    crosses = (window_bits, token_bits) == CROSSING
+    if window_bits not in widths or not (divides or crosses):
+        raise ValueError(
+            f"`window_bits` must be one of {widths}, and `token_bits` 8 or 16 "
+            "and a divisor of `window_bits`, or 16 with 24. Received: "
+            f"window_bits={window_bits}, token_bits={token_bits}. Windows of "
+            "up to 16 bits are for an `EqualInfoTokenizer`."
+        )
+
+
+def codes_to_bytes(codes, window_bits):
+    """Join the codes of a `WindowCoder` into bytes."""
+    width = 8 * -(-window_bits // _WORD_BITS)
+    rows = np.ascontiguousarray(codes, ">u8").view(np.uint8)
+    rows = rows.reshape(len(codes), width)
+    return rows[:, width - window_bits // 8 :].tobytes()
+
+
+def bytes_to_codes(data, window_bits):
+    """Undo `codes_to_bytes`; `data` holds whole windows."""
+    rows = np.frombuffer(data, np.uint8).reshape(-1, window_bits // 8)
+    width = 8 * -(-window_bits // _WORD_BITS)
+    wide = np.zeros((len(rows), width), np.uint8)
+    wide[:, width - rows.shape[1] :] = rows
+    codes = wide.view(">u8").astype(np.uint64)
+    return codes if window_bits > _WORD_BITS else codes[:, 0]
+
+
+def bytes_to_pieces(data, token_bits):
+    """Return pieces of N bits, most significant first, int32."""
+    return np.frombuffer(data, f">u{token_bits // 8}").astype("int32")
+
+
+def pieces_to_bytes(pieces, token_bits):
+    """Undo `bytes_to_pieces`."""
+    return pieces.astype(f">u{token_bits // 8}").tobytes()
+
+
+def join_pieces(pieces, window_bits, token_bits):
+    """Return the codes of the windows of a document.
+
+    After the last window, zero bits fill its last piece.
+
+    Raises:
+        ValueError: If a window is incomplete, or padding is not zero.
+    """
+    data = pieces_to_bytes(pieces, token_bits)
+    complete = len(data) - len(data) % (window_bits // 8)
+    used = -(-complete // (token_bits // 8))
+    if used != len(pieces):
+        raise ValueError(
+            f"Windows of {window_bits} bits in tokens of {token_bits} must be "
+            f"whole. Received: {len(pieces)} ids of windows, of which only "
+            f"{used} are. Decode whole documents."
+        )
+    if any(data[complete:]):
+        raise ValueError(
+            "Bits after the last window must be zero. Received: "
+            f"{list(data[complete:])}. Decode whole documents."
+        )
+    return bytes_to_codes(data[:complete], window_bits)

@@ -12,6 +12,7 @@ import numpy as np
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
+from keras_nc.tokenizers.scheme import check_fingerprint
 from keras_nc.tokenizers.scheme import ids_of_bytes
 from keras_nc.tokenizers.scheme import refuse_token
 
@@ -34,7 +35,7 @@ class PieceScheme(Scheme):
     content_name = "subword model"
     #: The name of the fingerprint in the configuration.
     fingerprint_key = "fingerprint"
-    #: Matches, in one group, runs of characters to keep from the library.
+    #: Matches, in one group, runs of characters that the library must not see.
     #: Invalid UTF-8 becomes lone surrogates, which no valid text holds.
     lost = re.compile("([\ud800-\udfff]+)")
 
@@ -109,7 +110,7 @@ class PieceScheme(Scheme):
         return np.array([len(piece) for piece in self._pieces], dtype="int32")
 
     def encode_batch(self, documents):
-        """Encode with the library; encode text that it changes in bytes."""
+        """Encode with the library; encode what it would change as bytes."""
         self.require(self._content, self.content_name)
         parts = [
             re.split(self.lost, document.decode(errors="surrogateescape"))
@@ -176,11 +177,5 @@ class PieceScheme(Scheme):
         with open(path, "rb") as file:
             content = file.read()
         found = hashlib.sha256(content).hexdigest()
-        if self._expected not in (None, found):
-            raise ValueError(
-                f"{path} must be the model that the configuration names, with "
-                f"fingerprint {self._expected}. Received: a file with "
-                f"fingerprint {found}. Restore the file that was saved with "
-                "the configuration."
-            )
+        check_fingerprint(path, self._expected, found)
         self._load(content)

@@ -2,10 +2,13 @@
 
 import abc
 import dataclasses
+import os
 
+import keras
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
+from keras_nc.coding import PAD_ID
 from keras_nc.coding import Prompt
 
 #: Classes of schemes by their name in configurations.
@@ -56,8 +59,8 @@ class TokenLayout:
 class Scheme(abc.ABC):
     """A rule that turns bytes into ids and back, exactly.
 
-    A scheme is a plain object, so its content does not become a part of the
-    Keras model whose tokenizer holds it.
+    A scheme is a plain object, so Keras does not take the weights of its
+    entropy model for weights of the language model.
 
     Attributes:
         name: str. Name of the scheme in configurations.
@@ -147,45 +150,19 @@ class Scheme(abc.ABC):
         )
 
     def token_bytes(self, token_id):
-        """Return the bytes of one id.
-
-        Args:
-            token_id: int.
-
-        Returns:
-            bytes.
-
-        Raises:
-            ValueError: If the id stands for no bytes of its own.
-        """
+        """Return the bytes of an id; see `SchemeTokenizer.id_to_token`."""
         return self.decode(np.array([token_id]))
 
     def token_id(self, token):
-        """Return the id of one token.
-
-        Args:
-            token: bytes.
-
-        Returns:
-            int. If several ids stand for these bytes, the last of them.
-
-        Raises:
-            ValueError: If no id stands for these bytes.
-        """
+        """Return the id of some bytes; see `SchemeTokenizer.token_to_id`."""
         vocabulary = self.vocabulary()
+        # If several ids stand for these bytes, take the last one.
         if token not in vocabulary or not token:
             refuse_token(token)
         return len(vocabulary) - 1 - vocabulary[::-1].index(token)
 
     def vocabulary(self):
-        """Return the bytes of every id.
-
-        Returns:
-            A list of `V` bytes, empty for ids that stand for none.
-
-        Raises:
-            ValueError: If ids stand for no bytes of their own.
-        """
+        """Return the bytes of all ids; see `SchemeTokenizer.get_vocabulary`."""
         _ = self.layout  # raises an error if assets are not loaded yet
         lengths = self.token_lengths
         if lengths is None:
@@ -297,6 +274,52 @@ def ids_of_bytes(ids, token_lengths, skip_special):
     return ids
 
 
+def to_id_rows(inputs):
+    """Return rows of ids as integer arrays, and whether they are a batch."""
+    if hasattr(inputs, "to_list"):  # ragged tensors
+        inputs = inputs.to_list()
+    if keras.ops.is_tensor(inputs):
+        inputs = keras.ops.convert_to_numpy(inputs)
+    if isinstance(inputs, (list, tuple)):
+        batched = len(inputs) > 0 and np.ndim(inputs[0]) > 0
+    else:
+        inputs = np.asarray(inputs)
+        batched = inputs.ndim == 2
+        if inputs.ndim not in (1, 2):
+            raise ValueError(
+                "Ids must be a list or an array of rank 1 or 2. Received: "
+                f"an array of {inputs.dtype} and shape {inputs.shape}"
+            )
+    rows = inputs if batched else [inputs]
+    rows = [np.asarray(row) if len(row) else np.empty(0, int) for row in rows]
+    for row in rows:
+        if row.dtype.kind not in "iu" or row.ndim != 1:
+            raise ValueError(
+                "Ids must be integers, one row per text. Received: an array "
+                f"of {row.dtype} and shape {row.shape}"
+            )
+    return rows, batched
+
+
+def pad_rows(ids, offsets, length, whole_length):
+    """Cut a flat array of ids into rows, cut or padded with 0.
+
+    Args:
+        ids: The ids of all rows, an integer array.
+        offsets: Where rows begin and end in `ids`, `(B + 1,)`.
+        length: int. Length of the result.
+        whole_length: int. Rows are cut to this many ids.
+
+    Returns:
+        An int32 array of shape `(B, length)`.
+    """
+    padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
+    for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
+        last = min(last, first + whole_length)
+        row[: last - first] = ids[first:last]
+    return padded
+
+
 def check_rule(path, rule):
     """Raise a ValueError unless a file holds a rule.
 
@@ -310,6 +333,24 @@ def check_rule(path, rule):
         raise ValueError(
             f"{path} must hold the rule {rule!r}. Received: {found!r}. Load "
             "the preset with the version of keras_nc that saved it."
+        )
+
+
+def check_fingerprint(path, expected, found):
+    """Raise a ValueError if assets are not those of a configuration.
+
+    Args:
+        path: The file, or the folder.
+        expected: str. The fingerprint in the configuration, or `None` if it
+            names none.
+        found: str. The fingerprint of the assets.
+    """
+    if expected not in (None, found):
+        raise ValueError(
+            f"{os.fspath(path)!r} must hold what the configuration names, with "
+            f"fingerprint {expected}. Received: content with fingerprint "
+            f"{found}. Restore the files that were saved with the "
+            "configuration."
         )
 
 

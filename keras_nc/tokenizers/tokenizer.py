@@ -16,10 +16,11 @@ from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.origin import TokenOrigin
-from keras_nc.tokenizers import _presets
-from keras_nc.tokenizers import graph
+from keras_nc.tokenizers import presets
 from keras_nc.tokenizers.scheme import Scheme
+from keras_nc.tokenizers.scheme import pad_rows
 from keras_nc.tokenizers.scheme import scheme_from_config
+from keras_nc.tokenizers.scheme import to_id_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -53,7 +54,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     """
 
     # keras-hub needs a class here, but a tokenizer belongs to no backbone.
-    backbone_cls = _presets.TokenizerPreset
+    backbone_cls = presets.TokenizerPreset
     #: The schemes that this class carries.
     scheme_cls = Scheme
 
@@ -236,7 +237,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def tokenize(self, inputs):
         """Encode text; see the class."""
         if self._use_tf_workflow():
-            return graph.tokenize(self, inputs)
+            return self._tokenize_tensor(inputs)
         documents, batched = as_batch(inputs)
         ids, offsets = self.scheme.encode_batch(documents)
         ids = ids.astype("int32")
@@ -247,6 +248,37 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             return padded if batched else padded[0]
         rows = np.split(ids, offsets[1:-1]) if documents else []
         return rows if batched else rows[0]
+
+    def _tokenize_tensor(self, inputs):
+        """Encode a string tensor of tf.data of rank 0 or 1."""
+        import tensorflow as tf
+
+        def encode(documents):
+            ids, offsets = self.scheme.encode_batch(documents.tolist())
+            return ids.astype("int32"), offsets
+
+        inputs = tf.convert_to_tensor(inputs)
+        if inputs.shape.rank not in (0, 1):
+            raise ValueError(
+                "A string tensor must have rank 0 or 1. "
+                f"Received: shape={inputs.shape}"
+            )
+        # stateful=False: the function is pure, so tf.data may run it anywhere.
+        ids, offsets = tf.numpy_function(
+            encode,
+            [tf.reshape(inputs, [-1])],
+            [tf.int32, tf.int64],
+            stateful=False,
+        )
+        ids = tf.ensure_shape(ids, [None])
+        offsets = tf.ensure_shape(offsets, [None])
+        rows = tf.RaggedTensor.from_row_splits(ids, offsets, validate=False)
+        if self.sequence_length is not None:
+            rows = rows[:, : self.whole_length()]
+            rows = rows.to_tensor(shape=[None, self.sequence_length])
+            if inputs.shape.rank == 1:
+                rows.set_shape([inputs.shape[0], self.sequence_length])
+        return rows if inputs.shape.rank == 1 else rows[0]
 
     def whole_length(self):
         """Return how many ids of whole windows fit `sequence_length`."""
@@ -279,12 +311,30 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                     "Strings of tf.data are bytes: `errors` must be `None`. "
                     f"Received: errors={errors!r}. Decode outside."
                 )
-            return graph.detokenize(self.scheme, inputs, skip_special)
+            return self._detokenize_tensor(inputs, skip_special)
         rows, batched = to_id_rows(inputs)
         texts = self.scheme.decode_batch(rows, skip_special)
         if errors is not None:
             texts = [text.decode(errors=errors) for text in texts]
         return texts if batched else texts[0]
+
+    def _detokenize_tensor(self, inputs, skip_special):
+        """Decode a tensor of ids of tf.data of rank 1 or 2, or a ragged one."""
+        import tensorflow as tf
+
+        def decode_row(row):
+            text = tf.numpy_function(
+                lambda ids: self.scheme.decode(ids, skip_special),
+                [row],
+                tf.string,
+                stateful=False,
+            )
+            return tf.ensure_shape(text, [])
+
+        if inputs.shape.rank == 1:
+            return decode_row(inputs)
+        text = tf.TensorSpec([], tf.string)
+        return tf.map_fn(decode_row, inputs, fn_output_signature=text)
 
     # === Saving ===
 
@@ -301,7 +351,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """
         preset_dir = os.fspath(preset_dir)
         super().save_to_preset(preset_dir)
-        _presets.mark(preset_dir)
+        presets.mark(preset_dir)
 
     @classmethod
     def from_preset(cls, preset, config_file="tokenizer.json", **kwargs):
@@ -320,7 +370,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             ValueError: If the preset does not hold a complete tokenizer.
             TypeError: If the preset's scheme is not one of this class.
         """
-        return _presets.load(cls, os.fspath(preset), config_file, kwargs)
+        return presets.load(cls, os.fspath(preset), config_file, kwargs)
 
     def get_config(self):
         """Return constructor arguments; assets hold codebooks and models."""
@@ -338,49 +388,3 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     def load_assets(self, dir_path):
         """Read the scheme's files from a directory."""
         self.scheme.load_assets(dir_path)
-
-
-def pad_rows(ids, offsets, length, whole_length):
-    """Cut a flat array of ids into rows, cut or padded with 0.
-
-    Args:
-        ids: The ids of all rows, an integer array.
-        offsets: Where rows begin and end in `ids`, `(B + 1,)`.
-        length: int. Length of the result.
-        whole_length: int. Rows are cut to this many ids.
-
-    Returns:
-        An int32 array of shape `(B, length)`.
-    """
-    padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
-    for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
-        last = min(last, first + whole_length)
-        row[: last - first] = ids[first:last]
-    return padded
-
-
-def to_id_rows(inputs):
-    """Return rows of ids as integer arrays, and whether they are a batch."""
-    if hasattr(inputs, "to_list"):  # ragged tensors
-        inputs = inputs.to_list()
-    if keras.ops.is_tensor(inputs):
-        inputs = keras.ops.convert_to_numpy(inputs)
-    if isinstance(inputs, (list, tuple)):
-        batched = len(inputs) > 0 and np.ndim(inputs[0]) > 0
-    else:
-        inputs = np.asarray(inputs)
-        batched = inputs.ndim == 2
-        if inputs.ndim not in (1, 2):
-            raise ValueError(
-                "Ids must be a list or an array of rank 1 or 2. Received: "
-                f"an array of {inputs.dtype} and shape {inputs.shape}"
-            )
-    rows = inputs if batched else [inputs]
-    rows = [np.asarray(row) if len(row) else np.empty(0, int) for row in rows]
-    for row in rows:
-        if row.dtype.kind not in "iu" or row.ndim != 1:
-            raise ValueError(
-                "Ids must be integers, one row per text. Received: an array "
-                f"of {row.dtype} and shape {row.shape}"
-            )
-    return rows, batched

@@ -9,8 +9,8 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.zero_padded import check_windows
 from keras_nc.entropy_models import stepper_for
-from keras_nc.tokenizers.document_scheme import DocumentScheme
-from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.compressed import DocumentScheme
+from keras_nc.tokenizers.compressed import ModelScheme
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
@@ -19,7 +19,7 @@ _BATCH_SIZE = 32
 
 
 @register_scheme
-class ZeroPaddedScheme(DocumentScheme):
+class ZeroPaddedScheme(DocumentScheme, ModelScheme):
     """Windows by the paper's rule, whose codes are padded with zeros.
 
     The codes of a document's windows follow one another, `W / 8` bytes each;
@@ -27,16 +27,8 @@ class ZeroPaddedScheme(DocumentScheme):
     16-bit tokens. See `keras_nc.coding.ZeroPaddedWindows`.
 
     Args:
-        model: An `EntropyModel` of a registered class; `None` until assets are
-            loaded.
-        window_bits: int. Bits of a window, `W`.
-        token_bits: int. Bits of a token, 8 or 16.
-        delay: bool. The paper's Delay variant.
-        reset_every: int, or `None` for never. Windows between two restarts of
-            the model's context.
-        precision: int. Bits of a probability.
-        context_bytes: int. Bytes after which the context restarts anyway.
-        encode_only: bool. It must be `True`: codes collide.
+        model: `None` until assets are loaded; see `ZeroPaddedTokenizer` for it
+            and for the other arguments.
         entropy_model: dict. Only without a model: its configuration.
 
     Raises:
@@ -64,28 +56,22 @@ class ZeroPaddedScheme(DocumentScheme):
                 f"need. Received: encode_only={encode_only!r}. Use an "
                 "`EqualInfoTokenizer` for ids that decode."
             )
-        super().__init__(token_bits)
+        DocumentScheme.__init__(self, token_bits)
+        ModelScheme.__init__(self, model, entropy_model)
         settings = check_windows(window_bits, precision, reset_every)
         self.window_bits, self.precision, self.reset_every = settings
-        self._asset = ModelAsset(model, **(entropy_model or {}))
-        self.file_assets = self._asset.file_names
         self.delay = bool(delay)
         self.context_bytes = as_integer("context_bytes", context_bytes, 1)
-        self._lazy_windows = None
 
-    @property
-    def windows(self):
-        """The rule with its model; an error if that is not loaded yet."""
-        if self._lazy_windows is None:
-            model = self.require(self._asset.model, "entropy model")
-            self._lazy_windows = ZeroPaddedWindows(
-                stepper_for(model, _BATCH_SIZE, self.context_bytes),
-                self.window_bits,
-                self.precision,
-                self.delay,
-                self.reset_every,
-            )
-        return self._lazy_windows
+    def make_coder(self, model):
+        """Return the `ZeroPaddedWindows`."""
+        return ZeroPaddedWindows(
+            stepper_for(model, _BATCH_SIZE, self.context_bytes),
+            self.window_bits,
+            self.precision,
+            self.delay,
+            self.reset_every,
+        )
 
     @property
     def fingerprint(self):
@@ -98,7 +84,7 @@ class ZeroPaddedScheme(DocumentScheme):
 
     def compress(self, documents):
         """Return the codes of all windows, joined."""
-        rows = self.windows.encode(documents)
+        rows = self.coder.encode(documents)
         return [b"".join(window.code for window in row) for row in rows]
 
     def decompress(self, streams):
@@ -124,7 +110,7 @@ class ZeroPaddedScheme(DocumentScheme):
         return super().split_prompt(prompt)
 
     def get_config(self):
-        """Settings and what stands for the model; that is an asset."""
+        """Return settings and a reference to the model, which is an asset."""
         return {
             "name": self.name,
             "window_bits": self.window_bits,
@@ -136,16 +122,6 @@ class ZeroPaddedScheme(DocumentScheme):
             "encode_only": True,
             "entropy_model": self._asset.get_config(),
         }
-
-    def save_assets(self, directory):
-        """Write the model."""
-        self.require(self._asset.model, "entropy model")
-        self._asset.save(directory)
-
-    def load_assets(self, directory):
-        """Read the model and check that it is the expected one."""
-        self._asset.load(directory)
-        self._lazy_windows = None
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -195,4 +171,4 @@ class ZeroPaddedTokenizer(SchemeTokenizer):
             A pair of ints: windows whose code decodes to other bytes, even if
             everything before is known, and all windows.
         """
-        return self.scheme.windows.count_collisions(as_bytes(text))
+        return self.scheme.coder.count_collisions(as_bytes(text))

@@ -224,7 +224,7 @@ def _load_adapted(path, model):
         if _ADAPTED not in file:
             raise ValueError(
                 "A checkpoint of a model with LoRA must hold its factors. "
-                f"Received: {path}, which was written without. Train again in "
+                f"Received: {path}, which holds none. Train again in "
                 "another folder."
             )
         for name, weight in adapted.items():

@@ -216,7 +216,7 @@ def initialize_processes(
     if any(x is None for x in given) and any(x is not None for x in given):
         raise ValueError(
             "Pass `coordinator`, `num_processes` and `process_id`, or none of "
-            "them where the environment tells them. "
+            "them if the environment defines them. "
             f"Received: coordinator={coordinator}, "
             f"num_processes={num_processes}, process_id={process_id}"
         )

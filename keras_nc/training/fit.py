@@ -9,6 +9,8 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
 from keras_nc.evaluation.flops import training_flops_per_token
+from keras_nc.training.callbacks import Keeper
+from keras_nc.training.callbacks import Pace
 from keras_nc.training.callbacks import TensorBoardLog
 from keras_nc.training.callbacks import TrainingClock
 from keras_nc.training.callbacks import TrainingProgress
@@ -17,11 +19,11 @@ from keras_nc.training.distribution import check_batch_size
 from keras_nc.training.distribution import check_same_step
 from keras_nc.training.distribution import is_first_process
 from keras_nc.training.distribution import num_processes
-from keras_nc.training.keeper import Keeper
-from keras_nc.training.keeper import unigram_nats
 from keras_nc.training.run import describe_run
 from keras_nc.training.run import find_bits_per_byte
 
+#: Tokens to count ids in. More tokens hardly change the unigram loss.
+_SAMPLE = 2**22
 ON_COLLAPSE = ("stop", "restart", "ignore")
 
 
@@ -43,6 +45,7 @@ def resumable_fit(
     label="Training",
     tensorboard=True,
     progress=True,
+    stop=None,
 ):
     """Train a compiled model for `steps` steps, and continue after a crash.
 
@@ -92,9 +95,14 @@ def resumable_fit(
         label: str. Name of the run in the progress line.
         tensorboard: bool. Whether to write TensorBoard events.
         progress: bool. Whether to show progress.
+        stop: A function without arguments that is called after each short
+            epoch, once its state is saved. If it returns True, training stops
+            there, and the same call continues later. Several processes must
+            stop together.
 
     Returns:
-        The rows of `metrics.csv`, a list of dicts: `step`, `tokens` and
+        The rows of `metrics.csv`, up to the last step or to `stop`, a list of
+        dicts: `step`, `tokens` and
         `bytes` seen, `seconds` of training (with compilation, without
         evaluation), `tokens_per_second` since the last row, `loss` in nats per
         token, `bits_per_byte` of the text trained on since the last row, `mfu`
@@ -127,7 +135,6 @@ def resumable_fit(
     check_same_step(checkpoint.read()["step"])
     state = checkpoint.restore(model)
     reports = is_first_process()
-    tokens_per_step = batch_size * sequence_length
     if held_out is not None:
         held_out = process_batches(
             PackedSequences(
@@ -139,6 +146,9 @@ def resumable_fit(
     if peak_flops is not None:
         flops = training_flops_per_token(model.backbone, sequence_length)
         seconds_per_token = flops / float(peak_flops)
+    pace = Pace(
+        batch_size * sequence_length, shards.bytes_per_token, seconds_per_token
+    )
 
     loaded = state["step"] == steps
     while state["step"] < steps:
@@ -150,26 +160,17 @@ def resumable_fit(
             clock,
             directory / "metrics.csv",
             steps_per_epoch,
-            tokens_per_step,
-            shards.bytes_per_token,
+            pace,
             unigram,
-            seconds_per_token,
             TensorBoardLog(directory / "tensorboard", step)
             if tensorboard and reports
             else None,
+            stop,
         )
         # Keras calls these in order, and the clock must stop first.
         callbacks = [clock, keeper]
         if progress and reports:
-            line = TrainingProgress(
-                label,
-                step,
-                steps,
-                tokens_per_step,
-                clock,
-                shards.bytes_per_token,
-                seconds_per_token,
-            )
+            line = TrainingProgress(label, step, steps, pace, clock)
             callbacks.insert(1, line)
         sequences = PackedSequences(
             shards,
@@ -193,6 +194,8 @@ def resumable_fit(
             for callback in callbacks[1:]:
                 callback.close()
         state = keeper.state
+        if keeper.failure is None and keeper.stopped:
+            break
         if keeper.failure is None:
             continue
         check_restart(state, keeper.failure, on_collapse, max_restarts)
@@ -211,6 +214,21 @@ def resumable_fit(
         # weights with them.
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return state["history"]
+
+
+def unigram_nats(shards):
+    """Return the loss of a model that knows only the frequency of each id.
+
+    Args:
+        shards: `TokenShards`, whose first tokens are counted.
+
+    Returns:
+        float, nats per token; at most the loss of the uniform distribution.
+    """
+    ids = shards.tokens(0, min(shards.num_tokens, _SAMPLE))
+    counts = np.bincount(ids)
+    shares = counts[counts > 0] / len(ids)
+    return float(-(shares @ np.log(shares)))
 
 
 def seed_of_restart(seed, restarts):
@@ -236,7 +254,7 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
         raise ValueError(
             "Restarts need a single process. Received: on_collapse='restart' "
             f"in {num_processes()} processes. Choose 'stop', and begin again "
-            "with another seed if the loss is lost."
+            "with another seed if training fails."
         )
     if peak_flops is not None and not peak_flops > 0:
         raise ValueError(
@@ -282,8 +300,8 @@ def check_restart(state, failure, on_collapse, max_restarts):
     last = f"The last state saved is that of step {state['kept'][-1]}."
     if on_collapse == "restart":
         raise ValueError(
-            f"{failure} {last} That was after {done} of "
-            f"max_restarts={max_restarts}. Allow more, or: {remedy}"
+            f"{failure} {last} This happened after {done} of "
+            f"max_restarts={max_restarts} restarts. Allow more, or: {remedy}"
         )
     raise ValueError(
         f'{failure} {last} Continue from there with `on_collapse="restart"` '

@@ -1,5 +1,6 @@
 """The benchmarks as a user runs them, with little text."""
 
+import importlib.util
 import itertools
 import re
 
@@ -7,6 +8,10 @@ import pytest
 
 from benchmarks import timing
 from tests import processes
+
+STRING = "one string of 100 bytes"
+#: There are no wheels of it for some systems.
+HAS_GIGATOKEN = importlib.util.find_spec("gigatoken") is not None
 
 
 def run(name, *options, **environment):
@@ -43,8 +48,15 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
         multiple = float(windows[0].replace(",", "")) / float(peer[0])
         assert float(windows[2]) == pytest.approx(multiple, rel=0.1, abs=0.1)
     assert "tunstall, aligned, pruned" in parts["encode"]
-    assert float(parts["one string of 100 bytes"]["tunstall, greedy"][0]) > 0
-    (threads,) = (p for name, p in parts.items() if "calls of" in name)
+    threads = next(p for name, p in parts.items() if "calls of" in name)
+    for name in ("BPE, GPT-2's splitting", "SentencePiece BPE"):
+        for part in (parts["encode"], threads, parts[STRING]):
+            row = part.get(f"gigatoken: {name}")
+            assert (row is not None) == HAS_GIGATOKEN
+            assert row is None or float(row[0].replace(",", "")) > 0
+    missing = "gigatoken is not installed: no rows for it."
+    assert (missing in printed) != HAS_GIGATOKEN
+    assert float(parts[STRING]["tunstall, greedy"][0]) > 0
     alone, shared, times = (
         float(x.replace(",", "")) for x in threads["tunstall, greedy"]
     )

@@ -110,7 +110,7 @@ def test_shards(shown, folder, codebook, documents):
     rows = shown("shards", "--with", "book.npz", "--top", "1000")
     assert ["fingerprint", tokenizer.fingerprint] in rows
     assert ["documents", f"{len(documents):,}"] in rows
-    assert ["of", "them", "end", "ids", f"{len(documents):,}"] in rows
+    assert ["end", "ids", f"{len(documents):,}"] in rows
     assert ["tokens", f"{shards.num_tokens:,}"] in rows
     assert ["bytes/token", f"{shards.bytes_per_token:.3f}"] in rows
     ends = [row for row in rows if row[-1:] == ["(end)"]]
@@ -142,6 +142,7 @@ def test_shards_of_split_windows(run, folder, documents, codebook):
     tokenizer = EqualInfoTokenizer(Codebook.load("book.npz"), token_bits=1)
     write_shards(documents, tokenizer, folder / "shards")
     code, _, err = run("inspect", "shards", "--with", "book.npz")
-    assert code == 2 and "tokens of 1 bits" in err
+    assert code == 2 and "each is a window" in err
     code, out, _ = run("inspect", "shards")
-    assert code == 0 and "vocabulary        5" in out
+    rows = [line.split() for line in out.splitlines()]
+    assert code == 0 and ["vocabulary", "5"] in rows

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from keras_nc.cli.errors import NamedStream
 from keras_nc.cli.errors import one_line_errors
-from keras_nc.cli.files import NamedStream
 
 #: Each command, with arguments that work when all streams are open.
 COMMANDS = {

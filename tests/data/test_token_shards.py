@@ -154,7 +154,7 @@ def test_damaged_manifests(tmp_path, documents, make_shards):
 
 def test_folders_without_shards(tmp_path, documents, make_shards):
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ValueError, match="Make shards"):
+        with pytest.raises(ValueError, match="Write shards"):
             TokenShards(folder)
 
     def interrupted():
@@ -163,7 +163,7 @@ def test_folders_without_shards(tmp_path, documents, make_shards):
 
     with pytest.raises(Interrupted):
         make_shards(interrupted(), tmp_path)
-    with pytest.raises(ValueError, match="goes on where it stopped"):
+    with pytest.raises(ValueError, match="continues where it stopped"):
         TokenShards(tmp_path)
     # A partial manifest is not accepted as a whole one.
     (tmp_path / shard_format.PROGRESS).rename(tmp_path / shard_format.MANIFEST)

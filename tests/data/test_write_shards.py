@@ -290,7 +290,7 @@ def test_shards_without_a_manifest_are_not_touched(
     make_shards(documents, tmp_path)
     (tmp_path / shard_format.MANIFEST).unlink()
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match="says what it is"):
+    with pytest.raises(ValueError, match="must have their manifest"):
         make_shards(documents, tmp_path)
     assert contents(tmp_path) == before
     make_shards(documents, tmp_path, overwrite=True).verify()

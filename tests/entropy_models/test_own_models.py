@@ -17,7 +17,7 @@ from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
 from keras_nc.tokenizers import ZeroPaddedTokenizer
-from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.compressed import ModelAsset
 from tests.entropy_models.mixed_model import MixedModel
 from tests.scripts import run_script
 
@@ -146,7 +146,7 @@ def test_damage_is_refused(models, name, tmp_path):
             model.save(tmp_path)
             path = tmp_path / file_name
             path.write_bytes(change(path.read_bytes()))
-            with pytest.raises(ValueError, match=r"whole entropy.*Received"):
+            with pytest.raises(ValueError, match=r"all files.*Received"):
                 type(model).load(tmp_path)
         path.unlink()
         with pytest.raises(FileNotFoundError):
@@ -171,7 +171,7 @@ def test_names_are_taken_once():
     class Other(Plain):
         pass
 
-    with pytest.raises(ValueError, match=r"its own.*'ngram'.*NGramModel"):
+    with pytest.raises(ValueError, match=r"one name.*'ngram'.*NGramModel"):
         entropy_models.register("ngram")(Other)
     first = entropy_models.register("taken_once")(Other)
     assert entropy_models.register("taken_once")(Other) is first

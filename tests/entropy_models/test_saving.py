@@ -10,7 +10,7 @@ from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import LiveWindowTokenizer
 from keras_nc.tokenizers import ZeroPaddedTokenizer
-from keras_nc.tokenizers.model_assets import ModelAsset
+from keras_nc.tokenizers.compressed import ModelAsset
 
 PREFIXES = [b"", b"t", b"the stat", b"\x00\xff", b"a" * 40]
 KINDS = ["unigram", "ngram", "refitted", "byte_lm"]

@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 from keras_nc import models
-from keras_nc.models import preset_files
+from keras_nc.models import presets
 from keras_nc.tokenizers import EqualInfoTokenizer
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -99,14 +99,14 @@ def test_a_save_that_is_killed_leaves_no_mixture(
     causal_lm.set_weights([w * 0 for w in causal_lm.get_weights()])
     causal_lm.save_to_preset(tmp_path)
     causal_lm.set_weights([w + 1 for w in causal_lm.get_weights()])
-    move, left_to_move = preset_files.move, iter(range(moves))
+    move, left_to_move = presets.move, iter(range(moves))
 
     def move_or_die(source, target):
         if next(left_to_move, None) is None:  # and so no file is put back
             raise KeyboardInterrupt
         move(source, target)
 
-    monkeypatch.setattr(preset_files, "move", move_or_die)
+    monkeypatch.setattr(presets, "move", move_or_die)
     with contextlib.suppress(KeyboardInterrupt):
         causal_lm.save_to_preset(tmp_path)
     if not left:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_nc import models
-from keras_nc.models import presets
 from keras_nc.tokenizers import EqualInfoTokenizer
+from keras_nc.tokenizers import presets
 
 pytestmark = pytest.mark.usefixtures("seeded")
 

@@ -271,5 +271,5 @@ def test_odd_settings_are_refused(models):
         ArithmeticTokenizer(model, context_bytes=0)
     with pytest.raises(TypeError, match="Received: object"):
         ArithmeticTokenizer(object())
-    with pytest.raises(ValueError, match="kind=None"):
+    with pytest.raises(ValueError, match="model=None"):
         ArithmeticTokenizer()

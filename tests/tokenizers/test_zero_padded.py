@@ -26,7 +26,7 @@ def test_ids_are_the_codes_of_the_windows(ngram, text, W, N):
     tokenizer = ZeroPaddedTokenizer(ngram, W, N, encode_only=True)
     documents = [TEXT, b"", text[:300], b"a"]
     rows = tokenizer(documents)
-    found = tokenizer.scheme.windows.encode(documents)
+    found = tokenizer.scheme.coder.encode(documents)
     for ids, windows in zip(rows, found, strict=True):
         stream = b"".join(window.code for window in windows)
         stream += bytes(-len(stream) % (N // 8))

@@ -8,6 +8,7 @@ byte that the window begins with.
 import numpy as np
 
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.shares import FREQUENCY_BITS
 
 # Numba turns mixed signed and unsigned integers into floats, so all are
 # unsigned.
@@ -15,6 +16,7 @@ _BYTE = np.uint64(8)
 _TOP = np.uint64(56)
 _LEAST = np.uint64(1 << 56)
 _WHOLE = np.uint64((1 << 64) - 1)
+_SCALE = float(1 << FREQUENCY_BITS)
 
 #: The faults that decoding may find.
 FINE = 0
@@ -22,6 +24,19 @@ NO_SYMBOL = 1
 TOO_SHORT = 2
 TOO_LONG = 3
 NOT_SHORTEST = 4
+
+
+@jit
+def cumulate_row(probabilities, precision, table):
+    """Fill a table, 257 integers, as `shares.cumulative_frequencies` does."""
+    F = np.int64(0)
+    for b in range(256):
+        table[b] = F
+        F += np.int64(np.floor(probabilities[b] * _SCALE))
+    spare = (np.int64(1) << precision) - 256
+    for b in range(256):
+        table[b] = table[b] * spare // F + b
+    table[256] = spare + 256
 
 
 @jit
@@ -102,6 +117,21 @@ def follow(distance, span, at, below, above, precision, codes, end):
         if at + 7 < end:
             distance |= np.uint64(codes[at + 7])
     return distance, span, at
+
+
+@jit
+def decode_symbol(table, distance, span, at, precision, codes, end):
+    """Decode one symbol; return it, a fault, and the new state."""
+    b = find(table, span >> np.uint64(precision), distance, precision)
+    if b == 256:
+        return b, NO_SYMBOL, distance, span, at
+    below, above = table[b], table[b + 1]
+    if below >= above:  # not a table: an empty span would never widen
+        return b, NO_SYMBOL, distance, span, at
+    distance, span, at = follow(
+        distance, span, at, below, above, precision, codes, end
+    )
+    return b, TOO_SHORT if at >= end else FINE, distance, span, at
 
 
 @jit
@@ -205,24 +235,16 @@ def decode_step(
     for d in range(ats.size):
         if not active[d]:
             continue
-        step = spans[d] >> np.uint64(precision)
-        b = find(tables[d], step, distances[d], precision)
-        if b == 256:
-            return d, NO_SYMBOL
-        symbols[d] = b
-        below, above = tables[d, b], tables[d, b + 1]
-        if below >= above:  # not a table: an empty span would never widen
-            return d, NO_SYMBOL
-        distances[d], spans[d], ats[d] = follow(
+        b, fault, distances[d], spans[d], ats[d] = decode_symbol(
+            tables[d],
             distances[d],
             spans[d],
             ats[d],
-            below,
-            above,
             precision,
             codes,
             ends[d],
         )
-        if ats[d] >= ends[d]:
-            return d, TOO_SHORT
+        if fault:
+            return d, fault
+        symbols[d] = b
     return -1, FINE

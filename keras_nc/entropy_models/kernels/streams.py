@@ -4,15 +4,12 @@ import numpy as np
 
 from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.range_coder import FINE
-from keras_nc.coding.kernels.range_coder import NO_SYMBOL
-from keras_nc.coding.kernels.range_coder import TOO_SHORT
 from keras_nc.coding.kernels.range_coder import begin_stream
+from keras_nc.coding.kernels.range_coder import cumulate_row
+from keras_nc.coding.kernels.range_coder import decode_symbol
 from keras_nc.coding.kernels.range_coder import end_stream
 from keras_nc.coding.kernels.range_coder import fault_at_end
-from keras_nc.coding.kernels.range_coder import find
-from keras_nc.coding.kernels.range_coder import follow
 from keras_nc.coding.kernels.range_coder import narrow
-from keras_nc.coding.kernels.shares import cumulate_row
 from keras_nc.entropy_models.kernels.counts import probabilities
 
 _WHOLE = np.uint64((1 << 64) - 1)
@@ -60,19 +57,13 @@ def decode(tries, codes, bounds, context_bytes, precision, text, offsets):
             _look_up(
                 tries, text, first, i, context_bytes, precision, row, table
             )
-            step = span >> np.uint64(precision)
-            b = find(table, step, distance, precision)
-            if b == 256:
-                return d, NO_SYMBOL
-            text[i] = b
-            below, above = table[b], table[b + 1]
-            distance, span, at = follow(
-                distance, span, at, below, above, precision, codes, end
+            b, fault, distance, span, at = decode_symbol(
+                table, distance, span, at, precision, codes, end
             )
-            if at >= end:
-                return d, TOO_SHORT
-        length = offsets[d + 1] - first
-        fault = fault_at_end(distance, at, end, length)
+            if fault:
+                return d, fault
+            text[i] = b
+        fault = fault_at_end(distance, at, end, offsets[d + 1] - first)
         if fault:
             return d, fault
     return -1, FINE

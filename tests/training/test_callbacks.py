@@ -18,7 +18,7 @@ from keras_nc.training import has_collapsed
 from keras_nc.training import resumable_fit
 from keras_nc.training import training_flops_per_token
 from keras_nc.training.fit import seed_of_restart
-from keras_nc.training.keeper import unigram_nats
+from keras_nc.training.fit import unigram_nats
 
 SETTINGS = dict(
     sequence_length=32,

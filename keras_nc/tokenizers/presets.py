@@ -1,4 +1,4 @@
-"""Presets that hold a tokenizer alone."""
+"""Names of presets, and presets that hold a tokenizer alone."""
 
 import inspect
 import json
@@ -7,7 +7,8 @@ import pathlib
 
 import keras
 
-# keras-hub has no public way to read a file of a preset by its handle.
+# keras-hub has no public way to register the names of presets, or to read a
+# file of a preset by its handle.
 from keras_hub.src.utils import preset_utils
 
 from keras_nc import presets
@@ -28,9 +29,14 @@ class TokenizerPreset:
         return {}
 
 
-def register(built_in, tokenizer_cls):
-    """Make names of tokenizers known to `from_preset` and `presets`."""
-    preset_utils.register_presets(built_in, tokenizer_cls)
+def register_presets(built_in, cls):
+    """Make names known to `from_preset` and `presets` of some classes.
+
+    Args:
+        built_in: A dict such as `keras_nc.presets.BYTE_LMS`.
+        cls: A backbone class, for it and its tasks, or a tokenizer class.
+    """
+    preset_utils.register_presets(built_in, cls)
 
 
 def mark(directory):

@@ -1,0 +1,1 @@
+"""What recipes that train many models share: preparation, runs, records."""

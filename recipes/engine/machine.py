@@ -1,0 +1,72 @@
+"""Describe the machine and the versions, for records and tables."""
+
+import importlib.metadata
+import os
+import platform
+
+PACKAGES = (
+    *("keras-nc", "keras", "keras-hub", "numpy", "numba"),
+    *("sentencepiece", "tokenizers"),
+)
+
+
+def processor():
+    """Return the name of the processor, a str."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def cpu_count():
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def versions(*packages):
+    """Return the versions of packages that are installed, a dict."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def devices():
+    """Return the names of the backend's devices, a list of str."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices()]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        count = torch.cuda.device_count()
+        return [torch.cuda.get_device_name(i) for i in range(count)] or ["cpu"]
+    return list(keras.distribution.list_devices())
+
+
+def describe():
+    """Return the machine and the versions of packages, for JSON."""
+    import keras
+
+    backend = keras.backend.backend()
+    return {
+        "processor": processor(),
+        "cores": cpu_count(),
+        "devices": devices(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "backend": backend,
+        "versions": versions(*PACKAGES, backend, "jaxlib"),
+    }
