@@ -1,9 +1,7 @@
 """Turn a trained preset or a codebook into a small preset to share.
 
-    python -m recipes.publish --source runs/m1_3m_en/m1/preset \
-        --output byte_lm_3m_en
-    python -m recipes.publish --source runs/tiny/codebook.npz \
-        --output equal_info_en
+    python -m recipes.publish --source runs/tiny/m1/preset --output my_m1
+    python -m recipes.publish --source runs/tiny/codebook.npz --output my_ids
 
 Weights are written in two bytes each, as float16. They are loaded in the
 precision of the process, by default float32. In `keras_nc/presets`, where the
@@ -26,6 +24,12 @@ from recipes.flags import say
 
 def run(source, output):
     """Write the preset."""
+    for name, value in (("source", source), ("output", output)):
+        if not value:
+            raise ValueError(
+                "A preset is made from another one, or a codebook. Received: "
+                f"no --{name}. Pass --source and --output."
+            )
     card = output / "README.md"
     text = card.read_text(encoding="utf-8") if card.exists() else None
     if source.is_file():
@@ -65,13 +69,11 @@ def publish_model(model, output):
 FLAGS = {
     "source": {
         "type": pathlib.Path,
-        "required": True,
         "metavar": "PATH",
         "help": "The preset of a model, or a codebook file.",
     },
     "output": {
         "type": pathlib.Path,
-        "required": True,
         "metavar": "FOLDER",
         "help": "The preset to write.",
     },

@@ -1,7 +1,6 @@
 """Score text with a preset: bytes per token, and bits per byte of a model.
 
-    python -m recipes.score --preset byte_lm_3m_en \
-        --held_out "news/*.jsonl.zst" --sequence_length 1024 64
+    python -m recipes.score --preset byte_lm_3m_en --held_out "news/*.txt"
 
 A preset is a built-in name or a folder. All documents are joined and cut into
 sequences of `--sequence_length` tokens, as in training. A sequence sees nothing
@@ -90,9 +89,9 @@ def as_text(value):
 
 FLAGS = {
     "preset": {
-        "required": True,
+        "default": "compressed_lm_3m_en",
         "metavar": "NAME",
-        "help": f"One of {', '.join(presets.PRESETS)}, or a folder.",
+        "help": "A built-in name, by default compressed_lm_3m_en, or a folder.",
     },
     "held_out": {
         "default": DEFAULT,
