@@ -38,7 +38,7 @@ ARROWS = {
     },
 }
 #: Modules of the package itself, which import none of its parts.
-BENEATH_ALL = {"backends", "imports", "progress"}
+BENEATH_ALL = {"backends", "imports", "presets", "progress"}
 #: Optional packages.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}

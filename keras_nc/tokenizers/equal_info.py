@@ -13,6 +13,8 @@ from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.special_tokens import SpecialTokens
+from keras_nc.presets import TOKENIZERS
+from keras_nc.tokenizers.presets import register_presets
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import check_fingerprint
@@ -263,3 +265,6 @@ class EqualInfoTokenizer(SchemeTokenizer):
         See `keras_nc.coding.TextTokenizer.to_hugging_face`.
         """
         return self.text_tokenizer.to_hugging_face(folder, parse, text)
+
+
+register_presets(TOKENIZERS, EqualInfoTokenizer)

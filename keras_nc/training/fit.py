@@ -3,11 +3,13 @@
 import pathlib
 import sys
 
+import keras
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
+from keras_nc.data import tf_dataset
 from keras_nc.evaluation.flops import training_flops_per_token
 from keras_nc.training.callbacks import Keeper
 from keras_nc.training.callbacks import Pace
@@ -37,6 +39,8 @@ def resumable_fit(
     steps,
     steps_per_epoch,
     seed=0,
+    short_length=None,
+    short_every=4,
     held_out=None,
     keep=2,
     on_collapse="stop",
@@ -57,7 +61,8 @@ def resumable_fit(
     A folder holds one run. To continue it, these must be the same: the text,
     the model and its dtype, the weights that are trained (LoRA factors count),
     the optimizer, the loss, the held-out text, the metric `bits_per_byte`, and
-    `sequence_length`, `batch_size`, `steps`, `steps_per_epoch` and `seed`.
+    `sequence_length`, `batch_size`, `steps`, `steps_per_epoch`, `seed`,
+    `short_length` and `short_every`.
     Everything else may change: the other arguments of this function, whether
     there is held-out text, `gradient_checkpointing`, the other arguments of
     `compile`, the number of devices, the strategy, and the backend. On another
@@ -83,6 +88,8 @@ def resumable_fit(
         steps: int. Steps in all.
         steps_per_epoch: int. Steps between checkpoints; divides `steps`.
         seed: int. Seed of the order of the sequences.
+        short_length: int, or `None`. See `data.PackedSequences`.
+        short_every: int. See `data.PackedSequences`.
         held_out: `TokenShards` to evaluate on after each short epoch, or
             `None`.
         keep: int. Number of states to keep. If the last one cannot be read,
@@ -127,6 +134,9 @@ def resumable_fit(
     sequence_length, batch_size, steps, steps_per_epoch, seed = (
         settings.values()
     )
+    short = None
+    if short_length is not None:
+        short = {"short_length": short_length, "short_every": short_every}
     max_restarts = as_integer("max_restarts", max_restarts, 0)
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
     if num_processes() > 1 and (save_seconds or stop is not None):
@@ -138,7 +148,7 @@ def resumable_fit(
     check_model(model)
     check_shards(model, shards, held_out)
     directory = pathlib.Path(directory)
-    run = describe_run(model, shards, held_out, **settings)
+    run = describe_run(model, shards, held_out, **settings, short=short)
     checkpoint = Checkpoint(directory / "checkpoint", run, keep)
     check_same_step(checkpoint.read()["step"])
     state = checkpoint.restore(model)
@@ -188,10 +198,11 @@ def resumable_fit(
             seed=seed_of_restart(seed, len(state["restarts"])),
             start_step=step,
             steps=steps - step,
+            **(short or {}),
         )
         try:
             model.fit(
-                process_batches(sequences),
+                batches_for_fit(sequences),
                 validation_data=held_out,
                 initial_epoch=step // steps_per_epoch,
                 epochs=steps // steps_per_epoch,
@@ -238,6 +249,15 @@ def unigram_nats(shards):
     counts = np.bincount(ids)
     shares = counts[counts > 0] / len(ids)
     return float(-(shares @ np.log(shares)))
+
+
+def batches_for_fit(sequences):
+    """Return `PackedSequences` as `fit` takes them on this backend."""
+    if sequences.short_length and keras.backend.backend() == "tensorflow":
+        # From a `PyDataset`, TensorFlow would take the shape of all batches
+        # from the first two.
+        return tf_dataset(sequences)
+    return process_batches(sequences)
 
 
 def seed_of_restart(seed, restarts):
