@@ -248,7 +248,8 @@ def decode_range(codebook, source, sink, start, end, name="stream"):
     """
     reader = _open_container(codebook, source, name)
     done = 0
-    for block, text in _unpack(codebook, reader.blocks(start)):
+    blocks = _take_until(reader.blocks(start), end)
+    for block, text in _unpack(codebook, blocks):
         if text is not None:
             stop = None if end is None else max(end - done, 0)
             sink.write(text[max(start - done, 0) : stop])
@@ -274,6 +275,16 @@ def _open_container(codebook, source, name):
             f"{name!r} needs {reader.fingerprint}. Pass that codebook."
         )
     return reader
+
+
+def _take_until(blocks, end):
+    """Yield the blocks of the first bytes of a text; all if `end` is `None`."""
+    done = 0
+    for block in blocks:
+        yield block
+        done += block.num_bytes or 0  # not known in version 1
+        if end is not None and done >= end:
+            return
 
 
 def _unpack(codebook, blocks):
