@@ -94,9 +94,9 @@ def _verify_encoded(path, codebook):
             )
         reader = ContainerReader(source, path)
         num_codes = 0
-        for codes in reader.blocks():
-            num_codes += len(codes)
-            progress(codes.nbytes)
+        for block in reader.blocks():
+            num_codes += block.num_codes
+            progress(len(block.content))
     return (
         f"{num_codes:,} codes are as they were written. The text was not "
         f"checked; pass --with the codebook {reader.fingerprint}."

@@ -1,5 +1,6 @@
 """Bytes to codes and back: exact, in integers, with NumPy and Numba only."""
 
+from keras_nc.coding.adaptive import AdaptiveCoder
 from keras_nc.coding.arithmetic import ArithmeticDecoder
 from keras_nc.coding.arithmetic import ArithmeticEncoder
 from keras_nc.coding.arithmetic import decode_static

@@ -428,6 +428,16 @@ class Codebook:
         return self._token_lengths
 
     @property
+    def costs(self):
+        """`-log2 p` of each id's window in units of 2^-10 bits.
+
+        uint16 of shape (2^W,), 0 for ids without a window; `None` if the parse
+        does not weigh windows.
+        """
+        costs = self._fields["costs"]
+        return costs if costs.size else None
+
+    @property
     def _trie(self):
         with self._lock:
             if self._lazy_trie is None:
