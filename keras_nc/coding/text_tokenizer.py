@@ -350,8 +350,8 @@ class TextTokenizer:
 
         Example:
         >>> tokenizer = TextTokenizer.from_preset("equal_info_12bit_en")
-        >>> [tokenizer.id_to_token(i) for i in tokenizer.encode("of the sea")]
-        [b'of the', b' sea']
+        >>> [tokenizer.id_to_token(i) for i in tokenizer.encode("It is the")]
+        [b'It is', b' the']
         """
         return cls.load(presets.resolve(preset))
 
