@@ -2,8 +2,12 @@
 
 import dataclasses
 
+from keras_nc.coding.build import UNITS
+from keras_nc.coding.parses import PARSES
+
 #: What the fields may be, for flags that override a configuration.
 POSITIONS = ("relative_bias", "rope")
+EMBEDDINGS = ("plain", "bytes")
 OPTIMIZERS = ("adafactor", "adamw", "muon")
 SCHEDULES = ("rsqrt", "cosine", "constant")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
@@ -29,6 +33,7 @@ class Model:
     hidden_dim: int
     intermediate_dim: int
     position: str = _one_of(POSITIONS, "relative_bias")
+    embedding: str = _one_of(EMBEDDINGS, "plain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Training:
     warmup_steps: int = 10_000
     z_loss: float = 0.0
     seed: int = _from(0, 0)
+    short_length: int | None = None  # tokens, in every `short_every`-th batch
+    short_every: int = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +62,9 @@ class Codebook:
     token_bits: int | None = None  # None: one token per window
     entropy_model: str = _one_of(("m1", "counts"), "m1")  # n-gram counts
     paper: bool = False  # the paper's windows, by `Codebook.paper`
+    units: str = _one_of(UNITS, "phrases")
+    parse: str | None = _one_of(PARSES, None)  # None: the best for the units
+    price: float | None = None  # bits; None: the best for the units
     text_bytes: int = 64_000_000  # of text to count, parse and refit in
 
 
@@ -117,6 +127,38 @@ STUDY_TRAINING = Training(
     learning_rate=3e-3,
     schedule="cosine",
     warmup_steps=100,
+)
+
+
+#: How `byte_lm_3m_en` and `compressed_lm_3m_en` were trained.
+PRESETS = Config(
+    m1=SIZE_3M,
+    m1_training=Training(
+        sequence_length=1024,
+        batch_size=128,
+        steps=1_500,
+        steps_per_epoch=100,
+        optimizer="adamw",
+        learning_rate=4e-3,
+        schedule="cosine",
+        warmup_steps=75,
+        z_loss=1e-4,
+        short_length=64,
+    ),
+    codebook=Codebook(window_bits=12, entropy_model="counts"),
+    sentencepiece=SentencePiece(4_096, "unigram"),
+    m2=SIZE_3M,
+    m2_training=Training(
+        sequence_length=256,
+        batch_size=128,
+        steps=1_000,
+        steps_per_epoch=100,
+        optimizer="adamw",
+        learning_rate=3e-3,
+        schedule="cosine",
+        warmup_steps=50,
+    ),
+    dtype="mixed_bfloat16",
 )
 
 
@@ -231,6 +273,9 @@ CONFIGS = {
         ),
         dtype="mixed_bfloat16",
     ),
+    # The built-in presets, on 198.6 MB of text; minutes on one GPU.
+    "m1_3m_en": PRESETS,
+    "m2_3m_en": PRESETS,
     # The paper's, for accelerators and data of your own.
     "paper_25m": paper(6, 8, 512),
     "paper_113m": paper(12, 12, 768),
@@ -254,6 +299,10 @@ def check_config(config):
         _check_multiple(
             f"{name}_training", training, "steps", "steps_per_epoch"
         )
+        if training.short_length:
+            _check_multiple(
+                f"{name}_training", training, "sequence_length", "short_length"
+            )
         least = training.warmup_steps + 1
         if training.schedule == "cosine" and training.steps < least:
             raise ValueError(

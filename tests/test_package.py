@@ -29,10 +29,16 @@ ARROWS = {
     "models": {"coding", "layers", "losses", "metrics", "tokenizers"},
     "evaluation": {"coding", "data", "metrics"},
     "training": {"coding", "data", "evaluation", "models"},
-    "cli": {"coding", "data", "evaluation", "models", "tokenizers"},
+    "cli": {
+        "coding",
+        "data",
+        "evaluation",
+        "models",
+        "tokenizers",
+    },
 }
 #: Modules of the package itself, which import none of its parts.
-BENEATH_ALL = {"backends", "imports", "progress"}
+BENEATH_ALL = {"backends", "imports", "presets", "progress"}
 #: Optional packages.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}

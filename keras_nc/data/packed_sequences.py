@@ -46,6 +46,11 @@ class PackedSequences(keras.utils.PyDataset):
         drop_remainder: if True, drop sequences that do not fill the last batch;
             the default when shuffling. If False, fill the last batch with rows
             of weight 0.
+        short_length: int, a divisor of `sequence_length`, or `None`. With it,
+            every `short_every`-th batch is cut into sequences of this length:
+            as many tokens in more rows. A model learns to begin as well as to
+            go on, as M1 must, which restarts at every window.
+        short_every: int, the number of steps from one such batch to the next.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`. Leave `workers` at 1: with more, Keras 3.15
             reorders batches, and loses some when it looks at the first one to
@@ -85,6 +90,8 @@ class PackedSequences(keras.utils.PyDataset):
         steps=None,
         start_step=0,
         drop_remainder=None,
+        short_length=None,
+        short_every=4,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -102,6 +109,16 @@ class PackedSequences(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.start_step = as_integer("start_step", start_step, least=0)
         self.drop_remainder = drop_remainder
+        self.short_length = short_length
+        if short_length is not None:
+            self.short_length = as_integer("short_length", short_length)
+            if self.sequence_length % self.short_length:
+                raise ValueError(
+                    "`short_length` must divide `sequence_length`. Received: "
+                    f"short_length={short_length}, "
+                    f"sequence_length={sequence_length}"
+                )
+        self.short_every = as_integer("short_every", short_every)
         if steps is not None:
             steps = as_integer("steps", steps)
         self.num_sequences = -(-shards.num_tokens // self.sequence_length)
@@ -142,10 +159,13 @@ class PackedSequences(keras.utils.PyDataset):
         Returns:
             A tuple `(x, y, sample_weight)`: `x` is a dict of `token_ids` and
             `padding_mask`, all arrays have the shape `(B, T)`, and all are
-            int32 but `sample_weight`, which is float32.
+            int32 but `sample_weight`, which is float32. A batch of short
+            sequences has the shape `(B * T / short_length, short_length)`.
         """
         B, T = self.batch_size, self.sequence_length
-        epoch, step = divmod(operator.index(step), self.steps_per_epoch)
+        step = operator.index(step)
+        is_short = step % self.short_every == self.short_every - 1
+        epoch, step = divmod(step, self.steps_per_epoch)
         rows = range(step * B, min((step + 1) * B, self.num_sequences))
         order = self._order(epoch) if self.shuffle else None
         y = np.full((B, T), PAD_ID, "int32")
@@ -155,7 +175,12 @@ class PackedSequences(keras.utils.PyDataset):
             stop = min(start + T, self.shards.num_tokens)
             y[row, : stop - start] = self.shards.tokens(start, stop)
             lengths[row] = stop - start
-        token_ids = np.full((B, T), START_ID, "int32")
+        if self.short_length is not None and is_short:
+            lengths = lengths - np.arange(0, T, self.short_length)
+            T = self.short_length
+            lengths = np.clip(lengths, 0, T).reshape(-1, 1)
+            y = y.reshape(-1, T)
+        token_ids = np.full(y.shape, START_ID, "int32")
         token_ids[:, 1:] = y[:, :-1]
         positions = np.arange(T)
         # The start id is not padding. If all of a row were masked, its softmax
@@ -216,6 +241,8 @@ def tf_dataset(sequences, prefetch=None):
     import tensorflow as tf
 
     shape = (sequences.batch_size, sequences.sequence_length)
+    if sequences.short_length is not None:
+        shape = (None, None)
 
     def make(index):
         x, y, sample_weight = sequences[int(index)]
@@ -268,11 +295,17 @@ class _ProcessBatches(keras.utils.PyDataset):
         indices = layout.addressable_devices_indices_map(shape).values()
         rows = [np.arange(sequences.batch_size)[index[0]] for index in indices]
         self._rows = np.unique(np.concatenate(rows))
+        self._batch_size = sequences.batch_size
 
     def __len__(self):
         return len(self.sequences)
 
     def __getitem__(self, index):
         # Reading the rows of other processes costs little: they are mapped.
-        batch = self.sequences[index]
-        return keras.tree.map_structure(lambda x: x[self._rows], batch)
+        x, y, sample_weight = self.sequences[index]
+        # A short sequence belongs to the process of the sequence it is from.
+        parts = len(y) // self._batch_size
+        rows = (self._rows[:, None] * parts + np.arange(parts)).ravel()
+        return keras.tree.map_structure(
+            lambda array: array[rows], (x, y, sample_weight)
+        )

@@ -5,9 +5,9 @@ import keras
 from keras_nc.models.backbone import DecoderBackbone
 from keras_nc.models.causal_lm import DecoderCausalLM
 from keras_nc.models.preprocessor import DecoderCausalLMPreprocessor
-from keras_nc.models.presets import BYTE_PRESETS
-from keras_nc.models.presets import register_presets
+from keras_nc.presets import BYTE_LMS
 from keras_nc.tokenizers import ByteTokenizer
+from keras_nc.tokenizers.presets import register_presets
 
 #: 256 bytes and three special ids.
 BYTE_VOCABULARY_SIZE = 259
@@ -53,7 +53,7 @@ class ByteBackbone(DecoderBackbone):
         return super().from_size(size, vocabulary_size, **kwargs)
 
 
-register_presets(BYTE_PRESETS, ByteBackbone)
+register_presets(BYTE_LMS, ByteBackbone)
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")

@@ -5,9 +5,9 @@ import keras
 from keras_nc.models.backbone import DecoderBackbone
 from keras_nc.models.causal_lm import DecoderCausalLM
 from keras_nc.models.preprocessor import DecoderCausalLMPreprocessor
-from keras_nc.models.presets import COMPRESSED_PRESETS
-from keras_nc.models.presets import register_presets
+from keras_nc.presets import COMPRESSED_LMS
 from keras_nc.tokenizers import SchemeTokenizer
+from keras_nc.tokenizers.presets import register_presets
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -27,7 +27,7 @@ class CompressedBackbone(DecoderBackbone):
     """
 
 
-register_presets(COMPRESSED_PRESETS, CompressedBackbone)
+register_presets(COMPRESSED_LMS, CompressedBackbone)
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")

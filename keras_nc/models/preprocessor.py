@@ -9,6 +9,7 @@ import keras_hub
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_documents
 from keras_nc.layers.byte_ngrams import to_vocabulary
 from keras_nc.models.presets import CONFIG_FILE
@@ -32,7 +33,11 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         **kwargs: See `keras_hub.models.CausalLMPreprocessor`.
 
     Call arguments:
-        x: Text; see `keras_nc.tokenizers.SchemeTokenizer`.
+        x: Text; see `keras_nc.tokenizers.SchemeTokenizer`. For fine-tuning, a
+            dict of `"prompts"` and `"responses"`, one text or several each. A
+            prompt and its response are encoded as one text. Only the tokens of
+            the response have weight 1, and those that it may change: the first
+            of them may begin with the last bytes of the prompt.
 
     Returns:
         `(x, y, sample_weight)`: `x` is a dict of `"token_ids"` and
@@ -79,13 +84,56 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
         # One more id: inputs are all but the last, targets all but the first.
         length = 1 + (sequence_length or self.sequence_length)
         in_graph = self._use_tf_workflow()
-        pack = self._pack_in_graph if in_graph else self._pack
-        token_ids, mask = pack(self.tokenizer(x), length)
+        if isinstance(x, dict):
+            pack = self._pack_pairs_in_graph if in_graph else self._pack_pairs
+            token_ids, mask, weight = pack(*prompts_and_responses(x), length)
+        else:
+            pack = self._pack_in_graph if in_graph else self._pack
+            token_ids, mask = pack(self.tokenizer(x), length)
+            weight = mask
         return keras.utils.pack_x_y_sample_weight(
             {"token_ids": token_ids[..., :-1], "padding_mask": mask[..., :-1]},
             token_ids[..., 1:],
-            mask[..., 1:],
+            weight[..., 1:],
         )
+
+    def _pack_pairs(self, prompts, responses, length):
+        """Return rows `[start, ids, end]`, masks of ids, and of responses."""
+        prompts, batched = as_batch(prompts)
+        responses, _ = as_batch(responses)
+        if len(prompts) != len(responses):
+            raise ValueError(
+                "Each prompt needs one response. Received: "
+                f"{len(prompts)} prompts, {len(responses)} responses"
+            )
+        texts = [a + b for a, b in zip(prompts, responses, strict=True)]
+        rows = np.split(*self._ids_and_cuts(texts)) if texts else []
+        token_ids, mask = self._pack(rows, length)
+        weight = mask.copy()
+        for row, prompt in zip(weight, prompts, strict=True):
+            # No response can change these ids, so they belong to the prompt.
+            committed = len(self.tokenizer.split_prompt(prompt).ids)
+            row[: self.add_start_token + committed] = False
+        packed = token_ids, mask, weight
+        return packed if batched else tuple(part[0] for part in packed)
+
+    def _ids_and_cuts(self, texts):
+        """Return the ids of all texts, and where to cut them."""
+        ids, offsets = self.tokenizer.encode_batch(texts)
+        return ids.astype("int32"), offsets[1:-1]
+
+    def _pack_pairs_in_graph(self, prompts, responses, length):
+        import tensorflow as tf
+
+        def pack(prompts, responses):
+            return self._pack_pairs(prompts, responses, length)
+
+        packed = tf.numpy_function(
+            pack, [prompts, responses], [tf.int32, tf.bool, tf.bool]
+        )
+        for part in packed:
+            part.set_shape([*tf.convert_to_tensor(prompts).shape, length])
+        return packed
 
     def _around(self):
         """Return the special ids to put before and after every text."""
@@ -268,3 +316,13 @@ def check_vocabulary(backbone, preprocessor):
                 f"another tokenizer than this {tokenizer.scheme_name!r}. "
                 "Create the backbone with `vocabulary=tokenizer`."
             )
+
+
+def prompts_and_responses(x):
+    """Return the two parts of data for fine-tuning, or raise a ValueError."""
+    if set(x) != {"prompts", "responses"}:
+        raise ValueError(
+            "Text in a dict must have the keys 'prompts' and 'responses'. "
+            f"Received: {sorted(map(str, x))}"
+        )
+    return x["prompts"], x["responses"]

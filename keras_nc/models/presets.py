@@ -10,17 +10,7 @@ import tempfile
 
 import keras
 
-# keras-hub has no public way to register the names of presets.
-from keras_hub.src.utils import preset_utils
-
 from keras_nc.coding.atomic import atomic_path
-
-#: Built-in presets of M1 and M2 by name. None has been published yet. As in
-#: keras-hub, an entry is a dict of `"metadata"` with a `"description"`, and
-#: `"kaggle_handle"`. The handle is `kaggle://...`, `hf://...`, or the path of a
-#: folder inside this package.
-BYTE_PRESETS = {}
-COMPRESSED_PRESETS = {}
 
 #: This file names the class by which keras-hub finds all other classes.
 CONFIG_FILE = "config.json"
@@ -44,16 +34,6 @@ PREPROCESSOR_FILES = (
 
 #: Directories of incomplete presets.
 _unfinished = set()
-
-
-def register_presets(presets, backbone_cls):
-    """Make names known to `from_preset` and `presets` of a model's classes.
-
-    Args:
-        presets: A dict such as `BYTE_PRESETS`.
-        backbone_cls: The backbone class of those presets.
-    """
-    preset_utils.register_presets(presets, backbone_cls)
 
 
 class LoadsPresets:
@@ -86,7 +66,7 @@ class LoadsPresets:
                 "A preset must be a directory that `save_to_preset` wrote, a "
                 "handle such as 'hf://user/model', or a built-in name. "
                 f"Received: {preset!r}. Built-in names of {cls.__name__}: "
-                f"{names or 'none, no weights have been published yet'}."
+                f"{names or 'none'}."
             )
         with damage_told(preset):
             check_class(cls, preset)

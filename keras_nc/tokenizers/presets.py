@@ -1,4 +1,4 @@
-"""Presets that hold a tokenizer alone."""
+"""Names of presets, and presets that hold a tokenizer alone."""
 
 import inspect
 import json
@@ -7,9 +7,11 @@ import pathlib
 
 import keras
 
-# keras-hub has no public way to read a file of a preset by its handle.
+# keras-hub has no public way to register the names of presets, or to read a
+# file of a preset by its handle.
 from keras_hub.src.utils import preset_utils
 
+from keras_nc import presets
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.tokenizers.scheme import scheme_from_config
 
@@ -25,6 +27,16 @@ class TokenizerPreset:
     def get_config(self):
         """Return an empty dict: the tokenizer has a file of its own."""
         return {}
+
+
+def register_presets(built_in, cls):
+    """Make names known to `from_preset` and `presets` of some classes.
+
+    Args:
+        built_in: A dict such as `keras_nc.presets.BYTE_LMS`.
+        cls: A backbone class, for it and its tasks, or a tokenizer class.
+    """
+    preset_utils.register_presets(built_in, cls)
 
 
 def mark(directory):
@@ -48,6 +60,7 @@ def load(cls, preset, config_file, kwargs):
     keras-hub first looks up the class of the backbone, which is known only if
     `keras_nc.models` is imported. A tokenizer does not need it.
     """
+    preset = presets.resolve(preset)
     config = _read_config(preset, config_file)
     settings = {**config["config"], **kwargs}
     try:
@@ -77,9 +90,9 @@ def _read_config(preset, config_file):
     local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
     if local and not os.path.isdir(preset):
         raise ValueError(
-            "A preset must be a directory that `save_to_preset` wrote, or a "
-            f"handle such as 'hf://user/model'. Received: {preset!r}. Save the "
-            "tokenizer or the model there first."
+            "A preset must be a directory that `save_to_preset` wrote, a "
+            "handle such as 'hf://user/model', or a built-in name. Received: "
+            f"{preset!r}. Built-in names: {', '.join(presets.PRESETS)}."
         )
     try:
         config = preset_utils.load_json(preset, config_file)

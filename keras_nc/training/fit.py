@@ -3,11 +3,13 @@
 import pathlib
 import sys
 
+import keras
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
+from keras_nc.data import tf_dataset
 from keras_nc.evaluation.flops import training_flops_per_token
 from keras_nc.training.callbacks import Keeper
 from keras_nc.training.callbacks import Pace
@@ -37,6 +39,8 @@ def resumable_fit(
     steps,
     steps_per_epoch,
     seed=0,
+    short_length=None,
+    short_every=4,
     held_out=None,
     keep=2,
     on_collapse="stop",
@@ -45,6 +49,7 @@ def resumable_fit(
     label="Training",
     tensorboard=True,
     progress=True,
+    save_seconds=0.0,
     stop=None,
 ):
     """Train a compiled model for `steps` steps, and continue after a crash.
@@ -56,7 +61,8 @@ def resumable_fit(
     A folder holds one run. To continue it, these must be the same: the text,
     the model and its dtype, the weights that are trained (LoRA factors count),
     the optimizer, the loss, the held-out text, the metric `bits_per_byte`, and
-    `sequence_length`, `batch_size`, `steps`, `steps_per_epoch` and `seed`.
+    `sequence_length`, `batch_size`, `steps`, `steps_per_epoch`, `seed`,
+    `short_length` and `short_every`.
     Everything else may change: the other arguments of this function, whether
     there is held-out text, `gradient_checkpointing`, the other arguments of
     `compile`, the number of devices, the strategy, and the backend. On another
@@ -82,6 +88,8 @@ def resumable_fit(
         steps: int. Steps in all.
         steps_per_epoch: int. Steps between checkpoints; divides `steps`.
         seed: int. Seed of the order of the sequences.
+        short_length: int, or `None`. See `data.PackedSequences`.
+        short_every: int. See `data.PackedSequences`.
         held_out: `TokenShards` to evaluate on after each short epoch, or
             `None`.
         keep: int. Number of states to keep. If the last one cannot be read,
@@ -95,18 +103,20 @@ def resumable_fit(
         label: str. Name of the run in the progress line.
         tensorboard: bool. Whether to write TensorBoard events.
         progress: bool. Whether to show progress.
+        save_seconds: float. A state is saved after a short epoch only if the
+            one before is older than this, or training ends or stops. With 0,
+            every short epoch is saved.
         stop: A function without arguments that is called after each short
-            epoch, once its state is saved. If it returns True, training stops
-            there, and the same call continues later. Several processes must
-            stop together.
+            epoch. If it returns True, training stops there, and the same call
+            continues later. Only for a single process, like `save_seconds`.
 
     Returns:
         The rows of `metrics.csv`, up to the last step or to `stop`, a list of
-        dicts: `step`, `tokens` and
-        `bytes` seen, `seconds` of training (with compilation, without
-        evaluation), `tokens_per_second` since the last row, `loss` in nats per
-        token, `bits_per_byte` of the text trained on since the last row, `mfu`
-        since the last row, from 0 to 1, and `held_out_bits_per_byte`.
+        dicts: `step`, `tokens` and `bytes` seen, `seconds` of training (with
+        compilation, without evaluation), `tokens_per_second` since the last
+        row, `loss` in nats per token, `bits_per_byte` of the text trained on
+        since the last row, `mfu` since the last row, from 0 to 1, and
+        `held_out_bits_per_byte`.
 
     Raises:
         TypeError: If a setting that must be an integer is not.
@@ -124,13 +134,21 @@ def resumable_fit(
     sequence_length, batch_size, steps, steps_per_epoch, seed = (
         settings.values()
     )
+    short = None
+    if short_length is not None:
+        short = {"short_length": short_length, "short_every": short_every}
     max_restarts = as_integer("max_restarts", max_restarts, 0)
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
+    if num_processes() > 1 and (save_seconds or stop is not None):
+        raise ValueError(
+            "Processes that train together save and stop together. Received: "
+            "`save_seconds` or `stop` in several processes. Leave them out."
+        )
     check_batch_size(batch_size)
     check_model(model)
     check_shards(model, shards, held_out)
     directory = pathlib.Path(directory)
-    run = describe_run(model, shards, held_out, **settings)
+    run = describe_run(model, shards, held_out, **settings, short=short)
     checkpoint = Checkpoint(directory / "checkpoint", run, keep)
     check_same_step(checkpoint.read()["step"])
     state = checkpoint.restore(model)
@@ -165,6 +183,7 @@ def resumable_fit(
             TensorBoardLog(directory / "tensorboard", step)
             if tensorboard and reports
             else None,
+            save_seconds,
             stop,
         )
         # Keras calls these in order, and the clock must stop first.
@@ -179,10 +198,11 @@ def resumable_fit(
             seed=seed_of_restart(seed, len(state["restarts"])),
             start_step=step,
             steps=steps - step,
+            **(short or {}),
         )
         try:
             model.fit(
-                process_batches(sequences),
+                batches_for_fit(sequences),
                 validation_data=held_out,
                 initial_epoch=step // steps_per_epoch,
                 epochs=steps // steps_per_epoch,
@@ -229,6 +249,15 @@ def unigram_nats(shards):
     counts = np.bincount(ids)
     shares = counts[counts > 0] / len(ids)
     return float(-(shares @ np.log(shares)))
+
+
+def batches_for_fit(sequences):
+    """Return `PackedSequences` as `fit` takes them on this backend."""
+    if sequences.short_length and keras.backend.backend() == "tensorflow":
+        # From a `PyDataset`, TensorFlow would take the shape of all batches
+        # from the first two.
+        return tf_dataset(sequences)
+    return process_batches(sequences)
 
 
 def seed_of_restart(seed, restarts):

@@ -71,6 +71,8 @@ class Trainer:
             steps=training.steps,
             steps_per_epoch=training.steps_per_epoch,
             seed=seed,
+            short_length=training.short_length,
+            short_every=training.short_every,
             held_out=shards["probe"],
             keep=setting.keep,
             on_collapse="restart" if setting.restart_on_collapse else "stop",

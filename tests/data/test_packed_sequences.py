@@ -242,6 +242,33 @@ def test_keras_evaluate_counts_every_token(shards):
     assert abs(total / shards.num_tokens - np.log(259)) < 0.1
 
 
+def test_short_sequences_are_long_ones_cut(shards):
+    """The same tokens, and every piece begins as its text does."""
+    settings = dict(drop_remainder=False, seed=5)
+    long = PackedSequences(shards, 12, 2, **settings)
+    mixed = PackedSequences(
+        shards, 12, 2, **settings, short_length=3, short_every=2
+    )
+    for step in (0, long.steps_per_epoch - 2, long.steps_per_epoch - 1, 101):
+        batch, expected = mixed.batch(step), long.batch(step)
+        if step % 2 == 0:
+            assert_equal(batch, expected)
+            continue
+        x, y, sample_weight = batch
+        assert y.shape == (8, 3)
+        np.testing.assert_array_equal(y.ravel(), expected[1].ravel())
+        np.testing.assert_array_equal(
+            sample_weight.ravel(), expected[2].ravel()
+        )
+        np.testing.assert_array_equal(x["token_ids"][:, 0], START_ID)
+        np.testing.assert_array_equal(x["token_ids"][:, 1:], y[:, :-1])
+        # The start id counts as no padding, even before nothing but pads.
+        np.testing.assert_array_equal(x["padding_mask"][:, 0], 1)
+        np.testing.assert_array_equal(
+            x["padding_mask"][:, 1:], y[:, :-1] != PAD_ID
+        )
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

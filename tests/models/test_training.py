@@ -211,6 +211,54 @@ def test_packing_is_the_same_in_tf_data(make_m1, codebooks, make_m2):
             np.testing.assert_array_equal(a, c)
 
 
+PAIRS = {
+    "prompts": ["The names of ", "", "a state", "if x"],
+    "responses": ["this statement are bound.", "A list.", "ment", ""],
+}
+
+
+def test_only_responses_are_trained(make_m1, codebooks, make_m2):
+    """Prompts and responses are encoded together, in and out of tf.data."""
+    for causal_lm in (make_m1(), make_m2(EqualInfoTokenizer(codebooks[12]))):
+        preprocessor = causal_lm.preprocessor
+        x, y, weight = preprocessor(PAIRS)
+        texts = [a + b for a, b in zip(*PAIRS.values(), strict=True)]
+        same_x, same_y, mask = preprocessor(texts)
+        np.testing.assert_array_equal(x["token_ids"], same_x["token_ids"])
+        np.testing.assert_array_equal(y, same_y)
+        for row, in_text, of_response, prompt in zip(
+            y, mask, weight, PAIRS["prompts"], strict=True
+        ):
+            committed = row[in_text & ~of_response]
+            known = preprocessor.tokenizer.split_prompt(prompt).ids
+            np.testing.assert_array_equal(committed, known)
+            assert not of_response[~in_text].any()
+        one = preprocessor({k: v[0] for k, v in PAIRS.items()})
+        np.testing.assert_array_equal(one[1], y[0])
+        np.testing.assert_array_equal(one[2], weight[0])
+        tf = pytest.importorskip("tensorflow")
+        data = tf.data.Dataset.from_tensor_slices(PAIRS)
+        for dataset in (data.batch(4), data):
+            a, b, c = next(iter(dataset.map(preprocessor)))
+            at = ... if dataset is not data else 0
+            np.testing.assert_array_equal(a["token_ids"], x["token_ids"][at])
+            np.testing.assert_array_equal(b, y[at])
+            np.testing.assert_array_equal(c, weight[at])
+
+
+def test_fine_tuning_on_responses(make_m1):
+    causal_lm = make_m1()
+    history = causal_lm.fit(PAIRS, batch_size=4, epochs=3, verbose=0)
+    losses = history.history["loss"]
+    assert losses[2] < losses[0]
+    for wrong, message in (
+        ({"prompts": ["a"]}, "'prompts' and 'responses'"),
+        ({"prompts": ["a", "b"], "responses": ["c"]}, "2 prompts, 1 responses"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            causal_lm.fit(wrong, verbose=0)
+
+
 def test_odd_training_data_is_refused(causal_lm, arrays, codebooks, tmp_path):
     from keras_nc.data import PackedSequences
     from keras_nc.data import write_shards

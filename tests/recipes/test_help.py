@@ -28,6 +28,8 @@ RUNS = {
 }
 OTHERS = {
     "recipes.draw_windows": ["--output", "--window_bits", "--max_bytes"],
+    "recipes.publish": ["--source", "--output"],
+    "recipes.score": ["--preset", "--held_out", "--sequence_length"],
     "recipes.show_collision": [],
     "recipes.time_training": ["--config", "--steps"],
     "benchmarks.generation": ["--sizes", "--batch-size", "--data", "--quick"],

@@ -120,6 +120,24 @@ def test_an_interrupted_run_ends_with_the_same_losses(
         )
 
 
+def test_a_run_stops_when_told_and_saves_when_it_stops(
+    uninterrupted, shards, probe, tmp_path
+):
+    _, _, history = uninterrupted
+    answers = iter([False, True])
+    settings = dict(held_out=probe, save_seconds=3600.0, **SETTINGS)
+    got = resumable_fit(
+        make_model(), shards, tmp_path, stop=lambda: next(answers), **settings
+    )
+    assert [row["step"] for row in got] == [3, 6]
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    assert state["kept"] == [6], "not the first epoch"
+    got = resumable_fit(make_model(), shards, tmp_path, **settings)
+    np.testing.assert_allclose(losses(got), losses(history), atol=1e-5)
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    assert state["kept"] == [6, 12], "the last epoch, not the third"
+
+
 def test_a_complete_run_is_loaded(uninterrupted, shards, probe, monkeypatch):
     folder, model, history = uninterrupted
     monkeypatch.setattr(keras.Model, "fit", None)  # would fail if called
@@ -186,6 +204,24 @@ def test_missing_weights_are_told(uninterrupted, shards, tmp_path):
         pytest.raises(ValueError, match=r"000009.*damaged or missing"),
     ):
         resumable_fit(make_model(), shards, tmp_path, **SETTINGS)
+
+
+def test_batches_of_short_sequences_are_mixed_in(shards, tmp_path):
+    """A run goes on with the same mixture; another one is refused."""
+    settings = dict(short_length=4, short_every=3, **SETTINGS)
+    whole = resumable_fit(make_model(), shards, tmp_path / "whole", **settings)
+    assert len(whole) == 4 and whole[-1]["loss"] < whole[0]["loss"]
+    tokens = SETTINGS["sequence_length"] * SETTINGS["batch_size"]
+    assert whole[-1]["tokens"] == 12 * tokens
+    plain = resumable_fit(make_model(), shards, tmp_path / "plain", **SETTINGS)
+    # Its third step has other contexts.
+    assert plain[0]["loss"] != whole[0]["loss"]
+    with pytest.raises(ValueError, match="short"):
+        resumable_fit(make_model(), shards, tmp_path / "whole", **SETTINGS)
+    with pytest.raises(ValueError, match="must divide"):
+        resumable_fit(
+            make_model(), shards, tmp_path, short_length=5, **SETTINGS
+        )
 
 
 def test_a_lost_loss_is_not_kept(shards, tmp_path):
