@@ -8,15 +8,16 @@ and no others:
     max_window_bytes  int64, shape (): 1 to 255
     allocation        str, shape (): "arithmetic", "tunstall" or "frequency"
     parse             str, shape (): "greedy", "aligned", "flexible",
-                      "likely" or "likely_aligned"
+                      "likely", "likely_aligned" or "likely_words"
     lengths           uint8, shape (2^W,): bytes of the window of each id,
                       0 for an id that stands for no window
     bytes             uint8, shape (sum(lengths),): all windows in the order
                       of their ids
-    costs             uint16, shape (2^W,) for the parses "likely" and
-                      "likely_aligned": -log2 p of each id's window in units
-                      of 2^-10 bits, at least 1, and 0 for an id without a
-                      window; shape (0,) for the other parses
+    costs             uint16, shape (2^W,) for the parses that begin with
+                      "likely": the cost of each id's window, -log2 p and
+                      perhaps a price that all windows have, in units of 2^-10
+                      bits, at least 1, and 0 for an id without a window;
+                      shape (0,) for the other parses
     fingerprint       str, shape (): SHA-256 in hexadecimal
 
 The fingerprint is taken over the ASCII line
