@@ -2,9 +2,9 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 from benchmarks import timing
-from keras_nc.entropy_models import NGramModel
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
@@ -12,11 +12,12 @@ from recipes import contenders
 
 #: The codebooks of `recipes.contenders` whose speed is measured.
 CODEBOOKS = (
-    "arithmetic, greedy",
-    "tunstall, greedy",
-    "tunstall, aligned, pruned",
-    "tunstall, flexible, pruned",
-    "tunstall, likely, pruned",
+    "phrases",
+    "phrases, likely",
+    "words",
+    "any, greedy",
+    "any, aligned, pruned",
+    contenders.PAPER,
 )
 #: The SentencePiece models that come first in tables.
 SENTENCEPIECE = ("SentencePiece unigram", "SentencePiece BPE")
@@ -38,8 +39,21 @@ class Trained:
     cost: timing.Cost
 
 
+@dataclasses.dataclass
+class Gigatoken:
+    """The encoders of a model of gigatoken, in one thread.
+
+    Args:
+        encode_batch: A function of a list of str.
+        encode: A function of a str.
+    """
+
+    encode_batch: Callable
+    encode: Callable
+
+
 def codebooks(text, window_bits, names=CODEBOOKS):
-    """Build codebooks from counts, with two rounds of refitting.
+    """Build codebooks.
 
     Args:
         text: Documents, a list of bytes.
@@ -47,17 +61,12 @@ def codebooks(text, window_bits, names=CODEBOOKS):
         names: Which of `CODEBOOKS`.
 
     Returns:
-        A dict of `Trained` by name. Each one's cost includes the counting.
+        A dict of `Trained` by name.
     """
-    with timing.costing() as counting:
-        counts = NGramModel.from_text(text)
     made = {}
     for name in names:
         with timing.costing() as cost:
-            codebook = contenders.build_codebook(
-                name, counts, text, window_bits
-            )
-        cost.seconds += counting.seconds
+            codebook = contenders.build_codebook(name, text, window_bits)
         made[name] = Trained(EqualInfoTokenizer(codebook), cost)
     return made
 
@@ -97,7 +106,7 @@ def bpes(text, vocabulary_size, splits=("gpt2", None)):
 
 
 def gigatokens(trained, texts):
-    """Return encoders of gigatoken for the models that it can load.
+    """Load the models that gigatoken can load.
 
     It is the fastest encoder of BPE that we know. It loads byte-level BPE and
     SentencePiece's BPE, and gives the same ids.
@@ -107,14 +116,14 @@ def gigatokens(trained, texts):
         texts: A list of str, on which the ids are compared.
 
     Returns:
-        dict of functions of a list of str, by `gigatoken: <name>`; empty if
-        gigatoken is not installed.
+        dict of `Gigatoken` by `gigatoken: <name>`; empty if gigatoken is not
+        installed.
     """
     try:
         import gigatoken
     except ImportError:
         return {}
-    encoders = {}
+    found = {}
     for name, peer in trained.items():
         scheme = peer.tokenizer.scheme
         if scheme.name == "bpe":
@@ -123,11 +132,14 @@ def gigatokens(trained, texts):
             model = gigatoken.Tokenizer.from_sentencepiece(scheme.proto)
         else:
             continue
-        encode = functools.partial(model.encode_batch, parallel=False)
-        if encode(texts).to_list() != library_encoder(scheme)(texts):
+        encoders = Gigatoken(
+            functools.partial(model.encode_batch, parallel=False), model.encode
+        )
+        ids = encoders.encode_batch(texts).to_list()
+        if ids != library_encoder(scheme)(texts):
             raise AssertionError(f"gigatoken has other ids for {name}")
-        encoders[f"{GIGATOKEN}: {name}"] = encode
-    return encoders
+        found[f"{GIGATOKEN}: {name}"] = encoders
+    return found
 
 
 def library_encoder(scheme):

@@ -104,7 +104,8 @@ def encoders(windows, others, fastest, pieces):
         name: peers.library_encoder(peer.tokenizer.scheme)
         for name, peer in others.items()
     }
-    for name, encode in (others | fastest).items():
+    batches = {name: peer.encode_batch for name, peer in fastest.items()}
+    for name, encode in (others | batches).items():
         add(name, lambda e=encode: e(strings))
     return found
 
@@ -160,8 +161,8 @@ def print_latencies(trained, fastest, pieces, rounds):
     ]
     text = string.decode("utf-8", "ignore")
     contenders += [
-        timing.Contender(name, lambda e=encode: e([text]), len(string))
-        for name, encode in fastest.items()
+        timing.Contender(name, lambda p=peer: p.encode(text), len(string))
+        for name, peer in fastest.items()
     ]
     seconds = timing.race(contenders, rounds)
     rows = [
@@ -185,7 +186,8 @@ def print_threads(windows, fastest, pieces, least_bytes, rounds):
         name: (peer.tokenizer.scheme.encode_batch, pieces)
         for name, peer in windows.items()
     }
-    calls |= {name: (encode, strings) for name, encode in fastest.items()}
+    for name, peer in fastest.items():
+        calls[name] = peer.encode_batch, strings
     contenders = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for name, (encode, texts) in calls.items():

@@ -32,7 +32,9 @@ def run(setting):
     start = time.perf_counter()
     text = list(take_bytes(setting.documents("train"), config.text_bytes))
     if config.entropy_model == "counts":
-        model = NGramModel.from_text(text)
+        # Words and phrases are counted, without n-grams.
+        needs_model = config.paper or config.units == "any"
+        model = NGramModel.from_text(text) if needs_model else None
     else:
         workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
         model = ByteLMModel(
@@ -43,7 +45,14 @@ def run(setting):
     if config.paper:
         codebook = Codebook.paper(model, window_bits=config.window_bits)
     else:
-        codebook = Codebook.build(model, text, window_bits=config.window_bits)
+        codebook = Codebook.build(
+            model,
+            text,
+            window_bits=config.window_bits,
+            units=config.units,
+            parse=config.parse,
+            price=config.price,
+        )
     codebook.save(setting.workdir / "codebook.npz")
     return workdir.write_json(
         path,

@@ -4,65 +4,77 @@ import itertools
 import math
 
 from recipes.engine import preparation
+from recipes.engine.preparation import UNSEEN
 
 NOTHING = "-"
 
 
-def markdown(rows, records, seeds):
+def markdown(runs, records, seeds):
     """Make the table of one size of M2 and one size of the vocabularies.
 
+    Each tokenizer has a row for each width of M2, and each embedding of M2 has
+    columns of bits per byte.
+
     Args:
-        rows: A list of `runs.Run`, a row for each; their seeds do not matter.
+        runs: A list of `runs.Run`; their seeds do not matter.
         records: dict of records by the names of runs. What is missing is "-".
-        seeds: The seeds of each row's runs.
+        seeds: The seeds of each run.
 
     Returns:
         str, a table in Markdown.
     """
-    found = [
-        [records[name] for name in names if name in records]
-        for names in (
-            [row.with_seed(seed).name for seed in seeds] for row in rows
-        )
-    ]
-    widths = {row.config.m2.hidden_dim for row in rows}
-    unseen = any(row.job.unseen for row in rows)
-    points = points_of(rows, found)
-    # The cost of the first tokenizer at the first width.
-    flops = None
-    if len(widths) > 1 and found[0]:
-        flops = found[0][0]["flops_per_byte"]["with_logits"]
-    header = ["tokens", "ids"]
-    if len(widths) > 1:
-        header.append("width")
+    found = {}  # the records of a row, by embedding
+    for run in runs:
+        names = [run.with_seed(seed).name for seed in seeds]
+        its = [records[name] for name in names if name in records]
+        row = found.setdefault((run.job, run.config.m2.hidden_dim), {})
+        row[run.config.m2.embedding] = its
+    embeddings = list(dict.fromkeys(run.config.m2.embedding for run in runs))
+    widths = {width for _, width in found}
+    unseen = any(job.unseen for job, _ in found)
+    flops = equal_flops(found) if len(widths) > 1 else None
+    header = ["tokens", "ids"] + ["width"] * (len(widths) > 1)
     header += ["bytes/token", "used ids", "unigram bits/byte"]
-    header += ["changed by the first word", "FLOPs/byte", "bits/byte"]
+    header += ["changed by the first word", "FLOPs/byte"]
+    header += [f"bits/byte{_kind(name, embeddings)}" for name in embeddings]
     if unseen:
-        header += ["unseen bytes/token", "unseen bits/byte"]
+        header.append("unseen bytes/token")
+        for name in embeddings:
+            header.append(f"unseen bits/byte{_kind(name, embeddings)}")
     if flops:
-        header.append(f"bits/byte at {flops:,.0f} FLOPs/byte")
+        for name in embeddings:
+            kind = _kind(name, embeddings)
+            header.append(f"bits/byte at {flops:,.0f} FLOPs/byte{kind}")
     lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
-    for row, its in zip(rows, found, strict=True):
-        figures = preparation.read_figures(row.job)
-        cells = [row.job.name, number(figures, "{vocabulary_size:,}")]
-        if len(widths) > 1:
-            cells.append(f"{row.config.m2.hidden_dim:,}")
+    for (job, width), its in found.items():
+        figures = preparation.read_figures(job)
+        trained = next(filter(None, its.values()), None)
+        cells = [job.name, number(figures, "{vocabulary_size:,}")]
+        cells += [f"{width:,}"] * (len(widths) > 1)
         cells += [
             number(figures, "{bytes_per_token[held_out]:.3f}"),
             number(figures, "{used_ids:,}"),
             number(figures, "{unigram:.3f}"),
             number(figures, "{changed:.1%}"),
-            number(its and its[0]["flops_per_byte"], "{with_logits:,.0f}"),
-            score(its, "held_out"),
+            number(trained and {"flops": cost(trained)}, "{flops:,.0f}"),
         ]
+        cells += [score(its[name], "held_out") for name in embeddings]
         if unseen:
             cells.append(number(figures, "{bytes_per_token[unseen]:.3f}"))
-            cells.append(score(its, preparation.UNSEEN))
+            cells += [score(its[name], UNSEEN) for name in embeddings]
         if flops:
-            bits = bits_at(points.get(row.job.name, []), flops)
-            cells.append(NOTHING if bits is None else f"{bits:.3f}")
+            for name in embeddings:
+                bits = bits_at(points(found, job, name), flops)
+                cells.append(NOTHING if bits is None else f"{bits:.3f}")
         lines.append(cells)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _kind(embedding, embeddings):
+    """Return how a column names an embedding if there are several."""
+    if len(embeddings) == 1:
+        return ""
+    return f", {embedding} embedding"
 
 
 def number(figures, form):
@@ -72,33 +84,44 @@ def number(figures, form):
 
 def score(records, split):
     """Return the mean bits per byte, and half of the range of the seeds."""
-    scores = [record["bits_per_byte"][split] for record in records]
-    if not scores:
+    if not records:
         return NOTHING
-    text = f"{sum(scores) / len(scores):.3f}"
-    if len(scores) > 1:
+    text = f"{mean(records, split):.3f}"
+    if len(records) > 1:
+        scores = [record["bits_per_byte"][split] for record in records]
         text += f" ± {(max(scores) - min(scores)) / 2:.3f}"
     return text
 
 
-def points_of(rows, found):
-    """Return pairs of FLOPs and bits per byte of each tokenizer.
+def cost(records):
+    """Return the FLOPs per byte of a model, logits included."""
+    return records[0]["flops_per_byte"]["with_logits"]
+
+
+def mean(records, split):
+    """Return the mean bits per byte of some seeds."""
+    scores = [record["bits_per_byte"][split] for record in records]
+    return sum(scores) / len(scores)
+
+
+def equal_flops(found):
+    """Return the cost at which widths are compared: that of the first row.
 
     Args:
-        rows: As in `markdown`.
-        found: The records of each row.
+        found: dict of the records of rows, as in `markdown`.
 
     Returns:
-        dict of lists of pairs by the tokenizers' names, a pair for each width.
+        float, or `None` if no model of the first row is trained.
     """
-    points = {}
-    for row, records in zip(rows, found, strict=True):
-        if records:
-            cost = records[0]["flops_per_byte"]["with_logits"]
-            scores = [record["bits_per_byte"]["held_out"] for record in records]
-            point = cost, sum(scores) / len(scores)
-            points.setdefault(row.job.name, []).append(point)
-    return points
+    first = next(iter(found.values()))
+    trained = next(filter(None, first.values()), None)
+    return trained and cost(trained)
+
+
+def points(found, job, embedding):
+    """Return pairs of FLOPs and bits per byte of a tokenizer, by its widths."""
+    rows = [its[embedding] for (other, _), its in found.items() if other == job]
+    return [(cost(row), mean(row, "held_out")) for row in rows if row]
 
 
 def bits_at(points, flops):

@@ -15,6 +15,7 @@ none, and `--minutes` ends it with the table so far.
 """
 
 import dataclasses
+import itertools
 
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.models import SIZES
@@ -22,9 +23,11 @@ from recipes import compare_table
 from recipes import configs
 from recipes import flags
 from recipes import launch
+from recipes.contenders import BYTE_IDS
 from recipes.contenders import BYTES
 from recipes.contenders import CODEBOOKS
 from recipes.contenders import NAMES
+from recipes.contenders import PAPER
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
@@ -84,6 +87,14 @@ OWN = {
         "metavar": "NAME",
         "help": f"Of M2: {', '.join(configs.POSITIONS)}.",
     },
+    "embedding": {
+        "nargs": "+",
+        "choices": configs.EMBEDDINGS,
+        "default": [None],
+        "metavar": "NAME",
+        "help": f"Of M2: {', '.join(configs.EMBEDDINGS)}, or both; more than "
+        "one gives a column for each.",
+    },
     "seeds": {
         "type": flags.at_least(1),
         "default": 2,
@@ -136,6 +147,7 @@ def run(
     sizes,
     width,
     ids,
+    embedding,
     seeds,
     unseen,
     prepare,
@@ -147,7 +159,8 @@ def run(
     """Prepare, train what is missing, write and print the tables."""
     setting.need_one_process("comparing tokenizers")
     deadline = runs.Deadline(minutes)
-    tables = plan(setting, tokenizers or NAMES, sizes, width, ids, unseen)
+    names = tokenizers or NAMES
+    tables = plan(setting, names, sizes, width, ids, embedding, unseen)
     jobs = [run.job for rows in tables.values() for run in rows]
     waiting = [job for job in jobs if preparation.read_figures(job) is None]
     if waiting:
@@ -183,27 +196,31 @@ def run(
         )
 
 
-def plan(setting, tokenizers, sizes, widths, ids, unseen):
+def plan(setting, tokenizers, sizes, widths, ids, embeddings, unseen):
     """Return what to train, seeds aside: a dict of lists of `Run` by title."""
     own = setting.config.m2
     tables = {}
     for size in sizes:
         m2 = own
         if size != OWN_SIZE:
-            m2 = configs.Model(**SIZES[size], position=own.position)
+            m2 = dataclasses.replace(own, **SIZES[size])
         for count in ids:
             count = count or 2**setting.config.codebook.window_bits
             check_ids(count, tokenizers)
             rows = tables[f"{size}, {count:,} ids"] = []
-            for width in widths:
+            for width, embedding in itertools.product(widths, embeddings):
                 model = configs.at_width(m2, width) if width else m2
+                if embedding:
+                    model = dataclasses.replace(model, embedding=embedding)
                 config = dataclasses.replace(setting.config, m2=model)
+                details = [size] * (size != OWN_SIZE)
+                details += [f"width {width}"] * bool(width)
+                details += ["embedding from bytes"] * (embedding == "bytes")
                 for name in tokenizers:
-                    label = [name] if name == BYTES else [name, f"{count}"]
-                    label += [size] * (size != OWN_SIZE)
-                    label += [f"width {width}"] * bool(width)
-                    job = preparation.Job(setting, name, count, unseen)
-                    rows.append(runs.Run(job, config, ", ".join(label)))
+                    own_count = BYTE_IDS if name == BYTES else count
+                    job = preparation.Job(setting, name, own_count, unseen)
+                    label = ", ".join([name, str(own_count), *details])
+                    rows.append(runs.Run(job, config, label))
     return tables
 
 
@@ -220,7 +237,9 @@ def check_unseen(setting, unseen):
 def check_ids(count, tokenizers):
     """Raise a ValueError if tokenizers cannot have a number of ids."""
     powers = [2**bits for bits in range(9, 17)]
-    if count not in powers and any(name in CODEBOOKS for name in tokenizers):
+    if count not in powers and any(
+        name in (*CODEBOOKS, PAPER) for name in tokenizers
+    ):
         raise ValueError(
             "Codebooks have 2^W ids. Received: --ids "
             f"{count}. Choose {', '.join(map(str, powers))}"

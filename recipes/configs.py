@@ -2,8 +2,12 @@
 
 import dataclasses
 
+from keras_nc.coding.build import UNITS
+from keras_nc.coding.parses import PARSES
+
 #: What the fields may be, for flags that override a configuration.
 POSITIONS = ("relative_bias", "rope")
+EMBEDDINGS = ("plain", "bytes")
 OPTIMIZERS = ("adafactor", "adamw", "muon")
 SCHEDULES = ("rsqrt", "cosine", "constant")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
@@ -29,6 +33,7 @@ class Model:
     hidden_dim: int
     intermediate_dim: int
     position: str = _one_of(POSITIONS, "relative_bias")
+    embedding: str = _one_of(EMBEDDINGS, "plain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +62,9 @@ class Codebook:
     token_bits: int | None = None  # None: one token per window
     entropy_model: str = _one_of(("m1", "counts"), "m1")  # n-gram counts
     paper: bool = False  # the paper's windows, by `Codebook.paper`
+    units: str = _one_of(UNITS, "phrases")
+    parse: str | None = _one_of(PARSES, None)  # None: the best for the units
+    price: float | None = None  # bits; None: the best for the units
     text_bytes: int = 64_000_000  # of text to count, parse and refit in
 
 

@@ -7,27 +7,31 @@ from keras_nc.coding import Codebook
 from keras_nc.entropy_models import NGramModel
 from recipes.flags import say
 
-#: Codebooks from counts: the settings that differ from `Codebook.build`.
+#: Codebooks: the settings that differ from `Codebook.build`.
 CODEBOOKS = {
-    "arithmetic, greedy": dict(
-        allocation="arithmetic", parse="greedy", prune=False
-    ),
-    "tunstall, greedy": dict(parse="greedy", prune=False),
-    "tunstall, aligned": dict(prune=False),
-    "tunstall, aligned, pruned": {},
-    "tunstall, flexible, pruned": dict(parse="flexible"),
-    "tunstall, likely, pruned": dict(parse="likely"),
-    "tunstall, likely aligned, pruned": dict(parse="likely_aligned"),
+    "phrases": {},
+    "phrases, likely": dict(parse="likely"),
+    "words": dict(units="words"),
+    "any, greedy": dict(units="any", parse="greedy", prune=False),
+    "any, aligned": dict(units="any", prune=False),
+    "any, aligned, pruned": dict(units="any"),
+    "any, flexible, pruned": dict(units="any", parse="flexible"),
+    "any, likely, pruned": dict(units="any", parse="likely"),
+    "any, likely aligned, pruned": dict(units="any", parse="likely_aligned"),
 }
-#: Rounds of refitting the counts, the same for all.
+#: The windows of `Codebook.paper`, of n-gram counts.
+PAPER = "paper"
+#: Rounds of refitting the n-gram counts, for windows of any strings.
 ROUNDS = 2
 #: SentencePiece's models by their names in tables.
 SENTENCEPIECE = {"SentencePiece BPE": "bpe", "SentencePiece unigram": "unigram"}
 #: How byte-level BPE splits text first, by its names in tables.
 BPE = {"BPE, GPT-2's splitting": "gpt2", "BPE without splitting": None}
 BYTES = "bytes"
+#: Bytes and special ids.
+BYTE_IDS = 259
 #: All of them, in the order of tables.
-NAMES = (*SENTENCEPIECE, *BPE, BYTES, *CODEBOOKS)
+NAMES = (*SENTENCEPIECE, *BPE, BYTES, *CODEBOOKS, PAPER)
 
 
 def make_tokenizer(name, text, vocabulary_size):
@@ -48,32 +52,31 @@ def make_tokenizer(name, text, vocabulary_size):
         return train_sentencepiece(text, vocabulary_size, SENTENCEPIECE[name])
     if name in BPE:
         return train_bpe(text, vocabulary_size, BPE[name])
-    counts = NGramModel.from_text(text)
-    codebook = build_codebook(
-        name, counts, text, vocabulary_size.bit_length() - 1
+    window_bits = vocabulary_size.bit_length() - 1
+    return tokenizers.EqualInfoTokenizer(
+        build_codebook(name, text, window_bits)
     )
-    return tokenizers.EqualInfoTokenizer(codebook)
 
 
-def build_codebook(name, counts, text, window_bits):
-    """Build one of `CODEBOOKS`.
+def build_codebook(name, text, window_bits):
+    """Build one of `CODEBOOKS`, or `PAPER`.
 
     Args:
         name: str.
-        counts: An `NGramModel` of the text.
         text: A list of bytes.
         window_bits: int. W, bits per window.
 
     Returns:
         A `Codebook`.
     """
-    return Codebook.build(
-        counts,
-        text,
-        window_bits=window_bits,
-        rounds=ROUNDS,
-        **CODEBOOKS[name],
-    )
+    if name == PAPER:
+        counts = NGramModel.from_text(text)
+        return Codebook.paper(counts, window_bits=window_bits)
+    settings = dict(CODEBOOKS[name], text=text, window_bits=window_bits)
+    if settings.get("units") == "any":
+        settings["model"] = NGramModel.from_text(text)
+        settings["rounds"] = ROUNDS
+    return Codebook.build(**settings)
 
 
 def train_sentencepiece(text, vocabulary_size, model_type):

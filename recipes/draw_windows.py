@@ -8,7 +8,6 @@ corpus, and have vocabularies of the same size.
 
 from keras_nc.coding import Codebook
 from keras_nc.data import default_corpus
-from keras_nc.entropy_models import NGramModel
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_sentencepiece
@@ -47,12 +46,7 @@ def main(output, window_bits, max_bytes):
     """Learn from the default corpus, draw, and print held-out figures."""
     documents = list(default_corpus("train", max_bytes))
     bits = window_bits
-    codebook = Codebook.build(
-        NGramModel.from_text(documents),
-        documents,
-        window_bits=bits,
-        rounds=2,
-    )
+    codebook = Codebook.build(text=documents, window_bits=bits)
     tokenizers = {
         f"Equal-info windows, {bits} bits each": EqualInfoTokenizer(codebook),
         f"SentencePiece, {2**bits:,} pieces": train_sentencepiece(

@@ -1,17 +1,15 @@
 """Parse flags of recipes and benchmarks; errors use the names of flags."""
 
 import argparse
-import contextlib
 import csv
 import math
 import os
 import pathlib
-import re
 import sys
 import textwrap
-import warnings
 
 from keras_nc.cli.errors import one_line_errors
+from keras_nc.cli.errors import option_names
 from recipes.engine.overrides import describe_fields
 from recipes.engine.overrides import take_overrides
 
@@ -44,7 +42,7 @@ def start(main, groups, config_class=None):
         SystemExit: always.
     """
     program = pathlib.Path(sys.argv[0]).stem
-    with one_line_errors(program), _warnings_in_one_line(program):
+    with one_line_errors(program):
         script = sys.modules["__main__"]
         spec = script.__spec__
         parser = Parser(
@@ -66,11 +64,8 @@ def start(main, groups, config_class=None):
         values = parser.parse_args(words)
         if config_class is not None:
             values.overrides = overrides
-        try:
+        with option_names(names):
             main(values)
-        except ValueError as error:
-            message = in_flag_words(str(error), names)
-            raise ValueError(message) from error
         sys.exit(0)
 
 
@@ -86,39 +81,6 @@ def _describe_overrides(config_class):
             subsequent_indent="    ",
         )
     return "\n".join(lines)
-
-
-def in_flag_words(message, names):
-    """Replace names of arguments in a message by the flags that users type.
-
-    Args:
-        message: str, the message of an error.
-        names: dict of flags by the names of arguments.
-
-    Returns:
-        str.
-    """
-
-    def name_flag(match):
-        name = names.get(match[1])
-        return f"{name}{match[2] or ''}" if name else match[0]
-
-    return re.sub(r"`(\w+)(=[^`]*)?`", name_flag, message)
-
-
-@contextlib.contextmanager
-def _warnings_in_one_line(program):
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def show_in_one_line(message, category, *where, **others):
-            if category is UserWarning:
-                say(f"{program}: warning: {' '.join(str(message).split())}")
-            else:
-                show(message, category, *where, **others)
-
-        warnings.showwarning = show_in_one_line
-        yield
 
 
 def at_least(minimum):

@@ -13,9 +13,11 @@ import time
 import keras
 import numpy as np
 
+from keras_nc.coding import NUM_SPECIAL
 from keras_nc.models import ByteBackbone
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
+from keras_nc.tokenizers import ByteTokenizer
 from recipes import flags
 from recipes import launch
 
@@ -33,10 +35,18 @@ def run(config, steps, overrides):
     size = 2**config.codebook.window_bits
     print("| model | ids | backend | precision | tokens/s |")
     print("|---|---:|---|---|---:|")
+    words = random_words(size)
     for dtype in ("float32", "mixed_bfloat16"):
-        m1 = ByteBackbone(**dataclasses.asdict(config.m1), dtype=dtype)
+        m1 = ByteBackbone(
+            **dataclasses.asdict(config.m1),
+            dtype=dtype,
+            vocabulary=ByteTokenizer(),
+        )
         m2 = CompressedBackbone(
-            size, **dataclasses.asdict(config.m2), dtype=dtype
+            size,
+            **dataclasses.asdict(config.m2),
+            dtype=dtype,
+            vocabulary=words,
         )
         for name, backbone, training in (
             ("M1", m1, config.m1_training),
@@ -48,6 +58,14 @@ def run(config, steps, overrides):
                 f"| {keras.backend.backend()} | {dtype} | {rate:,.0f} |",
                 flush=True,
             )
+
+
+def random_words(size):
+    """Return bytes for every id, as an embedding from bytes needs them."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 8, size)
+    lengths[:NUM_SPECIAL] = 0
+    return [rng.bytes(int(length)) for length in lengths]
 
 
 def tokens_per_second(backbone, training, steps):

@@ -10,6 +10,7 @@ import dataclasses
 from keras_nc.models import ByteBackbone
 from keras_nc.models import ByteCausalLM
 from keras_nc.models import ByteCausalLMPreprocessor
+from keras_nc.tokenizers import ByteTokenizer
 from recipes import launch
 from recipes import tokenize_corpus
 from recipes.train import train
@@ -22,7 +23,11 @@ def run(setting):
 
     def make_model():
         return ByteCausalLM(
-            ByteBackbone(**dataclasses.asdict(config.m1), dtype=config.dtype),
+            ByteBackbone(
+                **dataclasses.asdict(config.m1),
+                dtype=config.dtype,
+                vocabulary=ByteTokenizer(),
+            ),
             ByteCausalLMPreprocessor(
                 sequence_length=config.m1_training.sequence_length
             ),

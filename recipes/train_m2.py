@@ -23,6 +23,7 @@ def make_m2(config, tokenizer):
             tokenizer.vocabulary_size(),
             **dataclasses.asdict(config.m2),
             dtype=config.dtype,
+            vocabulary=tokenizer,
         ),
         CompressedCausalLMPreprocessor(
             tokenizer, config.m2_training.sequence_length

@@ -22,7 +22,12 @@ SMALL = {
     "compare_tokenizers": {
         "config": "smoke",
         "seeds": "1",
-        "tokenizers": "tunstall, aligned, pruned",
+        "tokenizers": "phrases",
+        "sizes": "own",
+        "ids": "512",
+        "tokens": "1k",
+        "m2_training.batch_size": "4",
+        "m2_training.sequence_length": "64",
     },
 }
 SMOKE = {"config": "smoke"}

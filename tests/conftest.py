@@ -46,7 +46,7 @@ def codebooks(text):
 
     model = NGramModel.from_text(text)
     return {
-        12: Codebook.build(model, text, window_bits=12),
+        12: Codebook.build(text=text, window_bits=12),
         16: Codebook.build(
             model,
             text,

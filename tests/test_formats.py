@@ -1,11 +1,13 @@
 """Files can be read from their documentation, without the package."""
 
 import inspect
+import io
 import zlib
 
 import numpy as np
 import pytest
 
+from keras_nc.cli.encode import encode_stream
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
 from keras_nc.data import write_shards
@@ -86,3 +88,27 @@ def test_live_windows_of_counts(tmp_path, window_bits, token_bits):
             data, window_bits, f, table
         )
         assert found == document
+
+
+@pytest.mark.parametrize("parse", ["greedy", "likely"])
+def test_encoded_files(tmp_path, parse):
+    codebook = Codebook.build(
+        UnigramModel.from_text(b"".join(DOCUMENTS)),
+        DOCUMENTS,
+        window_bits=10,
+        parse=parse,
+        prune=parse != "greedy",
+        allocation="arithmetic",
+        rounds=0,
+    )
+    codebook.save(tmp_path / "codebook.npz")
+    windows = independent_decoder.read_codebook(tmp_path / "codebook.npz")
+    costs = independent_decoder.read_costs(tmp_path / "codebook.npz")
+    # Repeats, so that guesses are made; and noise that is stored as it is.
+    code = DOCUMENTS[-1]
+    for text in (code + code[500:2000] + code[:1000], bytes(range(256)), b""):
+        sink = io.BytesIO()
+        encode_stream(codebook, io.BytesIO(text), sink)
+        data = sink.getvalue()
+        found = independent_decoder.read_encoded(data, windows, costs)
+        assert found == text

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc.cli.container import BlockCoder
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.coding import Codebook
@@ -130,21 +131,22 @@ def test_manifests(name, inner, value, signed, pieces):
 
 @settings(deadline=None)  # the first one compiles kernels
 @given(
-    st.lists(st.lists(st.integers(3, 511), min_size=1), max_size=3),
+    st.lists(st.binary(min_size=1) | st.just(b"she sells " * 30), max_size=3),
     OVERWRITTEN,
     st.integers(0, 10**5),
 )
-def test_containers(blocks, pieces, size):
+def test_containers(texts, pieces, size):
     sink = io.BytesIO()
     writer = ContainerWriter(sink, codebook().fingerprint)
-    for block in blocks:
-        writer.write(block)
+    coder = BlockCoder(codebook())
+    for text in texts:
+        writer.write(coder.pack(codebook().encode(text), text))
     writer.finish(num_bytes=7, sha256=bytes(32))
     data = overwrite(sink.getvalue(), pieces)[: size + 1]
     with refusal():
         reader = ContainerReader(io.BytesIO(data))
-        found = [block.tolist() for block in reader.blocks()]
-        assert (found, reader.num_bytes) == (blocks, 7)
+        found = [coder.unpack(block) for block in reader.blocks()]
+        assert (found, reader.num_bytes) == (texts, 7)
 
 
 @settings(deadline=None)  # the first one compiles kernels

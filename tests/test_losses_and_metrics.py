@@ -141,6 +141,22 @@ def test_uniform_model_scores_log2_of_the_vocabulary():
     assert float(metric.result()) == pytest.approx(6.0)
 
 
+def test_bytes_per_token_can_change():
+    metric = BitsPerByte(bytes_per_token=2.0)
+    metric.update_state(np.array([[3]]), np.log([[16.0]]))
+    assert float(metric.result()) == pytest.approx(2.0)
+    metric.bytes_per_token = 4.0
+    assert float(metric.result()) == pytest.approx(1.0)
+    assert metric.get_config()["bytes_per_token"] == 4.0
+    metric.reset_state()
+    metric.update_state(np.array([[3]]), np.log([[16.0]]))
+    assert float(metric.result()) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="must be positive"):
+        metric.bytes_per_token = 0.0
+    with pytest.raises(ValueError, match="tokens without lengths"):
+        BitsPerByte(token_lengths=LENGTHS).bytes_per_token = 1.0
+
+
 def test_split_windows_count_bytes_per_token():
     metric = BitsPerByte(bytes_per_token=2.5)
     nats = np.full((1, 4), math.log(32.0), "float32")

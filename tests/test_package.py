@@ -29,7 +29,13 @@ ARROWS = {
     "models": {"coding", "layers", "losses", "metrics", "tokenizers"},
     "evaluation": {"coding", "data", "metrics"},
     "training": {"coding", "data", "evaluation", "models"},
-    "cli": {"coding", "data", "evaluation", "models", "tokenizers"},
+    "cli": {
+        "coding",
+        "data",
+        "evaluation",
+        "models",
+        "tokenizers",
+    },
 }
 #: Modules of the package itself, which import none of its parts.
 BENEATH_ALL = {"backends", "imports", "presets", "progress"}

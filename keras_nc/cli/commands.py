@@ -6,6 +6,7 @@ import click
 
 from keras_nc import __version__
 from keras_nc.cli import PROGRAM
+from keras_nc.cli.build import build
 from keras_nc.cli.encode import decode
 from keras_nc.cli.encode import encode
 from keras_nc.cli.errors import one_line_errors
@@ -13,6 +14,7 @@ from keras_nc.cli.explain import explain
 from keras_nc.cli.generate import generate
 from keras_nc.cli.generate import score
 from keras_nc.cli.inspect import inspect
+from keras_nc.cli.tokenize import tokenize
 from keras_nc.cli.verify import verify
 
 
@@ -25,12 +27,22 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[encode, decode, inspect, explain, generate, score, verify],
+    commands=[
+        build,
+        encode,
+        decode,
+        tokenize,
+        inspect,
+        verify,
+        explain,
+        generate,
+        score,
+    ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__)
 def commands():
-    """Neurally compressed text: encode, decode, inspect, verify, generate."""
+    """Neurally compressed text: make codebooks, encode, decode, generate."""
 
 
 def run(arguments):

@@ -1,42 +1,130 @@
 r"""The file that `keras-nc encode` writes, and the codes that it holds.
 
-All numbers are little-endian. Format version 1:
+All numbers are little-endian. Format version 2:
 
     header    8 bytes   \x89 K N C \r \n \x1a \n
-              uint16    format version: 1
+              uint16    format version: 2
               32 bytes  fingerprint of the codebook, a SHA-256
               uint32    CRC-32 of the header so far
-    blocks    uint32    number of codes in this block, 1 to 2^21
-              uint32    CRC-32 of the codes
-              uint16s   the codes
+    blocks    uint32    bytes of text in this block, 1 to 2^22
+              uint32    number of its codes
+              uint32    bytes of its content, at most those of its text
+              uint32    CRC-32 of its content
+              uint32    CRC-32 of these four numbers
+              bytes     the content: the codes as `coding.AdaptiveCoder` writes
+                        them; or the text itself, if it has as many bytes
     end       uint32    0
               uint64    bytes of the text
               32 bytes  SHA-256 of the text
               uint32    CRC-32 of the end so far
 
-The joined codes of all blocks are the codes of the text. The boundaries of
-blocks have no meaning. Nothing follows the end.
+The text is that of all blocks, joined. Nothing follows the end. In version 1,
+the codes are stored in two bytes each:
+
+    blocks    uint32    number of codes in this block, 1 to 2^21
+              uint32    CRC-32 of the codes
+              uint16s   the codes
 """
 
+import dataclasses
 import math
 import struct
 import zlib
 
 import numpy as np
 
+from keras_nc.coding import AdaptiveCoder
+
 MAGIC = b"\x89KNC\r\n\x1a\n"
-FORMAT_VERSION = 1
-MAX_BLOCK_CODES = 1 << 21
-MAX_VOCABULARY = 1 << 16  # codes are written in two bytes
+FORMAT_VERSION = 2
+#: Bytes of text in a block that is written. Blocks are decoded independently:
+#: larger ones are smaller in all, but take longer to read from the middle.
+BLOCK_BYTES = 1 << 20
+MAX_BLOCK_BYTES = 1 << 22
+MAX_BLOCK_CODES = 1 << 21  # in version 1
+MAX_VOCABULARY = 1 << 16  # codes have two bytes
 
 _HEADER = struct.Struct("<8sH32s")
-_BLOCK = struct.Struct("<II")
+_BLOCK = struct.Struct("<IIII")
 _END = struct.Struct("<IQ32s")
-_CRC = struct.Struct("<I")
+_NUMBER = struct.Struct("<I")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A block of an encoded file.
+
+    Attributes:
+        num_codes: int.
+        content: bytes, or `None` if it was skipped.
+        num_bytes: int, bytes of its text; `None` in version 1.
+    """
+
+    num_codes: int
+    content: bytes | None
+    num_bytes: int | None
+
+    @property
+    def holds_text(self):
+        """Whether the content is the text itself."""
+        return len(self.content) == self.num_bytes
+
+
+class BlockCoder:
+    """Text and codes to the blocks of a file, and back.
+
+    Args:
+        codebook: what `load_codebook` returns.
+
+    Example:
+    >>> from keras_nc.coding import Codebook
+    >>> from keras_nc.entropy_models import UnigramModel
+    >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=10)
+    >>> coder = BlockCoder(codebook)
+    >>> text = b"no " * 100
+    >>> block = coder.pack(codebook.encode(text), text)
+    >>> len(block.content), coder.unpack(block) == text
+    (20, True)
+    """
+
+    def __init__(self, codebook):
+        self._codebook = codebook
+        used = codebook.token_lengths > 0
+        self._coder = AdaptiveCoder(used, codebook.costs)
+
+    def pack(self, codes, text):
+        """Return the block of a text and its codes."""
+        content = self._coder.encode(codes, limit=len(text) - 1)
+        return Block(len(codes), content or text, len(text))
+
+    def codes(self, block):
+        """Return the codes of a block; encode its text if it holds that."""
+        if block.num_bytes is None:
+            return np.frombuffer(block.content, "<u2").astype(np.uint16)
+        if block.holds_text:
+            return self._codebook.encode(block.content)
+        return self._coder.decode(block.content, block.num_codes)
+
+    def unpack(self, block):
+        """Return the text of a block.
+
+        Raises:
+            ValueError: if the content is damaged.
+        """
+        if block.holds_text:
+            return block.content
+        text = self._codebook.decode(self.codes(block))
+        if block.num_bytes not in (None, len(text)):
+            raise ValueError(
+                "The codes of a block must stand for the bytes that it tells. "
+                f"Received: {len(text)} bytes instead of {block.num_bytes}. "
+                "Encode the text again."
+            )
+        return text
 
 
 class ContainerWriter:
-    """Write codes to a binary stream, block by block.
+    """Write blocks to a binary stream.
 
     Args:
         sink: the stream.
@@ -46,11 +134,11 @@ class ContainerWriter:
     >>> import io
     >>> sink = io.BytesIO()
     >>> writer = ContainerWriter(sink, "ab" * 32)
-    >>> writer.write([3, 4, 5])
+    >>> writer.write(Block(num_codes=2, content=b"sea", num_bytes=3))
     >>> writer.finish(num_bytes=3, sha256=bytes(32))
     >>> reader = ContainerReader(io.BytesIO(sink.getvalue()))
-    >>> [block.tolist() for block in reader.blocks()]
-    [[3, 4, 5]]
+    >>> [block.content for block in reader.blocks()]
+    [b'sea']
     """
 
     def __init__(self, sink, fingerprint):
@@ -58,37 +146,42 @@ class ContainerWriter:
         digest = bytes.fromhex(fingerprint)
         self._write_checked(_HEADER.pack(MAGIC, FORMAT_VERSION, digest))
 
-    def write(self, codes):
-        """Write codes, integers of shape (T,), in one or more blocks."""
-        codes = np.asarray(codes).astype("<u2", copy=False)
-        for i in range(0, len(codes), MAX_BLOCK_CODES):
-            block = codes[i : i + MAX_BLOCK_CODES].tobytes()
-            head = _BLOCK.pack(len(block) // 2, zlib.crc32(block))
-            self._sink.write(head)
-            self._sink.write(block)
+    def write(self, block):
+        """Write a block."""
+        content = block.content
+        self._write_checked(
+            _BLOCK.pack(
+                block.num_bytes,
+                block.num_codes,
+                len(content),
+                zlib.crc32(content),
+            )
+        )
+        self._sink.write(content)
 
     def finish(self, num_bytes, sha256):
         """Write the end: size and SHA-256 (32 bytes) of the text."""
         self._write_checked(_END.pack(0, num_bytes, sha256))
 
     def _write_checked(self, fields):
-        self._sink.write(fields + _CRC.pack(zlib.crc32(fields)))
+        self._sink.write(fields + _NUMBER.pack(zlib.crc32(fields)))
 
 
 class ContainerReader:
-    """Read codes from a binary stream, block by block, and check them.
+    """Read blocks from a binary stream, and check them.
 
     Args:
         source: the stream.
         name: str, the name of the stream in errors.
 
     Attributes:
+        version: int, the format version.
         fingerprint: of the codebook, 64 hexadecimal digits.
         num_bytes: int, bytes of the text; `None` until all blocks are read.
         sha256: bytes, of the text; `None` until all blocks are read.
 
     Raises:
-        ValueError: if the stream is not a container of this version.
+        ValueError: if the stream is not a container of a known version.
     """
 
     def __init__(self, source, name="stream"):
@@ -99,43 +192,81 @@ class ContainerReader:
         if magic != MAGIC:
             begins = f"begins with {magic!r}" if magic else "is empty"
             raise ValueError(
-                "The input must be a file that `keras-nc encode` wrote. "
-                f"Received: {name!r}, which {begins}. Name an encoded file."
+                "An encoded file must begin as `keras-nc encode` writes it. "
+                f"Received: {name!r}, which {begins}. Name a file that was "
+                "encoded."
             )
         rest = self._read(_HEADER.size - len(MAGIC))
-        _, version, digest = _HEADER.unpack(magic + rest)
-        if version != FORMAT_VERSION:
+        _, self.version, digest = _HEADER.unpack(magic + rest)
+        if not 1 <= self.version <= FORMAT_VERSION:
             raise ValueError(
-                f"An encoded file must have format version {FORMAT_VERSION}. "
-                f"Received: {name!r} with version {version}. Decode it with "
-                "the version of keras-nc that encoded it."
+                "An encoded file must have a format version from 1 to "
+                f"{FORMAT_VERSION}. Received: {name!r} with version "
+                f"{self.version}. Decode it with the version of keras-nc that "
+                "encoded it."
             )
         self._check_crc(magic + rest, "header")
         self.fingerprint = digest.hex()
 
-    def blocks(self):
-        """Yield the codes, uint16 arrays of shape (T,).
+    def blocks(self, start=0):
+        """Yield the blocks.
+
+        Args:
+            start: int. Blocks whose text ends at this byte or before are
+                skipped: they have no content, which is not checked. Version 1
+                does not tell where text ends, so nothing is skipped.
+
+        Yields:
+            `Block` objects.
 
         Raises:
             ValueError: if the stream is damaged or cut short.
         """
+        read_rest = self._read_flat if self.version == 1 else self._read_block
+        first_byte = 0
         while True:
-            head = self._read(_CRC.size)
-            (size,) = _CRC.unpack(head)
-            if size == 0:
+            head = self._read(_NUMBER.size)
+            (number,) = _NUMBER.unpack(head)
+            if number == 0:
                 break
-            if size > MAX_BLOCK_CODES:
-                raise self.damaged(f"a block of {size} codes")
-            (crc,) = _CRC.unpack(self._read(_CRC.size))
-            block = self._read(2 * size)
-            if zlib.crc32(block) != crc:
-                raise self.damaged("a block that does not match its checksum")
-            yield np.frombuffer(block, "<u2").astype(np.uint16, copy=False)
+            yield read_rest(number, start - first_byte)
+            first_byte += number
         end = head + self._read(_END.size - len(head))
         self._check_crc(end, "end")
         if self._source.read(1):
             raise self.damaged("bytes after its end")
         _, self.num_bytes, self.sha256 = _END.unpack(end)
+
+    def _read_flat(self, num_codes, _):
+        if num_codes > MAX_BLOCK_CODES:
+            raise self.damaged(f"a block of {num_codes} codes")
+        (crc,) = _NUMBER.unpack(self._read(_NUMBER.size))
+        content = self._read(2 * num_codes)
+        self._check_content(content, crc)
+        return Block(num_codes, content, None)
+
+    def _read_block(self, num_bytes, skipped):
+        head = _NUMBER.pack(num_bytes)
+        head += self._read(_BLOCK.size - len(head))
+        self._check_crc(head, "block")
+        _, num_codes, size, crc = _BLOCK.unpack(head)
+        # The writer keeps to these limits; they bound time and memory.
+        if not (
+            num_bytes <= MAX_BLOCK_BYTES
+            and 1 <= num_codes <= num_bytes
+            and 1 <= size <= num_bytes
+        ):
+            raise self.damaged(
+                f"a block of {num_bytes} bytes, {num_codes} codes and {size} "
+                "bytes of content"
+            )
+        content = None
+        if num_bytes <= skipped:
+            self._skip(size)
+        else:
+            content = self._read(size)
+            self._check_content(content, crc)
+        return Block(num_codes, content, num_bytes)
 
     def damaged(self, fault):
         """Make the ValueError for a damaged stream."""
@@ -151,8 +282,18 @@ class ContainerReader:
             raise self.damaged("its end cut off")
         return data
 
+    def _skip(self, size):
+        if self._source.seekable():
+            self._source.seek(size, 1)
+        else:
+            self._read(size)
+
+    def _check_content(self, content, crc):
+        if zlib.crc32(content) != crc:
+            raise self.damaged("a block that does not match its checksum")
+
     def _check_crc(self, fields, part):
-        if self._read(_CRC.size) != _CRC.pack(zlib.crc32(fields)):
+        if self._read(_NUMBER.size) != _NUMBER.pack(zlib.crc32(fields)):
             raise self.damaged(f"a damaged {part}")
 
 
@@ -180,6 +321,8 @@ class SchemeCodes:
                 "Pass a codebook, or another preset."
             )
         self._scheme = scheme
+        #: As those of a `Codebook`.
+        self.token_lengths, self.costs = lengths, None
         self.fingerprint = scheme.fingerprint
         self.vocabulary_size = scheme.vocabulary_size
         #: Bits of a token if all ids were equally probable, a float.

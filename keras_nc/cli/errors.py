@@ -7,7 +7,9 @@ error, too, and no result is lost silently.
 import contextlib
 import errno
 import os
+import re
 import sys
+import warnings
 
 import click
 
@@ -17,6 +19,7 @@ INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 _REMEDIES = {
     errno.ENOENT: "Check the path.",
     errno.ENOTDIR: "Check the path.",
+    errno.EEXIST: "Choose another name.",
     errno.EISDIR: "Name a file, not a folder.",
     errno.EACCES: "Choose a path that you may use, or change its permissions.",
     errno.EPERM: "Choose a path that you may use, or change its permissions.",
@@ -37,7 +40,8 @@ def one_line_errors(program):
     The line goes to standard error and begins with `<program>: error: `; the
     exit code is 2. This covers bad options, bad values, bad files, full disks,
     and output that cannot be written. Ctrl-C gives a line and exit code 130.
-    Any other exception is a bug and keeps its traceback.
+    Any other exception is a bug and keeps its traceback. Warnings for users
+    are also one line each.
 
     Args:
         program: str, the name that the line begins with.
@@ -54,7 +58,7 @@ def one_line_errors(program):
     try:
         check_standard_streams()
         sys.stdout = NamedStream(output, OUTPUT)
-        with _flushed_output():
+        with _flushed_output(), _one_line_warnings(program):
             yield
     except (KeyboardInterrupt, click.Abort):
         _exit(program, "interrupted", INTERRUPTED)
@@ -92,6 +96,49 @@ def _flushed_output():
         sys.stdout.flush()
         raise
     sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _one_line_warnings(program):
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_in_one_line(message, category, *where, **others):
+            if category is UserWarning:
+                text = " ".join(str(message).split())
+                print(f"{program}: warning: {text}", file=sys.stderr)
+            else:
+                show(message, category, *where, **others)
+
+        warnings.showwarning = show_in_one_line
+        yield
+
+
+@contextlib.contextmanager
+def option_names(names):
+    """Name the options of a command, not arguments, in a ValueError.
+
+    Args:
+        names: dict from the names of arguments to those of options. Errors
+            have the former in backquotes, with or without a value.
+
+    Example:
+    >>> with option_names({"overwrite": "--force"}):
+    ...     raise ValueError("Or pass `overwrite=True`.")
+    Traceback (most recent call last):
+    ValueError: Or pass --force.
+    """
+
+    def rename(match):
+        name = names.get(match[1])
+        value = "" if match[2] in (None, "=True") else match[2]
+        return f"{name}{value}" if name else match[0]
+
+    try:
+        yield
+    except ValueError as error:
+        message = re.sub(r"`(\w+)(=[^`]*)?`", rename, str(error))
+        raise ValueError(message) from error
 
 
 def describe(error):

@@ -6,6 +6,7 @@ most of a command's time.
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import pathlib
@@ -61,14 +62,48 @@ def open_input(path):
         yield NamedStream(stream, path), size
 
 
-def check_output(path, force, keep):
+def find_input_files(paths):
+    """List the files of paths, which may be files, patterns or folders.
+
+    Args:
+        paths: list of str. A folder stands for all files below it whose names,
+            and those of their folders, do not begin with a dot.
+
+    Returns:
+        A list of str: each file once, in the order of the paths.
+
+    Raises:
+        ValueError: if a path stands for no file.
+    """
+    # Import late, because it would slow down the start of every command.
+    from keras_nc.data import find_files
+
+    return find_files(
+        [
+            os.path.join(glob.escape(path), "**", "*")
+            if os.path.isdir(path)
+            else path
+            for path in paths
+        ]
+    )
+
+
+def no_text(paths):
+    """Make the ValueError for input files that hold no text."""
+    return ValueError(
+        "FILES must hold at least one byte of text. Received: "
+        f"{', '.join(map(repr, paths))} without any. Name other files."
+    )
+
+
+def check_output(path, force, keep=None):
     """Check an output path before any work is done.
 
     Args:
         path: str.
         force: bool, whether a file may be replaced.
-        keep: str, the codebook. It is never replaced, because decoding needs
-            it.
+        keep: str, the codebook, or `None`. It is never replaced, because
+            decoding needs it.
 
     Raises:
         ValueError: if the path exists, or cannot be a file.
@@ -90,7 +125,7 @@ def check_output(path, force, keep):
             f"Output must go to a file. Received: {path!r}, a folder or a "
             "device. Pass another name with -o."
         )
-    if os.path.exists(keep) and os.path.samefile(path, keep):
+    if keep and os.path.exists(keep) and os.path.samefile(path, keep):
         raise ValueError(
             "Output must not replace the codebook, which decoding needs. "
             f"Received: {path!r}. Pass another name with -o."
@@ -105,9 +140,15 @@ def check_output(path, force, keep):
 @contextlib.contextmanager
 def open_output(path):
     """Open a file to write bytes. It gets its name only when complete."""
+    with naming_output(path), atomic_file(path) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def naming_output(path):
+    """Name an output in errors of the system that writing it raises."""
     try:
-        with atomic_file(path) as stream:
-            yield stream
+        yield
     except OSError as error:
         # The error names the temporary file, or no file. Name this one.
         name = error.filename
@@ -121,6 +162,18 @@ def codebook_option(help, required=True):
     return click.option(
         "--with", "codebook", metavar="CODEBOOK", required=required, help=help
     )
+
+
+force_option = click.option(
+    "--force", is_flag=True, help="Replace an output that exists."
+)
+text_key_option = click.option(
+    "--text-key",
+    metavar="KEY",
+    default="text",
+    show_default=True,
+    help="The key of the text in JSON lines.",
+)
 
 
 def find_kind(path):

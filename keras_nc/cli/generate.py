@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from keras_nc.cli.errors import option_names
 from keras_nc.cli.files import STANDARD_STREAM
 from keras_nc.cli.files import load_model
 from keras_nc.cli.files import open_input
@@ -72,15 +73,10 @@ def generate(preset, prompt, file, tokens, temperature, top_p, seed, stop):
         )
     model = load_model(preset)
     model.compile(sampler=make_sampler(temperature, top_p, seed))
-    try:
+    with option_names({"max_length": "--tokens"}):
         parts = model.generate_stream(
             data, tokens, stop=[os.fsencode(text) for text in stop] or None
         )
-    except ValueError as error:
-        # Use the names of options in errors.
-        raise ValueError(
-            str(error).replace("`max_length`", "--tokens")
-        ) from error
     output = sys.stdout.buffer
     output.write(data)
     output.flush()

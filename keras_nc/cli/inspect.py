@@ -6,7 +6,7 @@ import pathlib
 import click
 import numpy as np
 
-from keras_nc.cli.container import FORMAT_VERSION
+from keras_nc.cli.container import BlockCoder
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import make_console
 from keras_nc.cli.display import print_table
@@ -173,7 +173,8 @@ def _count_windows(codebook, path):
         open_input(path) as (source, size),
         progress_bar("Counting", size) as progress,
     ):
-        for codes in encode_blocks(codebook, read_blocks(source, progress)):
+        blocks = read_blocks(source, progress)
+        for codes, _ in encode_blocks(codebook, blocks):
             counts += np.bincount(codes, minlength=len(counts))
     return counts
 
@@ -323,6 +324,7 @@ def inspect_encoded(path, codebook, top):
     """
     loaded = None if codebook is None else load_codebook(codebook)
     counts = np.zeros(1 << 16, np.int64)
+    num_blocks = num_codes = 0
     with open_input(path) as (source, size):
         reader = ContainerReader(source, path)
         if loaded is not None and loaded.fingerprint != reader.fingerprint:
@@ -332,18 +334,22 @@ def inspect_encoded(path, codebook, top):
                 f"{path!r} needs {reader.fingerprint}. Pass that codebook "
                 "with --with."
             )
+        coder = loaded and BlockCoder(loaded)
         with progress_bar("Counting", size) as progress:
-            for codes in reader.blocks():
-                counts += np.bincount(codes, minlength=len(counts))
-                progress(codes.nbytes)
-    num_codes = int(counts.sum())
-    show = loaded and (lambda i: quoted(loaded.token_bytes(i)))
+            for block in reader.blocks():
+                num_blocks += 1
+                num_codes += block.num_codes
+                if coder:
+                    codes = coder.codes(block)
+                    counts += np.bincount(codes, minlength=len(counts))
+                progress(len(block.content))
     console = make_console()
     rows = [
-        ("format version", FORMAT_VERSION),
+        ("format version", reader.version),
         ("codebook's fingerprint", reader.fingerprint),
         ("SHA-256 of the text", reader.sha256.hex()),
         ("bytes of the text", reader.num_bytes),
+        ("blocks", num_blocks),
         ("codes", num_codes),
         ("bytes/code", ratio(reader.num_bytes, num_codes)),
         ("bytes of the file", source.num_bytes),
@@ -351,11 +357,17 @@ def inspect_encoded(path, codebook, top):
             "bits/byte of the file",
             ratio(8 * source.num_bytes, reader.num_bytes),
         ),
-        ("different codes", int(np.count_nonzero(counts))),
-        ("not checked", "the text; `keras-nc verify --with` does"),
     ]
+    if coder:
+        rows.append(("different codes", int(np.count_nonzero(counts))))
+    else:
+        rows.append(("not shown", "the codes; --with CODEBOOK shows them"))
+    rows.append(("not checked", "the text; `keras-nc verify --with` does"))
     print_table(console, "Encoded file", rows)
-    print_frequent(console, counts, top, show)
+    if coder:
+        print_frequent(
+            console, counts, top, lambda i: quoted(loaded.token_bytes(i))
+        )
 
 
 def print_frequent(console, counts, top, show=None):

@@ -9,10 +9,12 @@ import numpy as np
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.encode import decode_stream
+from keras_nc.cli.errors import option_names
 from keras_nc.cli.files import ASSETS
 from keras_nc.cli.files import NAMES
 from keras_nc.cli.files import TOKENIZER_CONFIG
 from keras_nc.cli.files import codebook_option
+from keras_nc.cli.files import find_input_files
 from keras_nc.cli.files import find_kind
 from keras_nc.cli.files import holds_model
 from keras_nc.cli.files import load_codebook
@@ -21,36 +23,52 @@ from keras_nc.cli.files import load_scheme
 from keras_nc.cli.files import open_input
 from keras_nc.cli.files import prepare_keras
 from keras_nc.cli.files import read_scheme
+from keras_nc.cli.files import text_key_option
+from keras_nc.cli.tokenize import OPTIONS
+from keras_nc.cli.tokenize import describe_shards
+from keras_nc.cli.tokenize import load_tokenizer
 
 
 @click.command()
 @click.argument("path")
 @codebook_option(
-    "For an encoded file: also decode it with this codebook, and check the "
-    "text.",
+    "For an encoded file or token shards: also decode them with this codebook "
+    "or preset, and check the text.",
     required=False,
 )
-def verify(path, codebook):
+@click.option(
+    "--against",
+    metavar="FILES",
+    multiple=True,
+    help="For token shards: also compare their text with these files, the "
+    "input of `keras-nc tokenize`; repeatable. Needs --with.",
+)
+@text_key_option
+def verify(path, codebook, against, text_key):
     """Check all files of PATH, and name those that are damaged.
 
     PATH is a codebook, an encoded file, a folder of token shards or a preset.
     The exit code is 0 only if no damage was found.
     """
     kind = find_kind(path)
-    if codebook is not None and kind != "encoded":
+    if codebook is not None and kind not in ("encoded", "shards"):
         raise ValueError(
-            "--with is for encoded files. Received: --with for "
+            "--with is for encoded files and token shards. Received: --with "
+            f"for {path!r}, {NAMES[kind]}. Leave it out."
+        )
+    if against and kind != "shards":
+        raise ValueError(
+            "--against is for token shards. Received: --against for "
             f"{path!r}, {NAMES[kind]}. Leave it out."
         )
     if kind == "encoded":
         result = _verify_encoded(path, codebook)
+    elif kind == "shards":
+        result = _verify_shards(path, codebook, against, text_key)
+    elif kind == "codebook":
+        result = _verify_codebook(path)
     else:
-        checks = {
-            "codebook": _verify_codebook,
-            "shards": _verify_shards,
-            "preset": _verify_preset,
-        }
-        result = checks[kind](path)
+        result = _verify_preset(path)
     click.echo(f"{path}: {result}")
 
 
@@ -76,25 +94,44 @@ def _verify_encoded(path, codebook):
             )
         reader = ContainerReader(source, path)
         num_codes = 0
-        for codes in reader.blocks():
-            num_codes += len(codes)
-            progress(codes.nbytes)
+        for block in reader.blocks():
+            num_codes += block.num_codes
+            progress(len(block.content))
     return (
         f"{num_codes:,} codes are as they were written. The text was not "
         f"checked; pass --with the codebook {reader.fingerprint}."
     )
 
 
-def _verify_shards(path):
+def _verify_shards(path, codebook, against, text_key):
     # Import late, because it would slow down the start of every command.
-    from keras_nc.data import TokenShards
+    from keras_nc.data import read_documents
+    from keras_nc.data import verify_shards
 
-    shards = TokenShards(path)
-    shards.verify()
-    return (
-        f"all {shards.num_tokens:,} tokens of {shards.num_documents:,} "
-        "documents are as they were written."
-    )
+    if against and codebook is None:
+        raise ValueError(
+            "--against compares the text of the shards, which are decoded with "
+            "--with. Received: --against without --with. Pass both."
+        )
+    tokenizer = None if codebook is None else load_tokenizer(codebook)
+    with option_names(OPTIONS):
+        documents = None
+        if against:
+            documents = read_documents(find_input_files(against), text_key)
+        shards = verify_shards(path, tokenizer, documents)
+    if against:
+        result = "They are as they were written, and decode to the input."
+    elif codebook is not None:
+        result = (
+            "They are as they were written, and decode to the text that was "
+            "tokenized."
+        )
+    else:
+        result = (
+            "They are as they were written. The text was not checked; pass "
+            "--with the codebook."
+        )
+    return f"{describe_shards(shards)}. {result}"
 
 
 def _verify_preset(path):

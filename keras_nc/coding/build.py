@@ -1,9 +1,10 @@
 """From an entropy model to the windows of a codebook."""
 
+import numbers
+
 import numpy as np
 
 from keras_nc.coding.checks import as_choice
-from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
 from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
@@ -17,9 +18,19 @@ from keras_nc.coding.prune import prune_windows
 from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import check_rows
 from keras_nc.coding.shares import frequencies
+from keras_nc.coding.units import choose_windows
 
 ROOT_WEIGHT = 1 << 39  # its product with a 24-bit frequency fits 63 bits
 _BYTES = [bytes([b]) for b in range(256)]
+
+
+#: What windows may be; see `Codebook.build`.
+UNITS = ("phrases", "words", "any")
+#: How windows are pruned; see `Codebook.build`.
+PRUNE = ("likelihood", "bytes")
+#: What every window of words and phrases costs beside its `-log2 p`, in bits.
+#: A larger price gives more bytes per token and more bits per byte.
+PRICE = 2.0
 
 
 def build_content(
@@ -27,43 +38,84 @@ def build_content(
     text,
     *,
     window_bits,
+    units,
     allocation,
     parse,
     prune,
+    price,
     rounds,
+    model_tokens,
     max_window_bytes,
 ):
     """Return the arguments of a `Codebook`; see `Codebook.build`."""
-    _check_model(model)
     window_bits = as_window_bits(window_bits)
     max_window_bytes = as_max_window_bytes(max_window_bytes)
-    build_windows = ALLOCATIONS[
-        as_choice("allocation", allocation, ALLOCATIONS)
-    ]
+    if units is None:
+        by_model = allocation is not None or rounds is not None
+        units = "any" if by_model else "phrases"
+    units = as_choice("units", units, UNITS)
+    of_words = units != "any"
+    parse = "likely_words" if parse is None and of_words else parse or "aligned"
     parse = PARSES[as_choice("parse", parse, PARSES)]
-    prune = as_flag("prune", prune)
-    rounds = _as_rounds(model, rounds)
-    documents = None
-    if rounds or prune or parse.weighs_windows:
-        documents = _check_text(text, rounds, prune, parse.name)
-    for _ in range(rounds):
-        windows = build_windows(model, window_bits, max_window_bytes)
-        starts = _window_starts(list(windows.values()), parse, documents)
-        model = model.refit(documents, starts)
-    if prune:
-        wider = window_bits + CANDIDATES.bit_length() - 1
-        windows = build_windows(model, wider, max_window_bytes)
-        size = (1 << window_bits) - NUM_SPECIAL
-        kept = prune_windows(list(windows.values()), size, parse, documents)
-        windows = dict(enumerate(kept, NUM_SPECIAL))
+    prune = _as_prune(prune, "likelihood" if of_words else "bytes")
+    price = _as_price(price, of_words)
+    model_tokens = as_integer("model_tokens", model_tokens, 1)
+    size = (1 << window_bits) - NUM_SPECIAL
+    if of_words:
+        _refuse_options(units, allocation, rounds)
+        prior = {}
+        documents = []
+        if model is None or text is not None:
+            documents = _check_text(text, f"units={units!r}")
+        if model is not None:
+            _check_model(model)
+            prior = _make_prior(
+                model, window_bits, max_window_bytes, model_tokens
+            )
+        windows, costs = choose_windows(
+            documents,
+            size,
+            phrases=units == "phrases",
+            prune=prune,
+            price=price,
+            longest=max_window_bytes,
+            prior=prior,
+        )
+        windows = dict(enumerate(windows, NUM_SPECIAL))
+        allocation = "frequency"
     else:
-        windows = build_windows(model, window_bits, max_window_bytes)
-    costs = None
-    if parse.weighs_windows:
-        costs = np.zeros(1 << window_bits, np.uint16)
+        _check_model(model)
+        allocation = "tunstall" if allocation is None else allocation
+        build_windows = ALLOCATIONS[
+            as_choice("allocation", allocation, ALLOCATIONS)
+        ]
+        rounds = _as_rounds(model, rounds)
+        documents = None
+        if rounds or prune or parse.weighs_windows:
+            why = f"parse={parse.name!r}, prune={prune!r}, rounds={rounds}"
+            documents = _check_text(text, why)
+        for _ in range(rounds):
+            windows = build_windows(model, window_bits, max_window_bytes)
+            starts = _window_starts(list(windows.values()), parse, documents)
+            model = model.refit(documents, starts)
+        if prune:
+            wider = window_bits + CANDIDATES.bit_length() - 1
+            windows = build_windows(model, wider, max_window_bytes)
+            kept = prune_windows(
+                list(windows.values()), size, parse, documents, prune
+            )
+            windows = dict(enumerate(kept, NUM_SPECIAL))
+        else:
+            windows = build_windows(model, window_bits, max_window_bytes)
+    if not parse.weighs_windows:
+        costs = None
+    elif not (of_words and parse.name == "likely_words"):
         text, offsets = join_documents(documents)
-        _, window_costs = cut_text(list(windows.values()), parse, text, offsets)
-        costs[list(windows)] = window_costs
+        _, costs = cut_text(list(windows.values()), parse, text, offsets, price)
+    if costs is not None:
+        window_costs = np.zeros(1 << window_bits, np.uint16)
+        window_costs[list(windows)] = costs
+        costs = window_costs
     return {
         "windows": windows,
         "window_bits": window_bits,
@@ -146,6 +198,12 @@ def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
     Returns:
         A dict from ids, ascending, to windows (bytes) in lexicographic order.
     """
+    windows = tunstall_weights(model, window_bits, max_window_bytes, batch)
+    return dict(enumerate(sorted(windows), NUM_SPECIAL))
+
+
+def tunstall_weights(model, window_bits, max_window_bytes, batch=4096):
+    """Return a dict from the windows of `build_tunstall` to their weights."""
     room = (1 << window_bits) - NUM_SPECIAL - 256
     # Every prefix seen so far. The arrays below hold indices into it.
     seen = list(_BYTES)
@@ -175,8 +233,8 @@ def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
         useful &= (weights >= cutoff) & (lengths < max_window_bytes)
         waiting = np.append(waiting, children)
         waiting = waiting[useful[waiting]]
-    windows = sorted(seen[:256] + [seen[i] for i in best.tolist()])
-    return dict(enumerate(windows, NUM_SPECIAL))
+    taken = [*range(256), *best.tolist()]
+    return {seen[i]: int(weights[i]) for i in taken}
 
 
 #: How codes are given to windows, by name.
@@ -225,7 +283,8 @@ def _check_model(model):
     if isinstance(model, type) or not hasattr(model, "probabilities"):
         raise TypeError(
             "`model` must be an entropy model, with `probabilities(prefixes)`. "
-            f"Received: {model!r}. See `keras_nc.entropy_models`."
+            f"Received: {model!r}. See `keras_nc.entropy_models`. A text is "
+            "passed as `text=`."
         )
 
 
@@ -263,14 +322,83 @@ def _as_rounds(model, rounds):
     return rounds
 
 
-def _check_text(text, rounds, prune, parse):
+def _as_prune(prune, default):
+    """Return how to prune, or `None`."""
+    if isinstance(prune, (bool, np.bool_)):
+        return default if prune else None
+    return as_choice("prune", prune, PRUNE)
+
+
+def _as_price(price, of_words):
+    if price is None:
+        return PRICE if of_words else 0.0
+    if not isinstance(price, numbers.Real) or not 0 <= price <= 16:
+        raise ValueError(
+            "`price` must be a number of bits from 0 to 16. Received: "
+            f"{price!r}. The default is {PRICE} for words and phrases."
+        )
+    return float(price)
+
+
+def _refuse_options(units, allocation, rounds):
+    given = {"allocation": allocation, "rounds": rounds or None}
+    given = [f"{name}={it!r}" for name, it in given.items() if it is not None]
+    if given:
+        raise ValueError(
+            f"Windows of {units} have no allocation and no rounds. Received: "
+            f"units={units!r} with {', '.join(given)}. Leave these out, or use "
+            '`units="any"`.'
+        )
+
+
+def _make_prior(model, window_bits, max_window_bytes, tokens):
+    """Return the uses of a model's most probable windows.
+
+    Returns:
+        A dict from windows (bytes) to the number of places at which a text of
+        `tokens` windows by the model has these bytes. A phrase counts only as
+        often as a word boundary is next.
+    """
+    from keras_nc.coding.kernels.word_boundaries import OTHER
+    from keras_nc.coding.kernels.word_boundaries import SPACE
+    from keras_nc.coding.kernels.word_boundaries import WORD
+    from keras_nc.coding.kernels.word_boundaries import classify
+    from keras_nc.coding.kernels.word_boundaries import mark_words
+
+    wider = window_bits + CANDIDATES.bit_length() - 1
+    weights = tunstall_weights(model, wider, max_window_bytes)
+    windows = list(weights)
+    text, offsets = join_documents(windows)
+    marks = np.append(0, np.cumsum(mark_words(text, offsets), dtype=np.int64))
+    words = marks[offsets[1:]] - marks[offsets[:-1]]
+    prior = {
+        window: tokens * weight / ROOT_WEIGHT
+        for window, weight in weights.items()
+    }
+    phrases = [windows[i] for i in np.flatnonzero(words > 1).tolist()]
+    # Whether a boundary lies before a byte depends on the class of the byte.
+    kinds = [classify(np.uint8(b)) for b in range(256)]
+    of_kind = np.equal.outer(kinds, [WORD, SPACE, OTHER])
+    for i in range(0, len(phrases), 4096):
+        batch = phrases[i : i + 4096]
+        text, offsets = join_documents(
+            [window[-2:] + b for window in batch for b in (b"a", b" ", b".")]
+        )
+        ends = mark_words(text, offsets)[offsets[1:] - 1].reshape(-1, 3)
+        f = _next_byte_frequencies(model, batch)
+        shares = (f @ of_kind * ends).sum(axis=1) / f.sum(axis=1)
+        for window, share in zip(batch, shares.tolist(), strict=True):
+            prior[window] *= share
+    return prior
+
+
+def _check_text(text, why):
     """Return the documents of the text, or raise a ValueError."""
     documents = [] if text is None else as_documents(text)
     if not any(len(document) for document in documents):
         raise ValueError(
             "These windows are chosen by a text. Received: no bytes of text, "
-            f"for parse={parse!r}, prune={prune}, rounds={rounds}. Pass the "
-            "text that the model was made from, or take the windows of the "
-            "model alone: `Codebook.paper(model, window_bits=...)`."
+            f"for {why}. Pass the text, or take the windows of a model alone: "
+            "`Codebook.paper(model, window_bits=...)`."
         )
     return documents

@@ -108,39 +108,57 @@ class Codebook:
     @classmethod
     def build(
         cls,
-        model,
+        model=None,
         text=None,
         *,
         window_bits,
-        allocation="tunstall",
-        parse="aligned",
+        units=None,
+        allocation=None,
+        parse=None,
         prune=True,
+        price=None,
         rounds=None,
+        model_tokens=1 << 16,
         max_window_bytes=64,
     ):
-        """Compile the windows of an entropy model.
+        """Choose windows and compile them.
 
-        The defaults are what we recommend. `Codebook.paper` gives the windows
-        of the paper.
+        The defaults are what we recommend: windows of words and phrases that a
+        text needs most, `Codebook.build(text=text, window_bits=16)`. A model
+        helps if there is little text. `Codebook.paper` gives the windows of the
+        paper.
 
         Args:
-            model: an `EntropyModel`.
-            text: `str` or bytes, or a list of them. It may be `None` if no
-                option needs it.
+            model: an `EntropyModel`. For words and phrases it may be `None`;
+                else its most probable strings are candidates, too, and its
+                probabilities are added to what the text counts.
+            text: `str` or bytes, or a list of them. It may be `None` if there
+                is a model and no option needs it.
             window_bits: W, bits per code, 9 to 16.
-            allocation: how codes are given to windows. `"tunstall"` takes the
-                most probable windows; `"arithmetic"` shares the codes of every
-                window among its next bytes, as arithmetic coding does.
-            parse: how text is cut into windows: `"greedy"`, `"aligned"`,
-                `"flexible"`, `"likely"` or `"likely_aligned"`; see
-                `coding.parses`.
-            prune: whether to build four times as many windows and keep those
-                that save most in the text. Prefixes that are rarely used as
-                windows then take up no code.
-            rounds: how often to build, encode the text, and refit the model to
-                the window starts. Bytes after a window boundary are distributed
-                differently from bytes at random places. Defaults to 1 for a
-                model with `refit`, else to 0.
+            units: what windows may be. `"phrases"`: strings inside one word,
+                and runs of 2 to 5 words. `"words"`: only the former. `"any"`:
+                all strings, by an entropy model. Defaults to `"phrases"`, and
+                to `"any"` if `allocation` or `rounds` is given.
+            allocation: for `units="any"`, how codes are given to windows.
+                `"tunstall"` (the default) takes the most probable windows;
+                `"arithmetic"` shares the codes of every window among its next
+                bytes, as arithmetic coding does.
+            parse: how text is cut into windows; see `coding.parses`. Defaults
+                to `"likely_words"`, and to `"aligned"` for `units="any"`.
+            prune: `"likelihood"` starts with four times as many windows and
+                drops those whose absence costs the fewest bits; `"bytes"` drops
+                those that save the fewest bytes; `False` does not prune. `True`
+                is `"likelihood"`, or `"bytes"` for `units="any"`.
+            price: bits that each window costs beside its `-log2 p` when text is
+                cut. A higher price gives more bytes per token and a text that
+                is a little harder to predict. Defaults to 2, and to 0 for
+                `units="any"`.
+            rounds: for `units="any"`, how often to build, encode the text, and
+                refit the model to the window starts. Bytes after a window
+                boundary are distributed differently from bytes at random
+                places. Defaults to 1 for a model with `refit`, else to 0.
+            model_tokens: for words and phrases, how many tokens of text the
+                model counts for.
             max_window_bytes: bytes that a window has at most, 1 to 255.
 
         Returns:
@@ -148,18 +166,22 @@ class Codebook:
 
         Raises:
             TypeError: if an argument has the wrong type.
-            ValueError: if an argument is out of range, if text is missing but
-                needed, if `rounds` is positive and the model has no `refit`, or
-                if the model does not give probabilities.
+            ValueError: if an argument is out of range, if a model or a text is
+                missing but needed, if the text has fewer different strings than
+                there are windows, if `rounds` is positive and the model has no
+                `refit`, or if the model does not give probabilities.
         """
         content = build_content(
             model,
             text,
             window_bits=window_bits,
+            units=units,
             allocation=allocation,
             parse=parse,
             prune=prune,
+            price=price,
             rounds=rounds,
+            model_tokens=model_tokens,
             max_window_bytes=max_window_bytes,
         )
         return cls(**content)
@@ -404,6 +426,16 @@ class Codebook:
     def token_lengths(self):
         """Bytes of each id's window, int32 of shape (2^W,), 0 for none."""
         return self._token_lengths
+
+    @property
+    def costs(self):
+        """`-log2 p` of each id's window in units of 2^-10 bits.
+
+        uint16 of shape (2^W,), 0 for ids without a window; `None` if the parse
+        does not weigh windows.
+        """
+        costs = self._fields["costs"]
+        return costs if costs.size else None
 
     @property
     def _trie(self):

@@ -9,6 +9,9 @@
 - `"likely"`: take the most probable segmentation of the whole document, by the
   frequencies of windows in the text that the codebook was built with.
 - `"likely_aligned"`: the same, with as few ends inside words as possible.
+- `"likely_words"`: the same, but a window that begins inside a word ends inside
+  it or with it, and a window of several words begins and ends with a word. For
+  its words, see `kernels.word_boundaries.mark_words`.
 
 A parse is one record. To add one, write its kernel in `kernels`, a function
 here that calls it, and a record in `PARSES`.
@@ -34,16 +37,17 @@ class Parse:
             remainder begins with may come next and end inside it. Its arguments
             are these windows, as `(bytes, id)` pairs, shortest first; the marks
             of the remainder; and whether the whole remainder is a window.
-        marks_boundaries: bool, whether word boundaries matter.
+        boundaries: name of the function in `kernels.word_boundaries` that marks
+            word boundaries; `None` if they do not matter.
         weighs_windows: bool, whether windows have costs.
-        first: name of the parse that gives the initial costs; `None` if windows
-            have no costs.
+        first: name of the parse that gives the initial costs. `None` if windows
+            have no costs, or if all cost the same at first.
     """
 
     name: str
     run: Callable
     early_ends: Callable
-    marks_boundaries: bool = False
+    boundaries: str | None = None
     weighs_windows: bool = False
     first: str | None = None
 
@@ -58,11 +62,11 @@ class Parse:
             uint8 of shape (L,), 1 where a boundary lies before a byte, or
             `None` if boundaries do not matter.
         """
-        if not self.marks_boundaries:
+        if self.boundaries is None:
             return None
         from keras_nc.coding.kernels import word_boundaries
 
-        return word_boundaries.mark_boundaries(text, offsets)
+        return getattr(word_boundaries, self.boundaries)(text, offsets)
 
     def may_divide(self, text, at):
         """Tell whether two parts of a text can be cut into windows separately.
@@ -75,8 +79,12 @@ class Parse:
             bool, whether the second part has the same windows as a document of
             its own.
         """
-        if not self.marks_boundaries:
+        if self.boundaries is None or at == text.size:
             return True
+        if self.boundaries == "mark_words":
+            # Only at a boundary may the next window have several words.
+            near = text[max(at - 2, 0) : at + 1]
+            return bool(self.mark(near, np.array([0, near.size]))[-1])
         # A single space belongs to the word after it, but the last of several
         # spaces does not. Cut from the others, it would look like a single one.
         near = text[at - 1 : at + 2].tobytes()
@@ -119,6 +127,17 @@ def _run_likely(trie, costs, marks, text, *arrays):
     )
 
 
+def _run_likely_words(trie, costs, marks, text, *arrays):
+    from keras_nc.coding.kernels import likely_words
+
+    phrases = trie.find_phrases(costs)
+    return likely_words.encode_likely_words(
+        trie.cells, trie.id_of_slot, costs, phrases.words.cells,
+        phrases.words.id_of_slot, phrases.edges, phrases.continues, marks,
+        text, *arrays
+    )  # fmt: skip
+
+
 def _any_end(ends, marks, is_window):
     return ends
 
@@ -133,6 +152,17 @@ def _longest_aligned_end(ends, marks, is_window):
     return aligned[-1:] or _longest_end(ends, marks, is_window)
 
 
+def _end_in_words(ends, marks, is_window):
+    # The first word ends at the first boundary after its first byte.
+    boundaries = np.flatnonzero(marks[1:]) + 1
+    word_end = boundaries[0] if boundaries.size else marks.size
+    return [
+        end
+        for end in ends
+        if end[0] <= word_end or (marks[0] and marks[end[0]])
+    ]
+
+
 #: Parses by their names.
 PARSES = {
     parse.name: parse
@@ -142,7 +172,7 @@ PARSES = {
             "aligned",
             _run_aligned,
             _longest_aligned_end,
-            marks_boundaries=True,
+            boundaries="mark_boundaries",
         ),
         Parse("flexible", _run_flexible, _any_end),
         Parse(
@@ -156,9 +186,16 @@ PARSES = {
             "likely_aligned",
             _run_likely,
             _any_end,
-            marks_boundaries=True,
+            boundaries="mark_boundaries",
             weighs_windows=True,
             first="aligned",
+        ),
+        Parse(
+            "likely_words",
+            _run_likely_words,
+            _end_in_words,
+            boundaries="mark_words",
+            weighs_windows=True,
         ),
     )
 }

@@ -45,7 +45,24 @@ class Trie:
         # read, and where each begins. 2^16 windows of 255 bytes fit 24 bits.
         room = np.zeros(kernels.BLOCK, np.uint8)
         self._content = np.concatenate([content, room])
+        self._phrases = None, None
         self._places = (starts << 8 | lengths).astype(np.uint32)
+
+    def find_phrases(self, costs):
+        """Return the windows of several words, made at first use.
+
+        Args:
+            costs: uint16 of shape (V,), the same array in each call.
+
+        Returns:
+            `PhraseTables`.
+        """
+        known_costs, tables = self._phrases
+        if known_costs is not costs:
+            content = self._content[: -self._kernels.BLOCK]
+            tables = PhraseTables(self.lengths, content, costs)
+            self._phrases = costs, tables
+        return tables
 
     def encode(self, text, offsets, parse=PARSES["greedy"], costs=None):
         """Cut each document into windows.
@@ -111,6 +128,58 @@ class Trie:
                 return None, i - 1 - n
             text.write(scratch[:n])
         return text.getvalue(), -1
+
+
+class PhraseTables:
+    """The windows of several words; see `kernels.phrases`.
+
+    Args:
+        lengths: as in `Trie`.
+        content: as in `Trie`.
+        costs: uint16 of shape (V,).
+
+    Attributes:
+        edges: the trie of phrases over words.
+        continues: whether phrases go on after each node.
+        words: a `Trie` of the words, whose ids are the numbers of the words.
+    """
+
+    def __init__(self, lengths, content, costs):
+        from keras_nc.coding.kernels import phrases
+        from keras_nc.coding.kernels.word_boundaries import mark_words
+        from keras_nc.coding.kernels.words import number_words
+
+        starts = window_starts(lengths)
+        bounds = np.append(starts, content.size)
+        marks = mark_words(content, bounds)
+        inner = np.append(0, np.cumsum(marks, dtype=np.int64))
+        boundaries = inner[bounds[1:]] - inner[bounds[:-1]]
+        ids = np.flatnonzero(boundaries > 1).astype(np.int32)
+        parts = [content[bounds[i] : bounds[i + 1]] for i in ids.tolist()]
+        text = np.concatenate([*parts, np.zeros(0, np.uint8)])
+        offsets = np.append(0, np.cumsum(lengths[ids], dtype=np.int64))
+        sequence, begins, sizes, _ = number_words(
+            text, offsets, mark_words(text, offsets), 255
+        )
+        words = [
+            text[begin : begin + size].tobytes()
+            for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True)
+        ]
+        order = sorted(range(len(words)), key=words.__getitem__)
+        numbers = np.zeros(len(words) + 1, np.int32)  # the last is for -1
+        numbers[order] = np.arange(1, len(words) + 1)
+        joined = numbers[sequence[sequence >= 0]]
+        self.edges, self.continues = phrases.build_phrases(
+            joined,
+            np.append(0, np.cumsum(boundaries[ids])),
+            ids,
+            costs[ids].astype(np.int32),
+            len(words),
+        )
+        self.words = Trie(
+            np.array([0] + [len(words[k]) for k in order], np.uint8),
+            np.frombuffer(b"".join(words[k] for k in order), np.uint8),
+        )
 
 
 def window_starts(lengths):

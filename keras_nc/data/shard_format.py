@@ -132,6 +132,13 @@ def _well_formed(content, is_complete):
     )
 
 
+def hash_document(digest, document):
+    """Add a document (bytes) to the digest that a shard's entry has."""
+    # The length separates documents.
+    digest.update(len(document).to_bytes(8, "little"))
+    digest.update(document)
+
+
 def find_damage(directory, number, entry):
     """Compare the files of one shard with the manifest.
 

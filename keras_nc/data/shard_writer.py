@@ -145,7 +145,7 @@ def _skip(documents, tokenizer, fields, directory, line):
         digest = hashlib.sha256()
         count, kept = 0, []
         for document in itertools.islice(documents, shard["documents"]):
-            _hash_document(digest, document)
+            shard_format.hash_document(digest, document)
             count += 1
             if is_damaged:
                 kept.append(document)
@@ -173,12 +173,6 @@ def _other_input(directory, how):
         f"{directory} holds shards of other documents. Received: input that "
         f"{how}. Pass the same documents in the same order. Or: {_REMEDY}"
     )
-
-
-def _hash_document(digest, document):
-    # The length separates documents.
-    digest.update(len(document).to_bytes(8, "little"))
-    digest.update(document)
 
 
 def _batches(documents):
@@ -262,7 +256,7 @@ class _ShardWriter:
         self._num_tokens += len(self._ids[-1])
         for document in documents:
             self._sizes.append(len(document))
-            _hash_document(self._digest, document)
+            shard_format.hash_document(self._digest, document)
 
     def finish(self):
         """Write the last shard and the manifest."""

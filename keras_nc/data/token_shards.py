@@ -20,7 +20,8 @@ class TokenShards:
     r"""A tokenized corpus, memory-mapped.
 
     Opening checks the manifest, and that each file is there with the right
-    size, type and shape; `verify` also reads and hashes all of it.
+    size, type and shape. `verify` reads and checks all of them, and
+    `verify_shards` also the text.
 
     Args:
         directory: folder that `write_shards` wrote.
@@ -102,17 +103,44 @@ class TokenShards:
             "`write_shards` again: it writes only the damaged shards again."
         )
 
-    def verify(self):
-        """Read all files and compare their hashes with the manifest.
+    def verify(self, progress=None):
+        """Read all files, and compare their content with the manifest.
+
+        Args:
+            progress: function to call with the number of bytes read and with
+                what was read, or `None`.
 
         Raises:
             ValueError: if files differ. It names them all.
         """
-        damaged = []
+        damaged, miscounted = [], []
         for number, entry in enumerate(self.manifest["shards"]):
             damaged += shard_format.find_damage(self.directory, number, entry)
+            miscounted += self._find_miscounts(number, entry)
+            if progress is not None:
+                files = entry["files"].values()
+                progress(sum(f["size"] for f in files), f"shard {number}")
         if damaged:
             raise self._damaged(damaged, "hashes are not the manifest's")
+        if miscounted:
+            raise self._damaged(miscounted, "counts are not the manifest's")
+
+    def _find_miscounts(self, number, entry):
+        """List files whose content is not what the manifest says of it."""
+        end = self.manifest["end_token_id"]
+        tokens, ends = self._tokens[number], self._offsets[number][1:] - 1
+        sizes = self._bytes[number]
+        is_sound = {
+            "tokens": (tokens[ends] == end).all()
+            and np.count_nonzero(tokens == end) == entry["documents"]
+            and tokens.max() < self.vocabulary_size,
+            "bytes": sizes.min() >= 0 and sizes.sum() == entry["bytes"],
+        }
+        return [
+            self.directory / shard_format.file_name(array, number)
+            for array, sound in is_sound.items()
+            if not sound
+        ]
 
     def check_tokenizer(self, tokenizer):
         """Check that a tokenizer is the one that made the tokens.

@@ -55,8 +55,7 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
             f"Received: bytes_per_token={bytes_per_token}"
         )
     run = 2 * body_parameters(backbone) / bytes_per_token
-    table = backbone.token_embedding.embeddings
-    logits = 2 * table.shape[0] * table.shape[1] / bytes_per_token
+    logits = 2 * table_size(backbone) / bytes_per_token
     compressor = 0 if m1 is None else 2 * body_parameters(m1)
     return FlopsPerByte(
         paper=run + compressor, run=run, with_logits=run + logits
@@ -66,6 +65,16 @@ def flops_per_byte(backbone, bytes_per_token, m1=None):
 def body_parameters(backbone):
     """Count the parameters of a backbone without its embedding table."""
     return backbone.count_params() - backbone.token_embedding.count_params()
+
+
+def table_size(backbone):
+    """Count the numbers in a backbone's table of a vector for each id.
+
+    Vectors of n-grams are not among them: their sums take one addition for each
+    n-gram of the vocabulary and step, not of each token.
+    """
+    rows, width = backbone.token_embedding.embeddings.shape
+    return rows * width
 
 
 def training_flops_per_token(backbone, sequence_length):
@@ -96,4 +105,5 @@ def training_flops_per_token(backbone, sequence_length):
     sequence_length = as_integer("sequence_length", sequence_length, 1)
     width = backbone.num_heads * backbone.head_dim
     attention = 12 * backbone.num_layers * width * sequence_length
-    return 6 * backbone.count_params() + attention
+    products = body_parameters(backbone) + table_size(backbone)
+    return 6 * products + attention

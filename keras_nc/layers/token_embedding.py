@@ -1,14 +1,26 @@
 """Token embeddings, tied to the output logits."""
 
+import contextlib
+import contextvars
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_nc.coding.checks import as_integer
+from keras_nc.layers.byte_ngrams import NGRAM_ROWS
+from keras_nc.layers.byte_ngrams import RowSums
+from keras_nc.layers.byte_ngrams import ngram_rows
+from keras_nc.layers.byte_ngrams import pack_vocabulary
+from keras_nc.layers.byte_ngrams import to_vocabulary
 
 #: Embedding tables have a multiple of this many rows, so that they shard.
 ROW_MULTIPLE = 128
 #: Logit of a row that is not an id. It is finite, so that no gradient is NaN.
 MASKED_LOGIT = -1e30
+#: Tables that were computed for the step in progress, by the id of their layer.
+#: Not an attribute: a TensorFlow strategy runs a step in several threads.
+_TABLES = contextvars.ContextVar("tables", default={})  # noqa: B039
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -19,9 +31,17 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     rows are masked. Rows have variance `1 / D`. Inputs are scaled to unit
     variance, and logits of a normalised vector have unit variance too.
 
+    With a vocabulary, rows are made from bytes. The vector of an id is a free
+    vector, plus the sum of the vectors of the n-grams of its bytes, divided by
+    the square root of their number. N-grams are 2 to 4 bytes long, with
+    beginning and end marked, and hashed to 8,192 vectors, which begin at zero.
+    So ids that are rare in training learn from others.
+
     Args:
         vocabulary_size: int. Number of ids, `V`.
         hidden_dim: int. Model width, `D`.
+        vocabulary: `None`; or the bytes of all ids: a tokenizer, or a list of
+            at most `V` bytes, empty for ids that stand for none.
         **kwargs: See `keras.layers.Layer`.
 
     Call arguments:
@@ -34,6 +54,10 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         of shape `(B, T, rows)`, where `rows` is `V` rounded up to a multiple of
         128.
 
+    Raises:
+        ValueError: If ids of the vocabulary have no bytes of their own, or it
+            has more than `V`.
+
     Example:
     >>> import numpy as np
     >>> embedding = TokenEmbedding(vocabulary_size=259, hidden_dim=8)
@@ -42,7 +66,7 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     (1, 3, 384)
     """
 
-    def __init__(self, vocabulary_size, hidden_dim, **kwargs):
+    def __init__(self, vocabulary_size, hidden_dim, vocabulary=None, **kwargs):
         vocabulary_size = as_integer("vocabulary_size", vocabulary_size)
         hidden_dim = as_integer("hidden_dim", hidden_dim)
         rows = -(-vocabulary_size // ROW_MULTIPLE) * ROW_MULTIPLE
@@ -55,14 +79,64 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
             **kwargs,
         )
         self.vocabulary_size = vocabulary_size
+        #: The vocabulary as text, for configurations; `None` without one.
+        self.packed_vocabulary = None
+        if vocabulary is not None:
+            self._prepare(to_vocabulary(vocabulary))
+
+    def _prepare(self, tokens):
+        """Prepare the sums of n-grams for a vocabulary."""
+        if len(tokens) > self.vocabulary_size:
+            raise ValueError(
+                "`vocabulary` must have at most `vocabulary_size` ids. "
+                f"Received: {len(tokens)} ids for vocabulary_size="
+                f"{self.vocabulary_size}. Pass the vocabulary of the model's "
+                "own tokenizer."
+            )
+        if self.quantization_mode is not None:
+            raise ValueError(
+                "Embeddings made from bytes are not quantized. Received: "
+                f"dtype={self.dtype_policy.name!r}. Train in floats, then call "
+                "`fold_embedding()`, which returns a model with a plain table."
+            )
+        self.packed_vocabulary = pack_vocabulary(tokens)
+        padding = [b""] * (self.input_dim - len(tokens))
+        indices, offsets = ngram_rows([*tokens, *padding])
+        self._sums = RowSums(indices, offsets, NGRAM_ROWS)
+        counts = np.maximum(np.diff(offsets), 1)
+        self._scales = (counts**-0.5).astype("float32")[:, None]
+
+    @property
+    def is_made_from_bytes(self):
+        """Whether rows are sums of free vectors and n-grams' vectors."""
+        return self.packed_vocabulary is not None
+
+    def build(self, input_shape=None):
+        """Create the table, and the vectors of n-grams if there are any."""
+        if self.built:
+            return
+        if self.is_made_from_bytes:
+            self.ngrams = self.add_weight(
+                shape=(NGRAM_ROWS, self.output_dim),
+                initializer="zeros",
+                name="ngrams",
+                autocast=False,  # sums of many vectors need float32
+            )
+        super().build(input_shape)
 
     def call(self, inputs, reverse=False):
         """Embed ids, or return the logits of hidden states."""
+        if reverse and self.is_made_from_bytes:
+            return self.logits_of(inputs, self.table)
         if reverse:
             return self._masked(super().call(inputs, reverse=True))
         # Backends differ in what they return for ids outside of the table.
         known = (inputs >= 0) & (inputs < self.vocabulary_size)
-        outputs = super().call(ops.where(known, inputs, 0))
+        ids = ops.where(known, inputs, 0)
+        if self.is_made_from_bytes:
+            outputs = ops.take(self.table, ops.cast(ids, "int32"), axis=0)
+        else:
+            outputs = super().call(ids)
         outputs = outputs * self.output_dim**0.5
         return ops.where(known[..., None], outputs, float("nan"))
 
@@ -76,7 +150,33 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     @property
     def table(self):
         """The table `(rows, D)` in the compute dtype."""
-        return ops.cast(self.embeddings, self.compute_dtype)
+        if id(self) in _TABLES.get():
+            return _TABLES.get()[id(self)]
+        return ops.cast(self.folded_table(), self.compute_dtype)
+
+    def folded_table(self):
+        """Return the table `(rows, D)`, n-grams and LoRA added."""
+        if not self.is_made_from_bytes:
+            return ops.convert_to_tensor(self.embeddings)
+        sums = self._sums(ops.convert_to_tensor(self.ngrams))
+        free = ops.cast(self.embeddings, "float32")
+        return free + sums * ops.convert_to_tensor(self._scales)
+
+    @contextlib.contextmanager
+    def shared_table(self):
+        """Compute a table made from bytes once for all calls inside.
+
+        A step needs the table for the inputs and for the logits.
+        """
+        tables = _TABLES.get()
+        if not self.is_made_from_bytes or id(self) in tables:
+            yield
+            return
+        reset = _TABLES.set({**tables, id(self): self.table})
+        try:
+            yield
+        finally:
+            _TABLES.reset(reset)
 
     def logits_of(self, hidden, table):
         """Return logits as with `reverse=True`, for a given table.
@@ -98,6 +198,30 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         spec = super().compute_output_spec(inputs, reverse=reverse)
         return keras.KerasTensor(spec.shape, "float32") if reverse else spec
 
+    def enable_lora(self, rank, **kwargs):
+        """Add LoRA weights, and freeze the vectors of ids and n-grams."""
+        super().enable_lora(rank, **kwargs)
+        if self.is_made_from_bytes:
+            self.ngrams.trainable = False
+
+    def quantize(self, mode=None, **kwargs):
+        """Quantize the table; see `keras.layers.Embedding.quantize`."""
+        if self.is_made_from_bytes:
+            raise ValueError(
+                "Embeddings made from bytes are not quantized. Received: "
+                f"mode={mode!r}. Call `fold_embedding()` first, which returns "
+                "a model with a plain table."
+            )
+        super().quantize(mode, **kwargs)
+
+    @property
+    def variable_serialization_spec(self):
+        """Names of the weights to save, by quantization mode."""
+        spec = super().variable_serialization_spec
+        if self.is_made_from_bytes:
+            spec[None] = [*spec[None], "ngrams"]
+        return spec
+
     def get_config(self):
         """Return the constructor arguments."""
         config = super().get_config()
@@ -115,6 +239,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         ):
             config.pop(name, None)
         config.update(
-            vocabulary_size=self.vocabulary_size, hidden_dim=self.output_dim
+            vocabulary_size=self.vocabulary_size,
+            hidden_dim=self.output_dim,
+            vocabulary=self.packed_vocabulary,
         )
         return config

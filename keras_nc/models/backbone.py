@@ -32,6 +32,9 @@ SIZES = {
     ),
 }
 
+#: What the vector of an id is made of.
+EMBEDDINGS = ("plain", "bytes")
+
 
 class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
     """A decoder-only Transformer: ids in, hidden states out.
@@ -54,6 +57,14 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         gradient_checkpointing: bool. Whether training keeps only the inputs of
             each block and recomputes the rest for the gradient. This saves
             memory and costs a third more multiplications.
+        embedding: `"plain"`, a free vector for each id; or `"bytes"`, a free
+            vector plus vectors of the n-grams of the id's bytes, for inputs and
+            logits (see `keras_nc.layers.TokenEmbedding`). This helps ids that
+            are rare in training, and adds 8,192 vectors to the parameters. See
+            `fold_embedding`.
+        vocabulary: For `embedding="bytes"`: the tokenizer, or the bytes of all
+            ids, a list. The configuration keeps them, so that a saved model can
+            be loaded without its tokenizer.
         dtype: A dtype policy, such as `"float32"` or `"mixed_bfloat16"`.
         **kwargs: See `keras_hub.models.Backbone`.
 
@@ -77,6 +88,8 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         num_buckets=32,
         max_distance=128,
         gradient_checkpointing=False,
+        embedding="plain",
+        vocabulary=None,
         dtype=None,
         **kwargs,
     ):
@@ -97,10 +110,15 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             head_dim = hidden_dim // num_heads
         head_dim = as_integer("head_dim", head_dim)
         gradient_checkpointing = bool(gradient_checkpointing)
+        check_embedding(embedding, vocabulary)
 
         # === Layers ===
         self.token_embedding = TokenEmbedding(
-            vocabulary_size, hidden_dim, dtype=dtype, name="token_embedding"
+            vocabulary_size,
+            hidden_dim,
+            vocabulary if embedding == "bytes" else None,
+            dtype=dtype,
+            name="token_embedding",
         )
         names = [f"block_{i}" for i in range(num_layers)]
         with keras.RematScope(
@@ -146,6 +164,7 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         self.num_buckets = num_buckets
         self.max_distance = max_distance
         self.gradient_checkpointing = gradient_checkpointing
+        self.embedding = embedding
 
     @classmethod
     def from_size(cls, size, vocabulary_size, **kwargs):
@@ -203,6 +222,8 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         block = r"block_\d+/"
         for path, axes in {
             "token_embedding/embeddings": (model, data),  # (V, D)
+            # (8192, D). Rows of one id are anywhere.
+            "token_embedding/ngrams": (None, data),
             # (D, H, K)
             block + "attention/(query|key|value)/kernel": (data, model, None),
             # (H, K, D)
@@ -252,6 +273,37 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             updated.append(pair)
         return self.layer_norm(x), updated
 
+    def fold_embedding(self):
+        """Return a backbone with a plain table that computes the same.
+
+        The vectors of n-grams are added to those of the ids. The new backbone
+        is smaller, and as fast as any. LoRA weights are merged.
+
+        Returns:
+            A backbone with `embedding="plain"`, of the same class.
+        """
+        config = self.get_config()
+        for name in ("embedding", "vocabulary"):
+            config.pop(name, None)
+        folded = type(self).from_config(config)
+        # Keras has no public way to visit all layers.
+        layers = zip(
+            self._flatten_layers(include_self=False),
+            folded._flatten_layers(include_self=False),
+            strict=True,
+        )
+        for layer, new in layers:
+            weights = {}
+            if layer is self.token_embedding:
+                weights["0"] = layer.folded_table()
+            else:
+                layer.save_own_variables(weights)
+            # Copies: on JAX, training deletes the arrays that it replaces.
+            new.load_own_variables(
+                {k: keras.ops.convert_to_numpy(w) for k, w in weights.items()}
+            )
+        return folded
+
     def get_config(self):
         """Return the constructor arguments."""
         config = super().get_config()
@@ -267,6 +319,13 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             max_distance=self.max_distance,
             gradient_checkpointing=self.gradient_checkpointing,
         )
+        if self.embedding != "plain":
+            # Not for others: their configurations stay as they were before
+            # there was a choice, and training runs are known by them.
+            config.update(
+                embedding=self.embedding,
+                vocabulary=self.token_embedding.packed_vocabulary,
+            )
         return config
 
     @classmethod
@@ -280,12 +339,32 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             )
         return super().from_config(config)
 
-    def save_to_preset(self, preset_dir, max_shard_size=10):
+    def save_to_preset(
+        self, preset_dir, max_shard_size=10, fold_embedding=False
+    ):
         """Save the backbone as a preset, or into one.
 
         Args:
             preset_dir: str. The directory.
             max_shard_size: See `keras_hub.models.Backbone.save_to_preset`.
+            fold_embedding: bool. Whether to save what `fold_embedding` returns.
         """
+        if fold_embedding:
+            self.fold_embedding().save_to_preset(preset_dir, max_shard_size)
+            return
         with new_preset(preset_dir, BACKBONE_FILES) as new:
             super().save_to_preset(new, max_shard_size=max_shard_size)
+
+
+def check_embedding(embedding, vocabulary):
+    """Raise a ValueError unless a table can be made as wanted."""
+    if embedding not in EMBEDDINGS:
+        raise ValueError(
+            f"`embedding` must be one of {EMBEDDINGS}. Received: "
+            f"embedding={embedding!r}"
+        )
+    if embedding == "bytes" and vocabulary is None:
+        raise ValueError(
+            "Embeddings made from bytes need to know the bytes. Received: "
+            "embedding='bytes', vocabulary=None. Pass `vocabulary=tokenizer`."
+        )

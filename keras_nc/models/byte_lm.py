@@ -33,6 +33,12 @@ class ByteBackbone(DecoderBackbone):
     """
 
     def __init__(self, vocabulary_size=BYTE_VOCABULARY_SIZE, **kwargs):
+        if kwargs.get("embedding", "plain") != "plain":
+            raise ValueError(
+                "Single bytes have no n-grams in common, so M1 has a plain "
+                f"table. Received: embedding={kwargs['embedding']!r}. Leave it "
+                "out, or use a `CompressedBackbone`."
+            )
         if vocabulary_size != BYTE_VOCABULARY_SIZE:
             raise ValueError(
                 f"Bytes have {BYTE_VOCABULARY_SIZE} ids. Received: "

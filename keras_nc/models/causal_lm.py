@@ -13,6 +13,7 @@ from keras_nc.models.generate import PIECE_LENGTH
 from keras_nc.models.generate import generate
 from keras_nc.models.generate import generate_stream
 from keras_nc.models.ids import in_vocabulary
+from keras_nc.models.preprocessor import check_vocabulary
 from keras_nc.models.presets import BACKBONE_FILES
 from keras_nc.models.presets import PREPROCESSOR_FILES
 from keras_nc.models.presets import LoadsPresets
@@ -115,13 +116,15 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
         )
         inputs["token_ids"] = ops.where(token_ids < 0, PAD_ID, token_ids)
         inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
-        hidden = self.backbone(inputs, training=training)
-        if ranked_ids is not None:
-            outputs = self._scores(hidden, ranked_ids, training, True)
-        elif target_ids is not None:
-            outputs = self.nats(hidden, target_ids, training)
-        else:
-            outputs = self.backbone.token_embedding(hidden, reverse=True)
+        embedding = self.backbone.token_embedding
+        with embedding.shared_table():
+            hidden = self.backbone(inputs, training=training)
+            if ranked_ids is not None:
+                outputs = self._scores(hidden, ranked_ids, training, True)
+            elif target_ids is not None:
+                outputs = self.nats(hidden, target_ids, training)
+            else:
+                outputs = embedding(hidden, reverse=True)
         # A compiled step cannot raise errors, so an id outside of the
         # vocabulary makes every later output NaN.
         unknown = ops.cumsum(ops.cast(token_ids < 0, "int32"), axis=1) > 0
@@ -370,7 +373,24 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
         self.backbone.quantize(mode, config=config, filters=chosen, **kwargs)
         self.forget_stale_functions()
 
-    def save_to_preset(self, preset_dir, max_shard_size=10):
+    def fold_embedding(self):
+        """Return a model with a plain embedding table that computes the same.
+
+        It shares the preprocessor, and is compiled with the same arguments. See
+        `DecoderBackbone.fold_embedding`.
+
+        Returns:
+            A model of the same class.
+        """
+        folded = type(self)(self.backbone.fold_embedding(), self.preprocessor)
+        config = self.get_compile_config()
+        if config:
+            folded.compile_from_config(config)
+        return folded
+
+    def save_to_preset(
+        self, preset_dir, max_shard_size=10, fold_embedding=False
+    ):
         """Save the model, its tokenizer and a model card as a preset.
 
         An older preset in the directory is replaced once all files are written.
@@ -378,24 +398,13 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
         Args:
             preset_dir: str. The directory.
             max_shard_size: See `keras_hub.models.Task.save_to_preset`.
+            fold_embedding: bool. Whether to save what `fold_embedding` returns.
         """
+        if fold_embedding:
+            self.fold_embedding().save_to_preset(preset_dir, max_shard_size)
+            return
         files = ("README.md", *BACKBONE_FILES, *PREPROCESSOR_FILES)
         with new_preset(preset_dir, files) as new:
             super().save_to_preset(new, max_shard_size=max_shard_size)
             path = pathlib.Path(new, "README.md")
             path.write_text(model_card(self), encoding="utf-8")
-
-
-def check_vocabulary(backbone, preprocessor):
-    """Raise a ValueError if the tokenizer has ids that the backbone lacks."""
-    tokenizer = getattr(preprocessor, "tokenizer", None)
-    if tokenizer is None:
-        return
-    size = tokenizer.vocabulary_size()
-    if size is not None and size > backbone.vocabulary_size:
-        raise ValueError(
-            "The backbone's vocabulary must hold every id of the tokenizer. "
-            f"Received: backbone.vocabulary_size={backbone.vocabulary_size}, "
-            f"tokenizer.vocabulary_size()={size}. Create the backbone with "
-            f"vocabulary_size={size}."
-        )

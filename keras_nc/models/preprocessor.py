@@ -11,6 +11,7 @@ import numpy as np
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_documents
+from keras_nc.layers.byte_ngrams import to_vocabulary
 from keras_nc.models.presets import CONFIG_FILE
 from keras_nc.models.presets import PREPROCESSOR_FILES
 from keras_nc.models.presets import config_without_backbone
@@ -290,6 +291,31 @@ class DecoderCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
             if not older.exists() or not names_a_model(older):
                 config = config_without_backbone(self.backbone_cls)
                 path.write_text(json.dumps(config, indent=4))
+
+
+def check_vocabulary(backbone, preprocessor):
+    """Raise a ValueError unless the ids of tokenizer and backbone agree."""
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if tokenizer is None:
+        return
+    size = tokenizer.vocabulary_size()
+    if size is not None and size > backbone.vocabulary_size:
+        raise ValueError(
+            "The backbone's vocabulary must hold every id of the tokenizer. "
+            f"Received: backbone.vocabulary_size={backbone.vocabulary_size}, "
+            f"tokenizer.vocabulary_size()={size}. Create the backbone with "
+            f"vocabulary_size={size}."
+        )
+    # While a preset is loaded, its tokenizer has no assets yet.
+    if backbone.embedding == "bytes" and tokenizer.token_lengths is not None:
+        packed = backbone.token_embedding.packed_vocabulary
+        if to_vocabulary(tokenizer) != to_vocabulary(packed):
+            raise ValueError(
+                "Embeddings made from bytes need the bytes of the model's own "
+                "tokenizer. Received: a backbone with the vocabulary of "
+                f"another tokenizer than this {tokenizer.scheme_name!r}. "
+                "Create the backbone with `vocabulary=tokenizer`."
+            )
 
 
 def prompts_and_responses(x):

@@ -310,6 +310,7 @@ def model_card(causal_lm):
         f"{backbone.intermediate_dim}",
         "positions": backbone.position,
         "ids": f"{backbone.vocabulary_size:,}",
+        **embedding_rows(table),
         "quantized to": quantization(backbone) or "not quantized",
         **tokenizer_rows(causal_lm.preprocessor),
     }
@@ -320,6 +321,17 @@ def model_card(causal_lm):
         "text,\nmade with keras_nc (see arXiv 2404.03626).\n\n"
         "| | |\n|---|---|\n" + "\n".join(lines) + f"\n{_USE}"
     )
+
+
+def embedding_rows(table):
+    """Describe embeddings made from bytes: rows of the card, a dict."""
+    if not table.is_made_from_bytes:
+        return {}
+    count = table.ngrams.shape[0]
+    return {
+        "embeddings": "made from bytes: a vector for each id, and for "
+        f"{count:,} hashed n-grams",
+    }
 
 
 def quantization(backbone):

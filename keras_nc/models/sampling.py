@@ -21,6 +21,11 @@ SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam")
 
 def generate_batch(model, inputs, stop_token_ids=None):
     """Read the prompts of a batch and sample ids; see `generate_step`."""
+    with model.backbone.token_embedding.shared_table():
+        return _generate_batch(model, inputs, stop_token_ids)
+
+
+def _generate_batch(model, inputs, stop_token_ids):
     token_ids = inputs["token_ids"]
     B, S = token_ids.shape
     given = ops.cast(inputs["padding_mask"], "bool")

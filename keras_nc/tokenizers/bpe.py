@@ -1,7 +1,6 @@
 """A baseline: byte-level BPE of the `tokenizers` library."""
 
 import collections
-import itertools
 import json
 import operator
 from types import NoneType
@@ -10,6 +9,7 @@ import keras
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding.inputs import iterate_documents
+from keras_nc.coding.tokenizer_files import byte_characters
 from keras_nc.tokenizers.pieces import PieceScheme
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
@@ -29,19 +29,7 @@ CHANGES = {
     "padding": "adds ids to short texts",
 }
 
-
-def _byte_characters():
-    """Return the character that stands for each byte inside the library.
-
-    Bytes that are printable in Latin-1 stand for themselves. The others get the
-    characters from 256 on, in order.
-    """
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = itertools.count(256)
-    return [chr(b if b in printable else next(others)) for b in range(256)]
-
-
-BYTE_OF_CHARACTER = {c: byte for byte, c in enumerate(_byte_characters())}
+BYTE_OF_CHARACTER = {c: byte for byte, c in enumerate(byte_characters())}
 
 
 @register_scheme

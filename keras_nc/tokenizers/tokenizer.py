@@ -210,15 +210,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
     # === Encoding ===
 
     def encode_batch(self, documents):
-        """Encode each document by itself.
-
-        Args:
-            documents: `str` or `bytes`, or a list of them.
-
-        Returns:
-            A pair: the ids of all documents, an integer array, and their
-            offsets, an int64 array of `len(documents) + 1`.
-        """
+        """Encode one text or a list of them; see `Scheme.encode_batch`."""
         return self.scheme.encode_batch(as_documents(documents))
 
     def split_prompt(self, prompt):

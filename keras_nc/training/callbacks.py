@@ -181,8 +181,8 @@ class Keeper(keras.callbacks.Callback):
         unigram: float. Unigram loss in nats per token; `None` if only a loss
             that is not finite counts as a failure.
         tensorboard: A `TensorBoardLog` or `None`.
-        stop: A function that tells after a state is saved whether to stop, or
-            `None`.
+        save_seconds: float. A state is saved this long after the one before.
+        stop: A function that tells after an epoch whether to stop, or `None`.
     """
 
     #: Tells Keras that this callback does not need the loss of every step.
@@ -198,6 +198,7 @@ class Keeper(keras.callbacks.Callback):
         pace,
         unigram,
         tensorboard,
+        save_seconds=0.0,
         stop=None,
     ):
         super().__init__()
@@ -209,8 +210,10 @@ class Keeper(keras.callbacks.Callback):
         self.pace = pace
         self.unigram = unigram
         self.tensorboard = tensorboard
+        self.save_seconds = save_seconds
         self.stop = stop
         self.stopped = False
+        self._saved = time.monotonic()
         self.failure = None
         self._lost = []
 
@@ -226,7 +229,7 @@ class Keeper(keras.callbacks.Callback):
             self._lost.append(batch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Save the state, unless the loss is bad."""
+        """Save the state if it is time to, unless the loss is bad."""
         step = (epoch + 1) * self.steps_per_epoch
         self.failure = self._failure(step, logs)
         if self.failure is not None:
@@ -238,16 +241,24 @@ class Keeper(keras.callbacks.Callback):
             "step": step,
             "history": [*self.state["history"], row],
         }
+        if self.stop is not None and self.stop():
+            self.stopped = self.model.stop_training = True
+        waited = time.monotonic() - self._saved >= self.save_seconds
+        if self.stopped or waited or epoch + 1 == self.params["epochs"]:
+            self._save(state)
+        else:
+            self.state = state
+        if self.tensorboard is not None:
+            self.tensorboard.write(row)
+
+    def _save(self, state):
         with one_writer(self.model) as writes:
             if writes:
                 self.state = self.checkpoint.save(self.model, state)
                 write_csv(self.csv_path, self.state["history"])
             else:
                 self.state = self.checkpoint.after(state)
-        if self.tensorboard is not None:
-            self.tensorboard.write(row)
-        if self.stop is not None and self.stop():
-            self.stopped = self.model.stop_training = True
+        self._saved = time.monotonic()
 
     def _failure(self, step, logs):
         """Return what is wrong with an epoch, a sentence, or `None`."""

@@ -49,6 +49,7 @@ def resumable_fit(
     label="Training",
     tensorboard=True,
     progress=True,
+    save_seconds=0.0,
     stop=None,
 ):
     """Train a compiled model for `steps` steps, and continue after a crash.
@@ -102,18 +103,20 @@ def resumable_fit(
         label: str. Name of the run in the progress line.
         tensorboard: bool. Whether to write TensorBoard events.
         progress: bool. Whether to show progress.
+        save_seconds: float. A state is saved after a short epoch only if the
+            one before is older than this, or training ends or stops. With 0,
+            every short epoch is saved.
         stop: A function without arguments that is called after each short
-            epoch, once its state is saved. If it returns True, training stops
-            there, and the same call continues later. Several processes must
-            stop together.
+            epoch. If it returns True, training stops there, and the same call
+            continues later. Only for a single process, like `save_seconds`.
 
     Returns:
         The rows of `metrics.csv`, up to the last step or to `stop`, a list of
-        dicts: `step`, `tokens` and
-        `bytes` seen, `seconds` of training (with compilation, without
-        evaluation), `tokens_per_second` since the last row, `loss` in nats per
-        token, `bits_per_byte` of the text trained on since the last row, `mfu`
-        since the last row, from 0 to 1, and `held_out_bits_per_byte`.
+        dicts: `step`, `tokens` and `bytes` seen, `seconds` of training (with
+        compilation, without evaluation), `tokens_per_second` since the last
+        row, `loss` in nats per token, `bits_per_byte` of the text trained on
+        since the last row, `mfu` since the last row, from 0 to 1, and
+        `held_out_bits_per_byte`.
 
     Raises:
         TypeError: If a setting that must be an integer is not.
@@ -136,6 +139,11 @@ def resumable_fit(
         short = {"short_length": short_length, "short_every": short_every}
     max_restarts = as_integer("max_restarts", max_restarts, 0)
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
+    if num_processes() > 1 and (save_seconds or stop is not None):
+        raise ValueError(
+            "Processes that train together save and stop together. Received: "
+            "`save_seconds` or `stop` in several processes. Leave them out."
+        )
     check_batch_size(batch_size)
     check_model(model)
     check_shards(model, shards, held_out)
@@ -175,6 +183,7 @@ def resumable_fit(
             TensorBoardLog(directory / "tensorboard", step)
             if tensorboard and reports
             else None,
+            save_seconds,
             stop,
         )
         # Keras calls these in order, and the clock must stop first.

@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -48,21 +49,25 @@ class Job:
 
     Args:
         setting: A `Setting`, whose `config` says how much text there is.
-        name: str, one of `contenders.NAMES`.
+        name: str. What the tokenizer is called in tables.
         ids: int. Size of the vocabulary.
         unseen: tuple of str. Files of another kind of text, maybe none.
+        make: A function of the name, a list of bytes to learn from, and the
+            number of ids, that returns a `SchemeTokenizer`. Processes import
+            it, so it must have a name in a module.
     """
 
     setting: object
     name: str
     ids: int
     unseen: tuple = ()
+    make: Callable = contenders.make_tokenizer
 
     @property
     def folder(self):
         """Where the tokenizer and its shards go, a `pathlib.Path`."""
-        ids = "" if self.name == contenders.BYTES else f"_{self.ids}"
-        return self.setting.workdir / "prepared" / f"{slug(self.name)}{ids}"
+        name = f"{slug(self.name)}_{self.ids}"
+        return self.setting.workdir / "prepared" / name
 
     @property
     def splits(self):
@@ -200,7 +205,8 @@ def read_figures(job):
     path = job.folder / "prepared.json"
     figures = workdir.read_json(path)
     if figures is not None:
-        found = workdir.first_difference(_settings(job), figures["settings"])
+        its = figures.get("settings", {})
+        found = workdir.first_difference(_settings(job), its)
         if found is not None:
             name, ours, theirs = found
             raise ValueError(
@@ -215,18 +221,28 @@ def open_prepared(job):
 
     Returns:
         A `Prepared`, or `None` if it is not prepared.
+
+    Raises:
+        ValueError: If the shards are damaged, or other ones.
     """
     figures = read_figures(job)
     if figures is None:
         return None
     shards = {}
     for split in job.splits:
-        shards[split] = TokenShards(job.folder / split)
-        if digest(shards[split]) != figures["shards"][split]:
+        try:
+            shards[split] = TokenShards(job.folder / split)
+            problem = "other ones"
+        except ValueError as error:
+            problem = f"damaged ones ({error})"
+        if (
+            split not in shards
+            or digest(shards[split]) != figures["shards"][split]
+        ):
             raise ValueError(
                 f"The shards in {job.folder / split} must be those that "
-                "prepared.json names. Received: other ones. Delete the folder "
-                f"{job.folder} and prepare it again."
+                f"prepared.json names. Received: {problem}. Delete the folder "
+                f"{job.folder} and run the same command with --prepare."
             )
     return Prepared(figures, shards, job.folder / "tokenizer")
 
@@ -256,7 +272,7 @@ def _make(job):
     text = list(take_bytes(job.setting.documents("train"), most))
     say(f"Making {job.name}, {job.ids:,} ids")
     start = time.perf_counter()
-    tokenizer = contenders.make_tokenizer(job.name, text, job.ids)
+    tokenizer = job.make(job.name, text, job.ids)
     seconds = time.perf_counter() - start
     # The folder is complete or does not exist.
     temporary = job.folder / "tokenizer.tmp"

@@ -14,6 +14,9 @@ from recipes.engine import preparation
 from recipes.engine.trainer import Trainer
 from recipes.flags import say
 
+#: States of a run are saved at most this often; a killed run loses no more.
+SAVE_SECONDS = 60.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -133,7 +136,7 @@ def read_record(run):
     if figures is not None:
         mine["fingerprint"] = figures["fingerprint"]
         mine["shards"] = figures["shards"]
-    found = workdir.first_difference(mine, record["settings"])
+    found = workdir.first_difference(mine, record.get("settings", {}))
     if found is not None:
         name, ours, theirs = found
         raise ValueError(
@@ -151,15 +154,23 @@ def _trainer_of(run, prepared, trainers):
     size_key = (config.m2, config.dtype, training)
     if any(key[0] != size_key for key in trainers):
         trainers.clear()  # of another size, whose memory this one may need
+    key = (size_key, size)
+    tokenizer = None
+    if config.m2.embedding == "bytes":
+        # The bytes of all ids are constants of the step.
+        tokenizer = prepared.tokenizer()
+        key = (*key, prepared.figures["fingerprint"])
 
     def make_model():
         return models.CompressedCausalLM(
             models.CompressedBackbone(
-                size, **dataclasses.asdict(config.m2), dtype=config.dtype
+                size,
+                **dataclasses.asdict(config.m2),
+                dtype=config.dtype,
+                vocabulary=tokenizer,
             )
         )
 
-    key = (size_key, size)
     if key not in trainers:
         trainers[key] = Trainer(make_model, training)
     return trainers[key]
@@ -183,6 +194,8 @@ def train(run, prepared, trainer, deadline, save_models):
         seed=training.seed,
         label=label,
         tensorboard=False,
+        # To save a large model takes longer than to train it for a while.
+        save_seconds=0 if setting.restart_on_collapse else SAVE_SECONDS,
         stop=deadline.passed,
     )
     last = history[-1]

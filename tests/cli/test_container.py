@@ -1,6 +1,8 @@
 import hashlib
 import io
+import struct
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -8,13 +10,18 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from keras_nc.cli import container
+from keras_nc.cli.container import BLOCK_BYTES
+from keras_nc.cli.container import MAX_BLOCK_BYTES
+from keras_nc.cli.container import Block
+from keras_nc.cli.container import BlockCoder
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
-from keras_nc.cli.encode import BLOCK_BYTES
+from keras_nc.cli.encode import decode_range
 from keras_nc.cli.encode import decode_stream
 from keras_nc.cli.encode import encode_blocks
 from keras_nc.cli.encode import encode_stream
+from keras_nc.cli.encode import form_blocks
+from keras_nc.coding import AdaptiveCoder
 
 # Bytes that make windows of many lengths with a codebook of English.
 PIECES = st.lists(
@@ -41,9 +48,13 @@ def decoded(codebook, data):
 @settings(max_examples=150, deadline=None)
 @given(pieces=PIECES)
 def test_blocks_cut_no_window(codebook, pieces):
-    codes = [np.zeros(0, np.uint16), *encode_blocks(codebook, pieces)]
-    content = codebook.encode(b"".join(pieces))
-    assert np.concatenate(codes).tolist() == content.tolist()
+    pairs = list(encode_blocks(codebook, pieces))
+    codes = [np.zeros(0, np.uint16), *(codes for codes, _ in pairs)]
+    text = b"".join(pieces)
+    assert np.concatenate(codes).tolist() == codebook.encode(text).tolist()
+    assert b"".join(part for _, part in pairs) == text
+    for codes, part in pairs:
+        assert codebook.decode(codes) == part
 
 
 @settings(max_examples=50, deadline=None)
@@ -53,32 +64,97 @@ def test_any_bytes_come_back(codebook, pieces):
     assert decoded(codebook, encoded(codebook, text)) == text
 
 
-def test_texts_of_many_blocks_come_back(codebook, text):
-    rng = np.random.default_rng(0)
-    noise = rng.bytes(BLOCK_BYTES + 7)
-    long = text * (1 + 2 * BLOCK_BYTES // len(text)) + noise
-    data = encoded(codebook, long)
-    assert decoded(codebook, data) == long
-    reader = ContainerReader(io.BytesIO(data))
-    codes = np.concatenate(list(reader.blocks()))
-    assert np.array_equal(codes, codebook.encode(long))
+@pytest.fixture(scope="module")
+def long(text):
+    """A text of several blocks, the last of which is noise."""
+    noise = np.random.default_rng(0).bytes(BLOCK_BYTES)
+    repeats = 1 + 2 * BLOCK_BYTES // len(text)
+    return (text * repeats)[: 2 * BLOCK_BYTES] + noise
+
+
+@pytest.fixture(scope="module")
+def long_encoded(codebook, long):
+    return encoded(codebook, long)
+
+
+def test_texts_of_many_blocks_come_back(codebook, long, long_encoded):
+    assert decoded(codebook, long_encoded) == long
+    reader = ContainerReader(io.BytesIO(long_encoded))
+    blocks = list(reader.blocks())
+    assert len(blocks) == 3
+    codes = [BlockCoder(codebook).codes(block) for block in blocks[:2]]
+    whole = codebook.encode(long)
+    assert np.array_equal(np.concatenate(codes), whole[: sum(map(len, codes))])
+    assert sum(block.num_codes for block in blocks) == len(whole)
     assert reader.num_bytes == len(long)
 
 
-def test_large_writes_become_blocks_of_allowed_size():
+def test_no_block_is_larger_than_its_text(codebook, long, long_encoded):
+    blocks = list(ContainerReader(io.BytesIO(long_encoded)).blocks())
+    assert [block.holds_text for block in blocks] == [False, False, True]
+    assert all(len(block.content) <= block.num_bytes for block in blocks)
+    noise = long[-70000:]
+    assert len(encoded(codebook, noise)) == len(noise) + 46 + 20 + 48
+
+
+class Unseekable(io.BytesIO):
+    def seekable(self):
+        return False
+
+
+@pytest.mark.parametrize("start, kind", [
+    (0, io.BytesIO),
+    (BLOCK_BYTES - 3, io.BytesIO),
+    (2 * BLOCK_BYTES + 9, io.BytesIO),
+    (2 * BLOCK_BYTES + 9, Unseekable),
+])  # fmt: skip
+def test_ranges(codebook, long, long_encoded, start, kind):
+    for end in (start, start + 7, None):
+        sink = io.BytesIO()
+        found = decode_range(codebook, kind(long_encoded), sink, start, end)
+        assert sink.getvalue() == long[start:end]
+        assert found == (len(long) if end is None else end)
+
+
+def test_a_range_needs_only_its_blocks(codebook, long, long_encoded):
+    """Damage elsewhere is not even seen."""
+    damaged = bytearray(long_encoded)
+    damaged[46 + 20 + 9] ^= 1
     sink = io.BytesIO()
-    writer = ContainerWriter(sink, "00" * 32)
-    codes = np.arange(container.MAX_BLOCK_CODES + 5) % 1000 + 3
-    writer.write(codes)
-    writer.finish(0, bytes(32))
-    reader = ContainerReader(io.BytesIO(sink.getvalue()))
-    sizes = [len(block) for block in reader.blocks()]
-    assert sizes == [container.MAX_BLOCK_CODES, 5]
+    start = BLOCK_BYTES + 50000
+    source = io.BytesIO(damaged)
+    decode_range(codebook, source, sink, start, start + 20)
+    assert sink.getvalue() == long[start : start + 20]
+    with pytest.raises(ValueError, match="match its checksum"):
+        decode_range(codebook, io.BytesIO(damaged), sink, 5, 20)
+    cut = io.BytesIO(long_encoded[:2000])
+    with pytest.raises(ValueError, match="its end cut off"):
+        decode_range(codebook, cut, sink, 2 * BLOCK_BYTES, None)
 
 
-def test_golden(uniform):
-    text = b"ab\0\0\0\xff"
-    expected = """
+def test_ranges_beyond_the_text_are_refused(uniform):
+    data = encoded(uniform, b"some text")
+    for start, end, name in ((0, 10, "0:10"), (10, None, "10:"), (9, 12, "9")):
+        with pytest.raises(ValueError, match=f"{name}.* has 9 bytes"):
+            decode_range(uniform, io.BytesIO(data), io.BytesIO(), start, end)
+
+
+def test_blocks_have_a_size_to_work_with(uniform):
+    """Short ends join the block before; long parts are cut."""
+    short = (uniform.encode(b"ab"), b"ab")
+    [(codes, text)] = form_blocks(uniform, [short, short])
+    assert text == b"abab" and uniform.decode(codes) == text
+    text = b"a" * (2 * MAX_BLOCK_BYTES + 5)
+    whole = (uniform.encode(text), text)
+    parts = list(form_blocks(uniform, [whole, short]))
+    assert b"".join(part for _, part in parts) == text + b"ab"
+    assert [len(part) for _, part in parts][:2] == 2 * [MAX_BLOCK_BYTES]
+    assert uniform.decode(parts[1][0]) == parts[1][1]
+    assert list(form_blocks(uniform, [])) == []
+
+
+GOLDEN = {
+    1: """
         894b4e430d0a1a0a 0100
         a1fd277afea48c649d6c4292c9671456 78a738fe95adbb8edd78a8b4ba105dac
         1760b496
@@ -87,17 +163,42 @@ def test_golden(uniform):
         00000000 0600000000000000
         6da526c7b909d3a20f6fcf550766aa71 f950259725c01dbf54eb02d371002b39
         3b056a12
-    """
-    assert encoded(uniform, text) == bytes.fromhex(expected)
+    """,
+    2: """
+        894b4e430d0a1a0a 0200
+        a1fd277afea48c649d6c4292c9671456 78a738fe95adbb8edd78a8b4ba105dac
+        4d9332fb
+        06000000 04000000 05000000 6acc3f01 43753b17 9eeb1df522
+        00000000 0600000000000000
+        6da526c7b909d3a20f6fcf550766aa71 f950259725c01dbf54eb02d371002b39
+        3b056a12
+    """,
+}
+GOLDEN_TEXT = b"ab\0\0\0\xff"
+
+
+@pytest.mark.parametrize("version", GOLDEN)
+def test_files_of_every_version_are_read(uniform, version):
+    data = bytes.fromhex(GOLDEN[version])
+    assert decoded(uniform, data) == GOLDEN_TEXT
+    sink = io.BytesIO()
+    assert decode_range(uniform, io.BytesIO(data), sink, 1, 4) == 4
+    assert sink.getvalue() == GOLDEN_TEXT[1:4]
     # The numbers that the format requires, computed independently.
-    assert uniform.fingerprint in expected.replace(" ", "")
-    assert hashlib.sha256(text).hexdigest() in expected.replace(" ", "")
-    assert [uniform.token_bytes(i) for i in (0x187, 0x18C, 4, 0x3FD)] == [
-        b"a",
-        b"b\0",
-        b"\0\0",
-        b"\xff",
-    ]
+    expected = GOLDEN[version].replace(" ", "")
+    assert uniform.fingerprint in expected
+    assert hashlib.sha256(GOLDEN_TEXT).hexdigest() in expected
+
+
+def test_golden(uniform):
+    assert encoded(uniform, GOLDEN_TEXT) == bytes.fromhex(GOLDEN[2])
+
+
+def test_golden_codes(codebook, text):
+    """A file with codes, not text, in its block."""
+    data = encoded(codebook, text[:3000])
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    assert (len(data), digest) == (1257, "c553aa52ee21e9c5")
 
 
 def test_memory_does_not_grow_with_the_text(codebook, text):
@@ -122,6 +223,22 @@ def test_memory_does_not_grow_with_the_text(codebook, text):
         tracemalloc.stop()
         assert num_bytes == blocks * BLOCK_BYTES
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_damaged_numbers_of_a_block_are_noticed(uniform):
+    """Checksums may be right: someone may have made them so."""
+    data = encoded(uniform, b"some text")
+    for numbers in (
+        (MAX_BLOCK_BYTES + 1, 5, 9),
+        (9, 10, 9),
+        (9, 0, 9),
+        (9, 5, 10),
+        (9, 5, 0),
+    ):
+        head = struct.pack("<IIII", *numbers, zlib.crc32(b"some text"))
+        head += struct.pack("<I", zlib.crc32(head))
+        with pytest.raises(ValueError, match="a block of"):
+            decoded(uniform, data[:46] + head + data[66:])
 
 
 def test_every_cut_is_noticed(uniform):
@@ -149,16 +266,24 @@ def test_more_after_the_end_is_noticed(uniform):
 def test_codes_of_another_text_are_noticed(uniform, text, size):
     sink = io.BytesIO()
     writer = ContainerWriter(sink, uniform.fingerprint)
-    writer.write(uniform.encode(b"ab"))
+    writer.write(BlockCoder(uniform).pack(uniform.encode(b"ab"), b"ab"))
     writer.finish(size, hashlib.sha256(text).digest())
     with pytest.raises(ValueError, match="does not match its checksum"):
         decoded(uniform, sink.getvalue())
 
 
-def test_codes_without_a_window_are_refused(uniform):
+@pytest.mark.parametrize("ids, fault", [
+    ([2] * 50, "id 2 at position 0"),
+    ([9] * 50, "100 bytes instead of 50"),
+    (None, "damaged or cut"),
+])  # fmt: skip
+def test_codes_of_another_coder_are_refused(uniform, ids, fault):
+    content = b"\xff\xff"
+    if ids:
+        content = AdaptiveCoder(uniform.token_lengths > 0).encode(ids)
     sink = io.BytesIO()
     writer = ContainerWriter(sink, uniform.fingerprint)
-    writer.write([2])
-    writer.finish(0, bytes(32))
-    with pytest.raises(ValueError, match="id 2 at position 0"):
+    writer.write(Block(50, content, 50))
+    writer.finish(50, bytes(32))
+    with pytest.raises(ValueError, match=fault):
         decoded(uniform, sink.getvalue())

@@ -1,5 +1,8 @@
 """`encode` and `decode` as a user runs them."""
 
+import argparse
+import gzip
+import inspect
 import io
 
 import pytest
@@ -114,13 +117,13 @@ def test_nothing_is_written_that_would_not_come_back(run, folder):
     """Tokenizers refuse such models. This tests one that slips through."""
     preset = folder / "preset"
     SchemeTokenizer(LossyScheme()).save_to_preset(str(preset))
-    folder.joinpath("text").write_bytes(b"she Sells")
+    folder.joinpath("text").write_bytes(b"she Sells " * 50)
     before = sorted(folder.iterdir())
     code, out, err = run("encode", "text", "--with", "preset")
     assert (code, out) == (2, "") and err.count("\n") == 1
     assert "give back every byte" in err and "'preset'" in err
     assert sorted(folder.iterdir()) == before
-    folder.joinpath("text").write_bytes(b"she sells")
+    folder.joinpath("text").write_bytes(b"she sells " * 50)
     code, _, _ = run("encode", "text", "--with", "preset")
     assert code == 0
 
@@ -140,3 +143,32 @@ def test_pipes(run, start, folder):
     assert out.startswith(b"back: 50,000 bytes in ")
     text = folder.joinpath("text").read_bytes()
     assert folder.joinpath("back").read_bytes() == text
+
+
+def test_a_range(run, folder):
+    run("encode", "text", "--with", "book.npz")
+    text = folder.joinpath("text").read_bytes()
+    arguments = "decode", "text.knc", "--with", "book.npz", "-o", "part"
+    code, out, _ = run(*arguments, "--range", "1000:1234")
+    assert (code, out) == (0, "part: bytes 1,000 to 1,234 of the text\n")
+    assert folder.joinpath("part").read_bytes() == text[1000:1234]
+    code, out, _ = run(*arguments, "--range", "40000:", "--force")
+    assert folder.joinpath("part").read_bytes() == text[40000:]
+    before = sorted(folder.iterdir())
+    for part in ("5", "a:b", "-5:9", "9:5", ":60000", "60000:", "\u0663:9"):
+        code, _, err = run(*arguments, f"--range={part}", "--force")
+        assert code == 2 and err.count("\n") == 1 and "A range must" in err
+        assert sorted(folder.iterdir()) == before
+    assert folder.joinpath("part").read_bytes() == text[40000:]
+
+
+def test_prose_and_code_are_smaller_than_with_gzip(run, folder, text):
+    """The codebook knows English; the code is that of a module."""
+    for name, content in (
+        ("prose", text[40000 : 40000 + (16 << 10)]),
+        ("code", inspect.getsource(argparse)[: 16 << 10].encode()),
+    ):
+        folder.joinpath(name).write_bytes(content)
+        run("encode", name, "--with", "book.npz")
+        size = folder.joinpath(f"{name}.knc").stat().st_size
+        assert size < len(gzip.compress(content, 9))

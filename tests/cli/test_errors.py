@@ -86,6 +86,34 @@ BAD = {
     "a model in shards": ("score shards text", "holds token shards"),
     "a model in nothing": ("generate empty a", "holds neither"),
     "standard input twice": ("score {presets}/m2 - -", "can be read once"),
+    "nothing to build from": ("build void -o o.npz", "at least one byte"),
+    "no files to build from": ("build empty -o o.npz", "matches none"),
+    "too little to build from": (
+        "build tiny -o o.npz",
+        "Use more text or smaller --window-bits",
+    ),
+    "a codebook exists": ("build text -o book.npz", "Pass --force"),
+    "nothing to tokenize": (
+        "tokenize void --with book.npz -o o",
+        "at least one byte",
+    ),
+    "shards in a file": (
+        "tokenize text --with book.npz -o old",
+        "another name",
+    ),
+    "shards of another text": (
+        "tokenize void text --with {presets}/other.npz -o shards",
+        "pass --force.",
+    ),
+    "an input for no codebook": ("verify shards --against text", "Pass both"),
+    "an input for a codebook": (
+        "verify book.npz --against text",
+        "--against is for token shards",
+    ),
+    "shards of another codebook": (
+        "verify shards --with book.npz",
+        "the tokenizer that made them",
+    ),
     "a long text": ("explain --file long --with book.npz", "1,000,000"),
 }
 
@@ -113,6 +141,7 @@ def inputs(run, folder, presets, uniform):
     )
     folder.joinpath("empty").mkdir()
     folder.joinpath("void").touch()
+    folder.joinpath("tiny").write_bytes(b"she sells")
     tokenizer = EqualInfoTokenizer(uniform)
     write_shards([b"text"], tokenizer, folder / "shards")
     write_shards([b"text"], tokenizer, folder / "half")

@@ -25,6 +25,9 @@ def test_what_needs_no_keras_starts_without_it(folder, presets):
         main(["verify", "shards"])
         main(["verify", "text.knc", "--with", "book.npz"])
         main(["explain", "text", "--with", "book.npz"])
+        main(["build", "text", "-o", "own.npz", "--window-bits", "9"])
+        main(["tokenize", "text", "--with", "own.npz", "-o", "own"])
+        main(["verify", "own", "--with", "own.npz", "--against", "text"])
         heavy = "keras", "keras_hub", "tensorflow", "jax", "torch", "matplotlib"
         print([name for name in heavy if name in sys.modules])
         """,

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from keras_nc.cli.container import BlockCoder
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.data import write_shards
 from keras_nc.tokenizers import EqualInfoTokenizer
@@ -96,7 +97,8 @@ def test_codes_of_another_text(accepted, refused, folder, codebook):
     """Only decoding can find this damage."""
     with open("odd.knc", "wb") as sink:
         writer = ContainerWriter(sink, codebook.fingerprint)
-        writer.write(codebook.encode(b"she sells"))
+        text = b"she sells"
+        writer.write(BlockCoder(codebook).pack(codebook.encode(text), text))
         writer.finish(9, bytes(32))
     assert "The text was not checked" in accepted("odd.knc")
     assert "match its checksum" in refused("odd.knc", "--with", "book.npz")

@@ -14,6 +14,16 @@ def is_boundary(text, i):
     return (left in WORD) != (right in WORD)
 
 
+def begins_word(text, i):
+    """Return whether a boundary of `likely_words` lies before byte i."""
+    run = text[max(i - 2, 0) : i] == b"  "
+    if text[i] == ord(" "):
+        return i == 0 or text[i - 1] != ord(" ")
+    if i and text[i - 1] == ord(" "):
+        return run
+    return i == 0 or not {text[i - 1], text[i]} <= WORD
+
+
 def ends(windows, text, i):
     """Return where a window that begins at i may end, ascending."""
     longest = max(map(len, windows))
@@ -55,9 +65,35 @@ def likely(windows, text, costs, only_aligned):
     return stops[::-1]
 
 
+def likely_words(windows, text, costs):
+    """Return where windows end; ties go to the longest last window."""
+    begins = [begins_word(text, i) for i in range(len(text))] + [True]
+    best = [0] + [None] * len(text)
+    back = [0] * (len(text) + 1)
+    word_end = 0
+    for i in range(len(text)):
+        if begins[i]:
+            word_end = begins.index(True, i + 1)
+        if best[i] is None:
+            continue
+        for j in ends(windows, text, i):
+            if j > word_end and not (begins[i] and begins[j]):
+                continue
+            cost = best[i] + costs[text[i:j]]
+            if best[j] is None or cost < best[j]:
+                best[j], back[j] = cost, i
+    stops, j = [], len(text)
+    while j:
+        stops.append(j)
+        j = back[j]
+    return stops[::-1]
+
+
 def parse(windows, text, name, costs=None):
     """Return the windows of a text."""
-    if name.startswith("likely"):
+    if name == "likely_words":
+        stops = likely_words(windows, text, costs)
+    elif name.startswith("likely"):
         stops = likely(windows, text, costs, name == "likely_aligned")
     else:
         cut = {"greedy": greedy, "aligned": aligned, "flexible": flexible}

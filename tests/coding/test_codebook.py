@@ -422,8 +422,8 @@ def test_settings_that_are_no_integers_are_refused(ngram, name, value):
             Codebook({}, allocation="tunstall", **settings)
 
 
-def test_prune_is_true_or_false(ngram):
-    with pytest.raises(TypeError, match=r"True or False.*'yes'"):
+def test_prune_is_one_of_the_ways(ngram):
+    with pytest.raises(ValueError, match=r"'bytes', 'likelihood'.*'yes'"):
         Codebook.build(
             ngram,
             b"text",
@@ -461,9 +461,19 @@ def test_rounds_take_bytes_or_documents(text):
 
 
 def test_the_plain_call_is_what_we_recommend(ngram, text):
-    plain = Codebook.build(ngram, text, window_bits=9)
+    plain = Codebook.build(text=text, window_bits=9)
+    assert (plain.allocation, plain.parse) == ("frequency", "likely_words")
+    assert plain == Codebook.build(
+        text=[text],
+        window_bits=9,
+        units="phrases",
+        prune="likelihood",
+        parse="likely_words",
+        price=2,
+    )
+    plain = Codebook.build(ngram, text, window_bits=9, units="any")
     assert (plain.allocation, plain.parse) == ("tunstall", "aligned")
-    options = dict(allocation="tunstall", parse="aligned", prune=True)
+    options = dict(allocation="tunstall", parse="aligned", prune="bytes")
     for rounds in (0, 1):
         other = Codebook.build(
             ngram, text, window_bits=9, rounds=rounds, **options
@@ -471,9 +481,9 @@ def test_the_plain_call_is_what_we_recommend(ngram, text):
         assert (plain == other) == (rounds == 1)
     # A model without `refit` is used unchanged.
     unigram = UnigramModel.from_text(text)
-    assert Codebook.build(unigram, text, window_bits=9) == Codebook.build(
-        unigram, text, window_bits=9, rounds=0, **options
-    )
+    assert Codebook.build(
+        unigram, text, window_bits=9, units="any"
+    ) == Codebook.build(unigram, text, window_bits=9, rounds=0, **options)
 
 
 def test_text_may_be_a_str(ngram):
@@ -495,6 +505,9 @@ def test_the_paper_needs_no_text(ngram, codebooks):
 
 @pytest.mark.parametrize("model", [b"some text", UnigramModel, None])
 def test_what_is_no_model_is_told_first(model):
-    for build in (Codebook.build, Codebook.paper):
+    builders = [Codebook.paper, functools.partial(Codebook.build, rounds=0)]
+    if model is not None:
+        builders.append(Codebook.build)
+    for build in builders:
         with pytest.raises(TypeError, match="must be an entropy model"):
             build(model, window_bits=9)

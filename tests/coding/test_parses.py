@@ -119,7 +119,7 @@ def test_any_bytes_come_back(pruned, parse, data):
     assert pruned[parse].decode(pruned[parse].encode(data)) == data
 
 
-@pytest.mark.parametrize("parse", ["likely", "likely_aligned"])
+@pytest.mark.parametrize("parse", ["likely", "likely_aligned", "likely_words"])
 def test_blocks_do_not_matter(parse):
     rng = random.Random(0)
     codebook = by_hand(parse, 0)
@@ -145,9 +145,28 @@ def test_blocks_do_not_matter(parse):
     ],
 )
 def test_where_word_boundaries_lie(text, marked):
+    check_boundaries("aligned", text, marked)
+
+
+@pytest.mark.parametrize(
+    "text, marked",
+    [
+        (b"she sells", "she| sells"),
+        (b"a (b), c", "a| (|b|)|,| c"),
+        (b"x.\n\n    (y", "x|.|\n|\n|    |(|y"),
+        (b"don't_stop", "don't_stop"),
+        (b" a  b ", " a|  |b| "),
+        (b"  ,", "  |,"),
+    ],
+)
+def test_where_the_words_of_likely_words_begin(text, marked):
+    check_boundaries("likely_words", text, marked)
+
+
+def check_boundaries(parse, text, marked):
     offsets = np.array([0, len(text)])
     array = np.frombuffer(text, np.uint8)
-    marks = parses.PARSES["aligned"].mark(array, offsets)
+    marks = parses.PARSES[parse].mark(array, offsets)
     cuts = [0, *np.flatnonzero(marks[1:]) + 1, len(text)]
     parts = [text[i:j] for i, j in itertools.pairwise(cuts)]
     assert b"|".join(parts).decode() == marked
@@ -171,10 +190,11 @@ def test_text_may_be_divided_where_the_record_says(parse, text, seed):
 def test_parses_stay_as_they_are():
     # Codebook files name them.
     names = ["greedy", "aligned", "flexible", "likely", "likely_aligned"]
+    names.append("likely_words")
     assert list(parses.PARSES) == names
     for name, parse in parses.PARSES.items():
         assert parse.name == name
-        assert parse.weighs_windows == (parse.first is not None)
+        assert parse.weighs_windows == name.startswith("likely")
         assert not parse.first or not parses.PARSES[parse.first].weighs_windows
 
 
@@ -191,7 +211,7 @@ def test_a_new_parse_is_one_record(ngram, text, tmp_path, monkeypatch):
     monkeypatch.setitem(parses.PARSES, "bytes", record)
     for prune in (False, True):
         codebook = Codebook.build(
-            ngram, text, window_bits=9, parse="bytes", prune=prune
+            ngram, text, window_bits=9, units="any", parse="bytes", prune=prune
         )
         assert codebook.parse == "bytes"
         codebook.save(tmp_path / "codebook.npz")
@@ -323,8 +343,7 @@ def test_costs_belong_to_the_parse(parse, costs):
 )
 @pytest.mark.parametrize("nothing", [None, b"", [], [b"", b""]])
 def test_text_is_needed(ngram, options, nothing):
-    if options:
-        options = {**UNREFINED, **options}
+    options = {**UNREFINED, **options} if options else dict(units="any")
     with pytest.raises(ValueError, match="no bytes of text") as error:
         Codebook.build(ngram, nothing, window_bits=9, **options)
     for way_out in ("Pass the text", "Codebook.paper(model, window_bits="):
@@ -334,7 +353,7 @@ def test_text_is_needed(ngram, options, nothing):
 
 def test_a_model_without_refit_can_be_pruned(text):
     model = UnigramModel.from_text(text)
-    codebook = Codebook.build(model, text, window_bits=9)
+    codebook = Codebook.build(model, text, window_bits=9, units="any")
     assert codebook.decode(codebook.encode(text)) == text
     with pytest.raises(ValueError, match="refit"):
         Codebook.build(model, text, window_bits=9, rounds=1)

@@ -20,7 +20,6 @@ from recipes import launch
 from recipes.engine import preparation
 from recipes.engine import runs
 from recipes.engine import unseen
-from recipes.engine.trainer import Trainer
 from recipes.setting import Setting
 from tests import processes
 
@@ -77,53 +76,16 @@ def runs_of(setting, folder, seed=0):
     ]
 
 
-@pytest.fixture
-def compiled():
-    """What JAX has compiled, a list that grows."""
-    jax = pytest.importorskip("jax")
-    names = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, seconds, **_: (
-            names.append(name) if "backend_compile" in name else None
-        )
-    )
-    return names
-
-
-def test_one_compiled_step_serves_all_tokenizers(setting, tmp_path, compiled):
-    on_jax = keras.backend.backend() == "jax"
-    config = setting.config
-
-    def make_model():
-        return models.CompressedCausalLM(
-            models.CompressedBackbone(512, **dataclasses.asdict(config.m2))
-        )
-
-    trainer = Trainer(make_model, config.m2_training)
-    first, second = map(preparation.open_prepared, jobs_of(setting))
-    assert first.figures["bytes_per_token"] != second.figures["bytes_per_token"]
-    found, count = [], []
-    for i, prepared in enumerate((first, second, first)):
-        before = len(compiled)
-        trainer.begin(7)
-        history = trainer.fit(
-            setting,
-            prepared.shards,
-            tmp_path / str(i),
-            seed=7,
-            label="test",
-            tensorboard=False,
-            progress=False,
-        )
-        score = trainer.score(prepared.shards["held_out"])
-        count.append(len(compiled) - before)
-        losses = [(row["loss"], row["bits_per_byte"]) for row in history]
-        found.append((losses, score))
-    assert not on_jax or (count[0] > 0 and count[1:] == [0, 0])
-    # The third run is the first one again: nothing of the second is left.
-    assert found[0] == found[2] != found[1]
-    ratio = first.shards["held_out"].bytes_per_token
-    assert trainer.metric.bytes_per_token == ratio
+def test_damaged_shards_are_told(setting, tmp_path):
+    run = runs_of(setting, tmp_path / "new")[0]
+    train = run.job.folder / "train"
+    (train / "tokens-00000.npy").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"damaged ones .* with --prepare"):
+        runs.train_all([run], runs.Deadline())
+    shutil.rmtree(train)
+    shutil.copytree(run.job.folder / "held_out", train)
+    with pytest.raises(ValueError, match=r"other ones.* with --prepare"):
+        runs.train_all([run], runs.Deadline())
 
 
 class StopsOnce(runs.Deadline):
@@ -229,7 +191,7 @@ def test_prepare_then_train_then_train_no_more(compare, data, tmp_path):
 
     records = sorted((workdir / "records").iterdir())
     assert [path.name for path in records] == [
-        "bytes_seed_0.json",
+        "bytes_259_seed_0.json",
         "sentencepiece_bpe_512_seed_0.json",
     ]
     record = json.loads(records[1].read_text())
@@ -260,6 +222,21 @@ def test_prepare_then_train_then_train_no_more(compare, data, tmp_path):
     code, _, said = compare(*flags(workdir, texts), "--seeds", 1)
     assert code == 2 and said.count("\n") == 1 and "unseen" in said
     assert compare(*command, "--position", "rope")[2].count("m2.position") == 1
+
+
+def test_bytes_have_one_model_for_all_sizes_of_vocabularies(
+    compare, data, tmp_path
+):
+    command = [*flags(tmp_path / "new", data, "bytes", WORDS), "--seeds", 1]
+    command += ["--ids", 512, 520]
+    code, printed, said = compare(*command, "--minutes", 1e-6)
+    assert code == 0 and "3 runs are left" in said
+    titles = [line for line in printed.splitlines() if line.startswith("#")]
+    assert titles == ["### own, 512 ids", "### own, 520 ids"]
+    assert compare(*command, "--prepare", "--workers", 1)[0] == 0
+    tables = compare(*command, "--minutes", 1e-6)[1].split("### ")[1:]
+    rows = [[row["ids"] for row in cells(table)] for table in tables]
+    assert rows == [["259", "512"], ["259", "520"]]
 
 
 def test_killed_it_keeps_the_records_and_goes_on(compare, data, tmp_path):
@@ -296,25 +273,61 @@ def test_bits_at_equal_flops_lie_between_the_widths():
     assert compare_table.bits_at([], 100.0) is None
 
 
-def test_widths_have_a_column_at_equal_flops(setting):
-    names = [f"{name}" for name in (WORDS, PHRASES)]
+def test_widths_and_embeddings_have_columns(setting):
     rows, records = [], {}
-    for width, bits in ((32, 2.0), (64, 1.0)):
-        m2 = configs.at_width(setting.config.m2, width)
-        config = dataclasses.replace(setting.config, m2=m2)
-        for job, cost in zip(jobs_of(setting), (1.0, 0.5), strict=True):
-            run = runs.Run(job, config, f"{job.name} {width}")
-            rows.append(run)
-            records[run.with_seed(0).name] = {
-                "flops_per_byte": {"with_logits": cost * width**2},
-                "bits_per_byte": {"held_out": bits},
-            }
+    for embedding, gain in (("plain", 0.0), ("bytes", 0.1)):
+        for width, bits in ((32, 2.0), (64, 1.0)):
+            m2 = configs.at_width(setting.config.m2, width)
+            m2 = dataclasses.replace(m2, embedding=embedding)
+            config = dataclasses.replace(setting.config, m2=m2)
+            for job, cost in zip(jobs_of(setting), (1.0, 0.5), strict=True):
+                run = runs.Run(job, config, f"{job.name} {width} {embedding}")
+                rows.append(run)
+                records[run.with_seed(0).name] = {
+                    "flops_per_byte": {"with_logits": cost * width**2},
+                    "bits_per_byte": {"held_out": bits - gain},
+                }
+    del records[rows[-1].with_seed(0).name]
     found = cells(compare_table.markdown(rows, records, [0]))
-    assert [row["tokens"] for row in found] == names * 2
+    assert [row["tokens"] for row in found] == [WORDS, PHRASES] * 2
     assert [row["width"] for row in found] == ["32", "32", "64", "64"]
-    column = "bits/byte at 1,024 FLOPs/byte"
-    # The second costs half as much: half of the way in octaves of four.
-    assert [row[column] for row in found] == ["2.000", "1.500"] * 2
+    scores = [
+        [row[f"bits/byte, {name} embedding"] for name in ("plain", "bytes")]
+        for row in found
+    ]
+    assert scores[0] == ["2.000", "1.900"]
+    assert scores[2:] == [["1.000", "0.900"], ["1.000", "-"]]
+    # The second costs half as much: the cost of the first is half of the way.
+    column = "bits/byte at 1,024 FLOPs/byte, {} embedding"
+    assert [row[column.format("plain")] for row in found[:2]] == [
+        "2.000",
+        "1.500",
+    ]
+    assert [row[column.format("bytes")] for row in found[:2]] == ["1.900", "-"]
+
+
+def test_a_model_with_an_embedding_from_bytes_is_trained(setting, tmp_path):
+    m2 = dataclasses.replace(setting.config.m2, embedding="bytes")
+    config = dataclasses.replace(setting.config, m2=m2)
+    trained = [
+        dataclasses.replace(run, config=config)
+        for run in runs_of(setting, tmp_path / "new")[:1]
+    ]
+    records = runs.train_all(trained, runs.Deadline(), save_models=True)
+    plain = setting.config.m2.hidden_dim * 512
+    for run in trained:
+        record = records[run.name]
+        assert record["settings"]["m2"]["embedding"] == "bytes"
+        assert record["parameters"] - record["body_parameters"] > plain
+        preset = tmp_path / "new" / "runs" / run.name / "preset"
+        model = models.CompressedCausalLM.from_preset(str(preset))
+        assert model.backbone.embedding == "bytes"
+        text = b"babe bibo bubu"
+        assert 0 < model.bits_per_byte(text) < 20
+        assert (
+            model.preprocessor.tokenizer.fingerprint
+            == (record["settings"]["fingerprint"])
+        )
 
 
 def test_numbers_of_tokens_are_rounded_to_short_epochs():
@@ -331,7 +344,7 @@ def test_numbers_of_tokens_are_rounded_to_short_epochs():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--ids", 1000, "--tokenizers", "tunstall, greedy"], "512, 1024"),
+        (["--ids", 1000, "--tokenizers", "phrases"], "512, 1024"),
         (["--ids", 300], "at least 512"),
         (["--width", 33], "multiple of the heads' width, 16"),
         (["--tokens", "0"], "at least 1"),

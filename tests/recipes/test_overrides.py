@@ -137,7 +137,9 @@ def test_recipes_without_a_workdir_take_them(monkeypatch, capsys):
             time_training.run, config=launch.CONFIG, steps=time_training.STEPS
         )
 
-    flags = ("--config", "smoke", "--steps", 1, "--codebook.window_bits", 10)
-    code, printed, _ = start(monkeypatch, capsys, main, *flags)
-    assert code == 0
-    assert "| M2 | 1,024 |" in printed
+    # A page runs this with a field that fits.
+    code, printed, said = start(
+        monkeypatch, capsys, main, "--m2.num_heads", 0, "--steps", 1
+    )
+    assert (code, printed) == (2, "")
+    assert "--m2.num_heads must be an integer of at least 1" in said

@@ -28,24 +28,40 @@ RESUMED = {
     ),
     "tensorflow": (("mirrored 2", 2, "mirrored", None),),
 }
+#: Fitted by one process, with embeddings made from bytes.
+MADE_FROM_BYTES = {
+    "jax": (
+        ("bytes 1", 1, "single", None),
+        ("bytes 4", 4, "data_and_model_parallel", 2),
+    ),
+    "tensorflow": (
+        ("bytes 1", 1, "single", None),
+        ("bytes 2", 2, "mirrored", None),
+    ),
+}
 
 
-def make_model(num_heads=8, metrics=True):
+def make_model(num_heads=8, metrics=True, embedding="plain"):
     """A model of one layer, the same in every process."""
     import keras
 
     from keras_nc.metrics import BitsPerByte
-    from keras_nc.models import ByteBackbone
-    from keras_nc.models import ByteCausalLM
+    from keras_nc.models import CompressedBackbone
+    from keras_nc.models import CompressedCausalLM
+    from keras_nc.tokenizers import ByteTokenizer
 
     keras.utils.set_random_seed(0)
-    model = ByteCausalLM(
-        ByteBackbone(
+    tokenizer = ByteTokenizer()
+    model = CompressedCausalLM(
+        CompressedBackbone(
+            tokenizer.vocabulary_size(),
             num_layers=1,
             num_heads=num_heads,
             hidden_dim=16,
             intermediate_dim=32,
             head_dim=2,
+            embedding=embedding,
+            vocabulary=tokenizer,
         )
     )
     model.compile(
@@ -153,6 +169,13 @@ def train_alone(shards, folder, names, backend):
             seen[name] = {"losses": losses}
         else:
             seen[name] = {"losses": losses, "parts": parts(model)}
+    for name, count, strategy, model_shards in MADE_FROM_BYTES[backend]:
+        with get_distribution(strategy, model_shards, names[:count]).scope():
+            model = make_model(metrics=False, embedding="bytes")
+            losses = fit(model, shards)
+        seen[name] = {"losses": losses}
+        if strategy != "single":
+            seen[name]["part"] = parts(model)["token_embedding/ngrams"]
     *_, last = RESUMED[backend]
     for run in RESUMED[backend]:
         trainer = train if run is last else train_half

@@ -138,6 +138,19 @@ def test_jax_devices(alone, name, data, model, steps):
     check_parts(alone[name]["parts"], data, model)
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="has no strategies")
+def test_embeddings_made_from_bytes(alone):
+    name, part = {
+        # Groups with different data divide the width. A device reads all rows.
+        "jax": ("bytes 4", [[8192, 8], 2]),
+        "tensorflow": ("bytes 2", [[8192, 16]] * 2),
+    }[BACKEND]
+    expected = alone["bytes 1"]["losses"]
+    assert expected[-1] < expected[0] / 2
+    np.testing.assert_allclose(alone[name]["losses"], expected, atol=1e-3)
+    assert alone[name]["part"] == part
+
+
 @ON_JAX
 @pytest.mark.parametrize(("name", "model"), [("data", 1), ("model", 2)])
 def test_jax_processes(alone, together, name, model):

@@ -120,6 +120,24 @@ def test_an_interrupted_run_ends_with_the_same_losses(
         )
 
 
+def test_a_run_stops_when_told_and_saves_when_it_stops(
+    uninterrupted, shards, probe, tmp_path
+):
+    _, _, history = uninterrupted
+    answers = iter([False, True])
+    settings = dict(held_out=probe, save_seconds=3600.0, **SETTINGS)
+    got = resumable_fit(
+        make_model(), shards, tmp_path, stop=lambda: next(answers), **settings
+    )
+    assert [row["step"] for row in got] == [3, 6]
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    assert state["kept"] == [6], "not the first epoch"
+    got = resumable_fit(make_model(), shards, tmp_path, **settings)
+    np.testing.assert_allclose(losses(got), losses(history), atol=1e-5)
+    state = json.loads((tmp_path / "checkpoint" / "state.json").read_text())
+    assert state["kept"] == [6, 12], "the last epoch, not the third"
+
+
 def test_a_complete_run_is_loaded(uninterrupted, shards, probe, monkeypatch):
     folder, model, history = uninterrupted
     monkeypatch.setattr(keras.Model, "fit", None)  # would fail if called

@@ -30,42 +30,57 @@ def encode_likely(
     written = 0
     id_offsets[0] = 0
     opened = np.int64(-1)
-    size = min(BLOCK, max(text.size, 1))
-    best, back, back_ids, alive = _tables(size)
+    tables = make_tables(min(BLOCK, max(text.size, 1)))
     for d in range(offsets.size - 1):
-        opened = np.int64(-1)
-        i = offsets[d]
-        end = offsets[d + 1]
-        while i < end:
-            n = min(size, end - i)
-            _relax(cells, id_of_slot, costs, marks, text, i, n, end, best,
-                   back, back_ids, alive)  # fmt: skip
-            committed = _common_ancestor(back, alive, n)
-            if i + n == end:
-                if committed < n:
-                    opened = i + committed
-                committed = n
-            elif committed == 0:  # nothing is certain yet: read more
-                size *= 2
-                best, back, back_ids, alive = _tables(size)
-                continue
-            count = 0
-            at = committed
-            while at > 0:
-                at = np.int64(back[at])
-                count += 1
-            at = committed
-            for k in range(written + count - 1, written - 1, -1):
-                ids[k] = back_ids[at]
-                at = np.int64(back[at])
-            written += count
-            i += committed
+        written, opened, tables = encode_range(
+            cells, id_of_slot, costs, marks, text, offsets[d], offsets[d + 1],
+            ids, written, tables
+        )  # fmt: skip
         id_offsets[d + 1] = written
     return written, opened
 
 
 @jit
-def _tables(size):
+def encode_range(
+    cells, id_of_slot, costs, marks, text, i, end, ids, written, tables
+):
+    """Cut `text[i:end]`, which is a document, and write its ids from `written`.
+
+    Returns where the next id goes, where the first window that more text might
+    change begins (-1 if there is none), and tables, which may be larger ones.
+    """
+    opened = np.int64(-1)
+    best, back, back_ids, alive = tables
+    while i < end:
+        size = best.size - 1
+        n = min(size, end - i)
+        relax(cells, id_of_slot, costs, marks, text, i, n, end, best, back,
+              back_ids, alive)  # fmt: skip
+        committed = common_ancestor(back, alive, n)
+        if i + n == end:
+            if committed < n:
+                opened = i + committed
+            committed = n
+        elif committed == 0:  # nothing is certain yet: read more
+            best, back, back_ids, alive = make_tables(2 * size)
+            continue
+        count = 0
+        at = committed
+        while at > 0:
+            at = np.int64(back[at])
+            count += 1
+        at = committed
+        for k in range(written + count - 1, written - 1, -1):
+            ids[k] = back_ids[at]
+            at = np.int64(back[at])
+        written += count
+        i += committed
+    return written, opened, (best, back, back_ids, alive)
+
+
+@jit
+def make_tables(size):
+    """Return the tables of `relax` for a block of bytes."""
     return (
         np.empty(size + 1, np.int64),
         np.empty(size + 1, np.int32),
@@ -75,8 +90,8 @@ def _tables(size):
 
 
 @jit
-def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
-           back_ids, alive):  # fmt: skip
+def relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
+          back_ids, alive):  # fmt: skip
     """Find the best segmentations of the beginnings of a block of n bytes.
 
     The first j bytes cost `best[j]`, and their last window begins at
@@ -111,7 +126,7 @@ def _relax(cells, id_of_slot, costs, marks, text, start, n, end, best, back,
 
 
 @jit
-def _common_ancestor(back, alive, n):
+def common_ancestor(back, alive, n):
     """Return the last place on the best paths to all alive places."""
     marked = alive[: n + 1].copy()
     several = 0

@@ -1,0 +1,172 @@
+"""Windows of words and phrases, and how a text and a model choose them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from keras_nc.coding import Codebook
+from keras_nc.coding.units import WordText
+from keras_nc.entropy_models import NGramModel
+from keras_nc.entropy_models import UnigramModel
+from tests.coding.reference_parses import begins_word
+
+
+def words_of(text):
+    """Cut a text at the boundaries of `likely_words`."""
+    starts = [i for i in range(len(text)) if begins_word(text, i)]
+    ends = [*starts, len(text)][1:]
+    return [text[i:j] for i, j in zip(starts, ends, strict=True)]
+
+
+def windows_of(codebook):
+    ids = np.flatnonzero(codebook.token_lengths).tolist()
+    return [codebook.token_bytes(i) for i in ids]
+
+
+@pytest.fixture(scope="module")
+def phrases(text):
+    return Codebook.build(text=text, window_bits=11)
+
+
+documents = st.lists(
+    st.lists(st.sampled_from(list(b"ab  ,.\n")), max_size=30).map(bytes),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(documents=documents)
+def test_strings_are_counted_as_they_occur(documents):
+    text = WordText(documents, {})
+    words = [words_of(document) for document in documents]
+    assert [word for document in words for word in document] == [
+        text.text[start : start + length].tobytes()
+        for i in text.sequence[text.sequence > 0] - 1
+        for start, length in [(text.starts[i], text.lengths[i])]
+    ]
+    counts = {}
+    for word in (word for document in words for word in document):
+        for i in range(len(word)):
+            for j in range(i + 2, min(i + 4, len(word)) + 1):
+                counts[word[i:j]] = counts.get(word[i:j], 0) + 1
+    table = text.count_parts(10_000, 4)
+    found = dict(zip(text.strings_of(table), table[:, 3], strict=True))
+    assert found == {s: n for s, n in counts.items() if n > 1}
+    counts = {}
+    for document in words:
+        for i in range(len(document)):
+            size = 1
+            for j in range(i + 1, len(document)):
+                single = [len(w) == 1 and w in b",.\n" for w in document]
+                size += not (single[j] and single[j - 1])
+                run = b"".join(document[i : j + 1])
+                if size > 5 or len(run) > 12:
+                    break
+                counts[run] = counts.get(run, 0) + 1
+    table = text.count_phrases(10_000, 12)
+    found = dict(zip(text.strings_of(table), table[:, 3], strict=True))
+    assert found == {s: n for s, n in counts.items() if n > 1}
+
+
+def test_windows_are_parts_of_words_or_phrases(phrases, text):
+    several = [w for w in windows_of(phrases) if len(words_of(w)) > 1]
+    assert 100 < len(several) < 1500
+    assert all(window in text for window in several)
+    words = Codebook.build(text=text, window_bits=11, units="words")
+    assert all(len(words_of(window)) == 1 for window in windows_of(words))
+    assert len(phrases.encode(text)) < 0.9 * len(words.encode(text))
+
+
+def test_likelihood_beats_bytes_in_bits(text):
+    half = len(text) // 2
+    bits = {}
+    for prune in ("likelihood", "bytes", False):
+        codebook = Codebook.build(text=text[:half], window_bits=10, prune=prune)
+        uses = np.bincount(codebook.encode(text[half:]), minlength=1024)
+        shares = uses[uses > 0] / uses.sum()
+        bits[prune] = -np.log2(shares) @ uses[uses > 0]
+    assert bits["likelihood"] < bits["bytes"]
+    assert bits["likelihood"] < bits[False]
+
+
+def test_a_price_makes_tokens_longer(text):
+    sizes = [
+        Codebook.build(text=text, window_bits=10, price=price).encode(text).size
+        for price in (0, 2, 8)
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_a_model_knows_strings_that_the_text_lacks(text):
+    half = len(text) // 2
+    model = NGramModel.from_text(text[half:])
+    few = text[:2000]
+    alone = Codebook.build(text=few, window_bits=9)
+    mixed = Codebook.build(model, few, window_bits=9)
+    only = Codebook.build(model, window_bits=9)
+    sizes = [len(c.encode(text[half:])) for c in (alone, mixed, only)]
+    assert sizes[1] < 0.9 * sizes[0] and sizes[2] < 0.9 * sizes[0]
+    assert any(window not in text[:2000] for window in windows_of(mixed))
+
+
+def test_other_parses_can_cut_phrases(phrases, text):
+    for parse in ("greedy", "aligned", "likely"):
+        codebook = Codebook.build(text=text, window_bits=11, parse=parse)
+        assert windows_of(codebook) == windows_of(phrases)
+        assert codebook.decode(codebook.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bytes(range(256)) * 20,
+        b"ab" * 5000,
+        np.random.default_rng(0).bytes(20_000),
+        "\u6c49\u5b57\u6587\u672c\u6ca1\u6709\u7a7a\u683c".encode() * 100,
+        b" " * 400 + b"\n" * 400 + b"she sells sea shells by the shore. " * 9,
+    ],
+)
+def test_text_without_words(text):
+    try:
+        codebook = Codebook.build(text=text, window_bits=9)
+    except ValueError as error:
+        # As few different strings as this cannot fill a codebook.
+        assert "509 windows needs a text with as many" in str(error)
+        strings = {
+            text[i:j]
+            for i in range(len(text))
+            for j in range(i + 1, min(i + 64, len(text)) + 1)
+        }
+        assert len(strings | {bytes([b]) for b in range(256)}) < 509
+        return
+    assert np.count_nonzero(codebook.token_lengths) == 509
+    assert codebook.decode(codebook.encode(text)) == text
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.binary(max_size=400))
+def test_any_bytes_come_back(phrases, data):
+    assert phrases.decode(phrases.encode(data)) == data
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        (dict(units="letters"), "units"),
+        (dict(units="phrases", rounds=1), "no allocation and no rounds"),
+        (dict(units="words", allocation="tunstall"), "no allocation and no"),
+        (dict(price=-1), "0 to 16.*-1"),
+        (dict(price=float("nan")), "0 to 16.*nan"),
+        (dict(model_tokens=0), "model_tokens"),
+        (dict(text=None), "no bytes of text"),
+        (dict(text=[b""]), "no bytes of text"),
+        (dict(text=b"abc"), "as many different strings.*259"),
+        (dict(model=UnigramModel, text=b"abc"), "entropy model"),
+    ],
+)
+def test_bad_input_is_refused(text, options, match):
+    with pytest.raises((ValueError, TypeError), match=match):
+        Codebook.build(**{"text": text, "window_bits": 9, **options})
