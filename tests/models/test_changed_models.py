@@ -244,5 +244,7 @@ def test_export_gives_the_same_logits_or_is_refused(make_m1, tmp_path):
     import tensorflow as tf
 
     causal_lm.export(tmp_path / "exported", verbose=False)
-    served = tf.saved_model.load(tmp_path / "exported").serve(inputs)
-    np.testing.assert_allclose(served, causal_lm(inputs), atol=1e-5)
+    module = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(
+        module.serve(inputs), causal_lm(inputs), atol=1e-5
+    )
