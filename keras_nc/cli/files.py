@@ -15,9 +15,9 @@ import sys
 
 import click
 
+from keras_nc import presets
 from keras_nc.backends import choose_backend
 from keras_nc.cli.container import MAGIC
-from keras_nc import presets
 from keras_nc.cli.container import SchemeCodes
 from keras_nc.cli.errors import NamedStream
 from keras_nc.coding import Codebook
