@@ -47,6 +47,8 @@ class Program:
     def __init__(self, arguments, folder=None, environment=()):
         self._outputs = pathlib.Path(tempfile.mkdtemp())
         paths = [self._outputs / name for name in ("stdout", "stderr")]
+        for path in paths:
+            path.touch()  # it may be killed before it writes
         self._process = SERVER.Process(
             target=_run,
             args=(

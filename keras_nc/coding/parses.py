@@ -133,8 +133,7 @@ def _run_likely_words(trie, costs, marks, text, *arrays):
     phrases = trie.find_phrases(costs)
     return likely_words.encode_likely_words(
         trie.cells, trie.id_of_slot, costs, phrases.words.cells,
-        phrases.words.id_of_slot, phrases.edges, phrases.continues, marks,
-        text, *arrays
+        phrases.words.id_of_slot, phrases.phrases, marks, text, *arrays
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 
+from keras_nc import presets
 from keras_nc.coding.checks import as_flag
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
@@ -45,11 +46,8 @@ class TextTokenizer:
         ValueError: If a special token is empty or occurs twice.
 
     Example:
-    >>> from keras_nc.entropy_models import NGramModel
     >>> text = "she sells sea shells by the sea shore. " * 9
-    >>> codebook = Codebook.build(
-    ...     NGramModel.from_text(text), text, window_bits=10
-    ... )
+    >>> codebook = Codebook.build(text=text, window_bits=10)
     >>> tokenizer = TextTokenizer(codebook, special_tokens=["<|user|>"])
     >>> ids = tokenizer.encode("<|user|>the shore", parse_special=True)
     >>> [tokenizer.id_to_token(i) for i in ids]
@@ -336,6 +334,26 @@ class TextTokenizer:
             ValueError: If the folder does not hold such a tokenizer.
         """
         return read_preset(folder, cls)
+
+    @classmethod
+    def from_preset(cls, preset):
+        """Load the tokenizer of a preset, built-in or not.
+
+        Args:
+            preset: The name of a built-in preset, or a folder; see `load`.
+
+        Returns:
+            A `TextTokenizer`.
+
+        Raises:
+            ValueError: If there is no such tokenizer.
+
+        Example:
+        >>> tokenizer = TextTokenizer.from_preset("equal_info_12bit_en")
+        >>> [tokenizer.id_to_token(i) for i in tokenizer.encode("It is the")]
+        [b'It is', b' the']
+        """
+        return cls.load(presets.resolve(preset))
 
     def to_hugging_face(self, folder, parse=None, text=None):
         """Write the tokenizer as files of Hugging Face.

@@ -17,6 +17,7 @@ import pathlib
 
 import numpy as np
 
+from keras_nc import presets
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
@@ -132,7 +133,8 @@ def _refuse_folder(folder, found):
         "A folder must hold an equal-info tokenizer with one token per window. "
         f"Received: {os.fspath(folder)!r} with {found}. Save one there with "
         "`TextTokenizer.save`, or load it with "
-        "`keras_nc.tokenizers.SchemeTokenizer.from_preset`."
+        "`keras_nc.tokenizers.SchemeTokenizer.from_preset`. Built-in names: "
+        f"{', '.join(presets.TOKENIZERS)}."
     )
 
 

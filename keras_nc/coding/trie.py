@@ -139,8 +139,7 @@ class PhraseTables:
         costs: uint16 of shape (V,).
 
     Attributes:
-        edges: the trie of phrases over words.
-        continues: whether phrases go on after each node.
+        phrases: their trie; see `kernels.phrases.build_phrases`.
         words: a `Trie` of the words, whose ids are the numbers of the words.
     """
 
@@ -169,7 +168,7 @@ class PhraseTables:
         numbers = np.zeros(len(words) + 1, np.int32)  # the last is for -1
         numbers[order] = np.arange(1, len(words) + 1)
         joined = numbers[sequence[sequence >= 0]]
-        self.edges, self.continues = phrases.build_phrases(
+        self.phrases = phrases.build_phrases(
             joined,
             np.append(0, np.cumsum(boundaries[ids])),
             ids,

@@ -284,14 +284,13 @@ class Windows:
         used[0] = False
         costs = used.astype(np.uint16)
         for more in range(ROUNDS, -1, -1):
-            word_costs, edges, continues = self._cost(costs)
+            word_costs, phrases = self._cost(costs)
             uses = np.zeros(size, np.int64)
             word_uses = np.zeros(text.starts.size + 1, np.int64)
             units.count_cuts(
                 text.sequence[: text.size],
                 word_costs,
-                edges,
-                continues,
+                phrases,
                 word_uses,
                 uses,
             )
@@ -377,14 +376,14 @@ class Windows:
             text.starts,
             text.lengths,
         )
-        edges, continues = phrases.build_phrases(
+        trie = phrases.build_phrases(
             self._words,
             self._offsets,
             self._ids,
             costs[self._ids].astype(np.int32),
             text.starts.size,
         )
-        return np.append(np.int32(0), word_costs), edges, continues
+        return np.append(np.int32(0), word_costs), trie
 
     def _costs_without(self, costs):
         """Return the cost of the best other segmentation, int64, by id."""

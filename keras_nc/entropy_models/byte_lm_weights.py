@@ -37,6 +37,8 @@ def plain_weights(backbone):
             quantized.
     """
     config = backbone.get_config()
+    if config.get("embedding") == "bytes":
+        backbone = backbone.fold_embedding()
     layers = _layers(backbone)
     weights = []
     for layer, (_, shape) in zip(layers, weight_paths(config), strict=True):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc import presets
 from keras_nc.coding import Codebook
 from keras_nc.coding import TextTokenizer
 from keras_nc.data import write_shards
@@ -41,10 +42,11 @@ TEXTS = [
 def books(text):
     text = text[:30_000]
     model = NGramModel.from_text(text, order=3)
+    settings = dict(units="any", window_bits=10)
     return {
-        parse: Codebook.build(model, text, window_bits=10, parse=parse)
+        parse: Codebook.build(model, text, parse=parse, **settings)
         for parse in ("aligned", "likely", "likely_aligned")
-    }
+    } | {"likely_words": Codebook.build(text=text, window_bits=10)}
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +288,17 @@ def test_files_without_special_tokens_are_as_before(books, tmp_path):
     assert saved["config"]["scheme"] == layer.scheme.get_config()
 
 
+@pytest.mark.parametrize("name", [*presets.TOKENIZERS, *presets.COMPRESSED_LMS])
+def test_built_in_presets_are_known_by_name(name):
+    tokenizer = TextTokenizer.from_preset(name)
+    layer = SchemeTokenizer.from_preset(name)
+    assert tokenizer.fingerprint == layer.fingerprint
+    text = "She sells sea shells."
+    assert tokenizer.encode(text).tolist() == layer(text).tolist()
+    with pytest.raises(ValueError, match="equal_info_12bit_en"):
+        TextTokenizer.from_preset("equal_info_12bit")
+
+
 def test_other_folders_are_refused(books, tmp_path):
     with pytest.raises(ValueError, match="no configuration"):
         TextTokenizer.load(tmp_path)
@@ -361,6 +374,7 @@ def test_what_hugging_face_cannot_express_is_refused(books, chat, tmp_path):
     for parse, remedy in (
         ("aligned", "must have costs"),
         ("likely_aligned", "where words end"),
+        ("likely_words", "where words end"),
     ):
         with pytest.raises(ValueError, match=remedy):
             TextTokenizer(books[parse]).to_hugging_face(tmp_path)
@@ -389,9 +403,10 @@ def test_each_kind_of_file_has_its_folder(chat, tmp_path):
         chat.save(tmp_path / "theirs")
 
 
-def test_ids_that_differ_are_counted(books, tmp_path, text):
+@pytest.mark.parametrize("parse", ["likely_aligned", "likely_words"])
+def test_ids_that_differ_are_counted(books, tmp_path, text, parse):
     text = text[:20_000].decode(errors="ignore")
-    ours = TextTokenizer(books["likely_aligned"])
+    ours = TextTokenizer(books[parse])
     different, total = ours.to_hugging_face(tmp_path, "likely", text)
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     found = ours.encode(text, return_offsets=True)

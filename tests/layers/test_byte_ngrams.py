@@ -133,7 +133,7 @@ def test_a_row_is_a_free_vector_and_ngrams():
             )
     table = ops.convert_to_numpy(embedding.folded_table())
     # Rows without bytes, and those that are no ids, are free.
-    np.testing.assert_allclose(table, free, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(table, free, atol=1e-3)
     ids = np.array([[0, 4, 8]])
     np.testing.assert_allclose(
         ops.convert_to_numpy(embedding(ids)),
@@ -144,7 +144,7 @@ def test_a_row_is_a_free_vector_and_ngrams():
     hidden = rng.normal(size=(1, 2, 4)).astype("float32")
     logits = ops.convert_to_numpy(embedding(hidden, reverse=True))
     expected = (hidden @ free.T)[..., :9]
-    np.testing.assert_allclose(logits[..., :9], expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(logits[..., :9], expected, atol=5e-3)
     again = TokenEmbedding.from_config(embedding.get_config())
     assert again.get_config() == embedding.get_config()
 

@@ -22,6 +22,8 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import GZipTokenizer
 
 TINY = dict(num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=16)
+#: For so few steps TensorFlow need not compile.
+JIT = keras.backend.backend() == "jax"
 TEXTS = [b"to be or not", b"to be that is", b"the question", b"be"]
 
 
@@ -69,7 +71,10 @@ def test_gradients(make, tokenizer, logits_bytes):
     x, y, weights = model.preprocessor(TEXTS)
     embedding = model.backbone.token_embedding
     model.compile(
-        keras.optimizers.SGD(1.0), logits_bytes=logits_bytes, z_loss=0.1
+        keras.optimizers.SGD(1.0),
+        logits_bytes=logits_bytes,
+        z_loss=0.1,
+        jit_compile=JIT,
     )
     plain = model.fold_embedding()
     loss = plain.train_on_batch(x, y, weights)
@@ -124,7 +129,12 @@ def test_a_step_computes_the_table_once(make, monkeypatch):
 
 def test_folding(make, tmp_path):
     model = make()
-    model.compile(keras.optimizers.SGD(0.1), sampler="greedy", z_loss=1e-4)
+    model.compile(
+        keras.optimizers.SGD(0.1),
+        sampler="greedy",
+        z_loss=1e-4,
+        jit_compile=JIT,
+    )
     folded = model.fold_embedding()
     assert type(folded) is CompressedCausalLM
     plain = folded.backbone

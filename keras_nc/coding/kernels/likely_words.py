@@ -19,7 +19,7 @@ from keras_nc.coding.kernels.trie import step
 BLOCK = 1 << 14  # bytes of the first block
 LONG = 255  # bytes of the longest window: no phrase holds a longer word
 KEPT = 15  # bytes of the longest word in the hash table
-FEW, MANY = 1 << 10, 1 << 15  # rows of the hash table, at first and at most
+FEW, MANY = 1 << 10, 1 << 16  # rows of the hash table, at first and at most
 
 #: Masks for the first and the last 8 of 16 bytes that begin with n bytes.
 _FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
@@ -35,8 +35,7 @@ def encode_likely_words(
     costs,
     word_cells,
     word_of_slot,
-    edges,
-    continues,
+    phrases,
     marks,
     text,
     offsets,
@@ -57,8 +56,7 @@ def encode_likely_words(
         costs: uint16, by id.
         word_cells: the trie of all words that phrases have.
         word_of_slot: the same.
-        edges: the phrases; see `kernels.phrases.build_phrases`.
-        continues: the same.
+        phrases: their trie; see `kernels.phrases.build_phrases`.
         marks: uint8 of shape (L,), 1 where a word begins.
         text: uint8 of shape (L,).
         offsets: int64 of shape (documents + 1,).
@@ -136,9 +134,8 @@ def encode_likely_words(
                 i = stop
                 continue
             cut_words(
-                n, words, word_costs, edges, continues, best, back, back_ids,
-                alive
-            )  # fmt: skip
+                n, words, word_costs, phrases, best, back, back_ids, alive
+            )
             committed = n
             if starts[n] == end:
                 if d == offsets.size - 2:

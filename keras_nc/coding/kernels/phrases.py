@@ -13,6 +13,7 @@ import numpy as np
 from keras_nc.coding.kernels import jit
 
 UNREACHED = np.iinfo(np.int64).max
+LONGEST = 255  # words of a phrase: no window has more bytes
 
 
 @jit
@@ -27,39 +28,56 @@ def build_phrases(words, offsets, ids, costs, num_words):
         num_words: int.
 
     Returns:
-        The hash table, int32 of shape (slots, 5), and whether phrases go on
-        after each node, uint8 of shape (nodes,).
+        The trie, a tuple: the hash table, int32 of shape (slots, 5); whether
+        phrases go on after each node, uint8 of shape (nodes,); and a small
+        filter, uint64: bits that are set for the hash of every edge.
     """
-    capacity = 16
+    capacity = 64
     while capacity < 2 * words.size:
         capacity *= 2
     edges = np.zeros((capacity, 5), np.int32)
+    hints = np.zeros(capacity // 8, np.uint64)
     continues = np.zeros(num_words + 1 + words.size, np.uint8)
     nodes = num_words + 1
     for p in range(ids.size):
         node = words[offsets[p]]
         slot = np.int64(0)
         for k in range(offsets[p] + 1, offsets[p + 1]):
-            slot = _find(edges, node, words[k])
+            h = _hash(node, words[k])
+            slot = _find(edges, h, node, words[k])
             if edges[slot, 0] == 0:
                 edges[slot, 0] = node
                 edges[slot, 1] = words[k]
                 edges[slot, 2] = nodes
                 continues[node] = 1
+                at, bit = _hint(hints, h)
+                hints[at] |= np.uint64(1) << bit
                 nodes += 1
             node = edges[slot, 2]
         edges[slot, 3] = ids[p]
         edges[slot, 4] = costs[p]
-    return edges, continues[:nodes].copy()
+    return edges, continues[:nodes].copy(), hints
 
 
 @jit
-def _find(edges, node, word):
-    """Return the slot of an edge, or the free slot where it belongs."""
+def _hash(node, word):
+    # Two products that do not wait for each other.
     h = np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)
-    h = (h ^ np.uint64(word)) * np.uint64(0xD6E8FEB86659FD93)
+    return h + np.uint64(word) * np.uint64(0xD6E8FEB86659FD93)
+
+
+@jit
+def _hint(hints, h):
+    """Return the place and the bit of a hash in the filter."""
+    at = (h >> np.uint64(38)) & np.uint64(hints.size - 1)
+    return at, (h >> np.uint64(32)) & np.uint64(63)
+
+
+@jit
+def _find(edges, h, node, word):
+    """Return the slot of an edge, or the free slot where it belongs."""
     last = np.uint64(edges.shape[0] - 1)
-    at = (h >> np.uint64(32)) & last
+    at = (h >> np.uint64(36)) & last
     while edges[at, 0] != 0:
         if edges[at, 0] == node and edges[at, 1] == word:
             break
@@ -68,27 +86,37 @@ def _find(edges, node, word):
 
 
 @jit
-def cut_words(n, words, costs, edges, continues, best, back, back_ids, alive):
+def _next_slot(trie, node, word):
+    """Return the slot of an edge, or -1 if there is none."""
+    edges, _, hints = trie
+    h = _hash(node, word)
+    at, bit = _hint(hints, h)
+    if not (hints[at] >> bit) & np.uint64(1):
+        return np.int64(-1)
+    slot = _find(edges, h, node, word)
+    return slot if edges[slot, 0] else np.int64(-1)
+
+
+@jit
+def cut_words(n, words, costs, trie, best, back, back_ids, alive):
     """Find the cheapest cuts of the beginnings of n words.
 
     Args:
         n: int.
         words: int32 of shape (n,), the words as phrases number them.
         costs: int32 of shape (n,), of each word cut by itself.
-        edges: see `build_phrases`.
-        continues: see `build_phrases`.
+        trie: see `build_phrases`.
         best: int64 of shape (n + 1,), is filled: the cost of the first j words.
         back: int32 of shape (n + 1,), is filled: where their last part begins.
         back_ids: int32 of shape (n + 1,), is filled: the id of that phrase, or
             0 for a word by itself.
-        alive: uint8 of shape (n + 1,), is filled: 1 if a phrase that begins
+        alive: int32 of shape (n + 1,), is filled: 1 if a phrase that begins
             at word j may go on after the n words; 2 if it may, were the last
-            word another one.
+            word another one; else 0.
     """
+    edges, continues, _ = trie
     best[1 : n + 1] = UNREACHED
     best[0] = 0
-    alive[: n + 1] = 0
-    alive[n] = 1
     for i in range(n):
         cost = best[i] + np.int64(costs[i])
         if cost < best[i + 1]:
@@ -96,46 +124,57 @@ def cut_words(n, words, costs, edges, continues, best, back, back_ids, alive):
             back[i + 1] = i
             back_ids[i + 1] = 0
         node = words[i]
-        j = i + 1
-        while continues[node]:
-            if j >= n - 1:
-                alive[i] = 2
-                if j == n:
-                    alive[i] = 1
-                    break
-            if words[j] == 0:
+        for j in range(i + 1, n if node else 0):
+            slot = _next_slot(trie, node, words[j])
+            if slot < 0:
                 break
-            slot = _find(edges, node, words[j])
-            if edges[slot, 0] == 0:
-                break
-            j += 1
             phrase = edges[slot, 3]
             if phrase:
                 cost = best[i] + np.int64(edges[slot, 4])
-                if cost < best[j]:
-                    best[j] = cost
-                    back[j] = i
-                    back_ids[j] = phrase
+                if cost < best[j + 1]:
+                    best[j + 1] = cost
+                    back[j + 1] = i
+                    back_ids[j + 1] = phrase
             node = edges[slot, 2]
+    alive[: n + 1] = 0
+    alive[n] = 1
+    for i in range(max(0, n - LONGEST), n):
+        node = words[i]
+        j = i + 1
+        while j < n - 1 and continues[node]:
+            slot = _next_slot(trie, node, words[j])
+            if slot < 0:
+                break
+            node = edges[slot, 2]
+            j += 1
+        else:
+            if not continues[node]:
+                continue
+            if j == n:
+                alive[i] = 1
+                continue
+            alive[i] = 2
+            slot = _next_slot(trie, node, words[j])
+            if slot >= 0 and continues[edges[slot, 2]]:
+                alive[i] = 1
 
 
 @jit
-def other_cost(words, costs, edges, continues, banned, best):
+def other_cost(words, costs, trie, banned, best):
     """Return the least cost of some words without the phrase `banned`."""
+    edges = trie[0]
     n = words.size
     best[1 : n + 1] = UNREACHED
     best[0] = 0
     for i in range(n):
         best[i + 1] = min(best[i + 1], best[i] + np.int64(costs[i]))
         node = words[i]
-        j = i + 1
-        while j < n and continues[node] and words[j]:
-            slot = _find(edges, node, words[j])
-            if edges[slot, 0] == 0:
+        for j in range(i + 1, n):
+            slot = _next_slot(trie, node, words[j])
+            if slot < 0:
                 break
-            j += 1
             if edges[slot, 3] and edges[slot, 3] != banned:
                 cost = best[i] + np.int64(edges[slot, 4])
-                best[j] = min(best[j], cost)
+                best[j + 1] = min(best[j + 1], cost)
             node = edges[slot, 2]
     return best[n]

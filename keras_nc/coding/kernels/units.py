@@ -180,14 +180,13 @@ def count_parts(cells, id_of_slot, costs, text, starts, lengths, weights, uses):
 
 
 @jit
-def count_cuts(sequence, word_costs, edges, continues, word_uses, uses):
+def count_cuts(sequence, word_costs, phrases, word_uses, uses):
     """Cut documents of words; add the uses of phrases and of single words.
 
     Args:
         sequence: int32, words from 1 on, with a 0 after each document.
         word_costs: int32 of shape (words + 1,).
-        edges: see `kernels.phrases.build_phrases`.
-        continues: see `kernels.phrases.build_phrases`.
+        phrases: see `kernels.phrases.build_phrases`.
         word_uses: int64 of shape (words + 1,).
         uses: int64, by the ids of phrases.
     """
@@ -201,9 +200,7 @@ def count_cuts(sequence, word_costs, edges, continues, word_uses, uses):
             costs[n] = word_costs[sequence[i + n]]
             n += 1
         words = sequence[i : i + n]
-        cut_words(
-            n, words, costs, edges, continues, best, back, back_ids, alive
-        )
+        cut_words(n, words, costs, phrases, best, back, back_ids, alive)
         at = np.int64(n)
         if sequence[i + n]:
             at = np.int64(common_ancestor(back, alive[: n + 1] == 1, n))
@@ -262,7 +259,7 @@ def cost_without(cells, id_of_slot, costs, starts, lengths, content):
 
 
 @jit
-def phrase_cost_without(words, offsets, ids, word_costs, edges, continues):
+def phrase_cost_without(words, offsets, ids, word_costs, phrases):
     """Return the cost of the best other segmentation of each phrase, int64."""
     longest = np.int64(0)
     for p in range(ids.size):
@@ -271,7 +268,5 @@ def phrase_cost_without(words, offsets, ids, word_costs, edges, continues):
     costs = np.empty(ids.size, np.int64)
     for p in range(ids.size):
         own = words[offsets[p] : offsets[p + 1]]
-        costs[p] = other_cost(
-            own, word_costs[own], edges, continues, ids[p], best
-        )
+        costs[p] = other_cost(own, word_costs[own], phrases, ids[p], best)
     return costs
