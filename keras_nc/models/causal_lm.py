@@ -78,6 +78,31 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
 
         return super()._run_through_graph(inputs, tied, call_fn)
 
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Export the function from token ids to logits.
+
+        Generation and the tokenizer are not exported.
+
+        Args:
+            filepath: str. Where to write.
+            format: str. See `keras.Model.export`.
+            **kwargs: See `keras.Model.export`. With `input_signature`, inputs
+                have fixed shapes.
+
+        Raises:
+            ValueError: If the backend cannot export the model.
+        """
+        backend = keras.backend.backend()
+        fixed = backend == "jax" and "input_signature" in kwargs
+        if backend != "tensorflow" and not fixed:
+            raise ValueError(
+                "TensorFlow exports models that take texts of any length, and "
+                "JAX models with a fixed `input_signature`. Received: the "
+                f"backend {backend}. Save a preset, load it where "
+                "KERAS_BACKEND is 'tensorflow', and export it there."
+            )
+        super().export(filepath, format=format, **kwargs)
+
     # === Logits and nats ===
 
     def call(self, inputs, training=None, mask=None):

@@ -53,6 +53,10 @@ TOKENIZERS = _entries(
             "of compressed_lm_3m_en.",
             {"path": "equal_info"},
         ),
+        "equal_info_16bit_en": (
+            "65,533 windows of words and phrases of English text.",
+            {"path": "equal_info"},
+        ),
         "equal_info_16bit_paper_en": (
             "The 16-bit windows of arXiv 2404.03626 from byte_lm_3m_en, by "
             "arithmetic coding.",

@@ -231,3 +231,20 @@ def test_numpy_integers_are_settings(make_m1, tmp_path):
         CompressedBackbone(300, **{**TINY, "num_layers": True})
     with pytest.raises(ValueError, match="sequence_length=0"):
         ByteCausalLMPreprocessor(sequence_length=0)
+
+
+def test_export_gives_the_same_logits_or_is_refused(make_m1, tmp_path):
+    causal_lm = make_m1(num_layers=1)
+    ids = np.array([[1, 40, 50]], "int32")
+    inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    if keras.backend.backend() != "tensorflow":
+        with pytest.raises(ValueError, match="KERAS_BACKEND is 'tensorflow'"):
+            causal_lm.export(tmp_path / "exported")
+        return
+    import tensorflow as tf
+
+    causal_lm.export(tmp_path / "exported", verbose=False)
+    module = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(
+        module.serve(inputs), causal_lm(inputs), atol=1e-5
+    )
