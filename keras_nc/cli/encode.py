@@ -21,6 +21,7 @@ from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.display import summary
+from keras_nc.cli.files import DEFAULT_CODEBOOK
 from keras_nc.cli.files import check_output
 from keras_nc.cli.files import codebook_option
 from keras_nc.cli.files import force_option
@@ -317,7 +318,10 @@ def parse_range(context, parameter, value):
 
 @click.command()
 @click.argument("file")
-@codebook_option("The codebook to encode with: its file, or a preset.")
+@codebook_option(
+    "The codebook to encode with: its file, or a preset.",
+    default=DEFAULT_CODEBOOK,
+)
 @click.option("-o", "--output", help=f"Output file. [default: FILE{SUFFIX}]")
 @force_option
 def encode(file, codebook, output, force):
@@ -344,7 +348,10 @@ def encode(file, codebook, output, force):
 
 @click.command()
 @click.argument("file")
-@codebook_option("The codebook file or preset that FILE was encoded with.")
+@codebook_option(
+    "The codebook file or preset that FILE was encoded with.",
+    default=DEFAULT_CODEBOOK,
+)
 @click.option(
     "-o", "--output", help=f"Output file. [default: FILE without {SUFFIX}]"
 )

@@ -15,6 +15,7 @@ import sys
 
 import click
 
+from keras_nc import presets
 from keras_nc.backends import choose_backend
 from keras_nc.cli.container import MAGIC
 from keras_nc.cli.container import SchemeCodes
@@ -34,6 +35,8 @@ NAMES = {
     "preset": "a preset",
     "shards": "a folder of token shards",
 }
+#: The built-in codebook of `encode` and `decode`.
+DEFAULT_CODEBOOK = "equal_info_16bit_en"
 #: The first bytes of archives of arrays.
 _ZIP = b"PK\x03\x04"
 
@@ -157,10 +160,16 @@ def naming_output(path):
         raise
 
 
-def codebook_option(help, required=True):
+def codebook_option(help, required=True, default=None):
     """Make the option `--with`, which names a codebook."""
     return click.option(
-        "--with", "codebook", metavar="CODEBOOK", required=required, help=help
+        "--with",
+        "codebook",
+        metavar="CODEBOOK",
+        required=required and default is None,
+        default=default,
+        show_default=default is not None,
+        help=help,
     )
 
 
@@ -226,7 +235,8 @@ def load_codebook(path):
     """Load a codebook from its file or from a preset.
 
     Args:
-        path: str, a file of `Codebook.save` or a folder of `save_to_preset`.
+        path: str, a file of `Codebook.save`, a folder of `save_to_preset`, or
+            the name of a built-in preset.
 
     Returns:
         A `Codebook`; for a preset of other tokens a `SchemeCodes`.
@@ -235,6 +245,8 @@ def load_codebook(path):
         ValueError: if there is no codebook, or if it is damaged.
         OSError: if it cannot be read.
     """
+    if path in presets.TOKENIZERS and not os.path.exists(path):
+        path = presets.TOKENIZERS[path]["kaggle_handle"]
     path = pathlib.Path(path)
     if not path.is_dir():
         kind, begins = _look_into(path)

@@ -51,10 +51,8 @@ class Codebook:
         ValueError: if the windows are not a codebook.
 
     Example:
-    >>> from keras_nc.entropy_models import NGramModel
     >>> text = b"she sells sea shells by the sea shore. " * 9
-    >>> model = NGramModel.from_text(text)
-    >>> codebook = Codebook.build(model, text, window_bits=10)
+    >>> codebook = Codebook.build(text=text, window_bits=10)
     >>> ids = codebook.encode(b"the shore")
     >>> [codebook.token_bytes(i) for i in ids]
     [b'the', b' shore']

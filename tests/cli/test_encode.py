@@ -4,6 +4,7 @@ import argparse
 import gzip
 import inspect
 import io
+import lzma
 
 import pytest
 import sentencepiece
@@ -172,3 +173,21 @@ def test_prose_and_code_are_smaller_than_with_gzip(run, folder, text):
         run("encode", name, "--with", "book.npz")
         size = folder.joinpath(f"{name}.knc").stat().st_size
         assert size < len(gzip.compress(content, 9))
+
+
+def test_the_built_in_codebook(run, folder, text):
+    """No option is needed; English is smaller than with xz -9e."""
+    content = text[:50000]
+    code, out, err = run("encode", "text")
+    assert (code, err) == (0, "") and " windows of 16 bits" in out
+    size = folder.joinpath("text.knc").stat().st_size
+    best = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+    assert size < 0.9 * len(best)
+    code, _, _ = run("decode", "text.knc", "-o", "back")
+    assert code == 0 and folder.joinpath("back").read_bytes() == content
+    code, _, _ = run(
+        "encode", "text", "--with", "equal_info_12bit_en", "-o", "b"
+    )
+    assert code == 0
+    code, _, err = run("decode", "b", "-o", "c")
+    assert code == 2 and "with the codebook that encoded it" in err
