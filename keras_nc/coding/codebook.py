@@ -44,7 +44,7 @@ class Codebook:
         allocation: how codes were given to windows: `"arithmetic"`,
             `"tunstall"`, or `"frequency"` for strings without a model.
         parse: how text is cut into windows, see `Codebook.build`.
-        costs: `-log2 p` of each id's window in units of 2^-10 bits, uint16 of
+        costs: the cost of each id's window in units of 2^-10 bits, uint16 of
             shape (2^W,); only for parses that weigh windows.
 
     Raises:
