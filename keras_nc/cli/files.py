@@ -160,16 +160,22 @@ def naming_output(path):
         raise
 
 
-def codebook_option(help, required=True, default=None):
-    """Make the option `--with`, which names a codebook."""
+def codebook_option(help, **settings):
+    """Make the option `--with`, which names a codebook.
+
+    Args:
+        help: str.
+        **settings: `required=False` or a `default`.
+    """
+    # A default of `None` would count as a value, and nothing be required.
+    has_default = "default" in settings
+    settings = {
+        "required": not has_default,
+        "show_default": has_default,
+        **settings,
+    }
     return click.option(
-        "--with",
-        "codebook",
-        metavar="CODEBOOK",
-        required=required and default is None,
-        default=default,
-        show_default=default is not None,
-        help=help,
+        "--with", "codebook", metavar="CODEBOOK", help=help, **settings
     )
 
 

@@ -16,7 +16,7 @@ from keras_nc.tokenizers import LiveWindowTokenizer
 BAD = {
     "unknown command": ("frobnicate", "No such command"),
     "unknown option": ("encode text --wiht x", "No such option"),
-    "no codebook": ("encode text", "Missing option '--with'"),
+    "no codebook": ("explain a", "Missing option '--with'"),
     "no file": ("encode --with book.npz", "Missing argument 'FILE'"),
     "missing file": ("encode nope --with book.npz", "No such file"),
     "missing codebook": ("encode text --with nope", "No such file"),
