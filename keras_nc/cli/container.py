@@ -84,7 +84,7 @@ class BlockCoder:
     >>> text = b"no " * 100
     >>> block = coder.pack(codebook.encode(text), text)
     >>> len(block.content), coder.unpack(block) == text
-    (20, True)
+    (6, True)
     """
 
     def __init__(self, codebook):
