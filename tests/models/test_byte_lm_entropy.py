@@ -22,7 +22,7 @@ def trained(make_m1, text):
     keras.utils.set_random_seed(0)
     causal_lm = make_m1(sequence_length=64)
     lines = [line for line in text.split(b"\n") if len(line) > 20][:256]
-    causal_lm.fit(lines, epochs=2, verbose=0)
+    causal_lm.fit(lines, epochs=4, verbose=0)
     return causal_lm
 
 
