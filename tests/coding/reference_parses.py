@@ -48,6 +48,15 @@ def flexible(windows, text, i):
     return max(ends(windows, text, i), key=lambda j: (reach(j), j))
 
 
+def follow(back):
+    """Return where windows end, given where each of them begins."""
+    stops, j = [], len(back) - 1
+    while j:
+        stops.append(j)
+        j = back[j]
+    return stops[::-1]
+
+
 def likely(windows, text, costs, only_aligned):
     """Return where windows end; ties go to the longest last window."""
     best = [(0, 0)] + [None] * len(text)  # (ends inside words, cost)
@@ -58,11 +67,7 @@ def likely(windows, text, costs, only_aligned):
             cost = (best[i][0] + inside, best[i][1] + costs[text[i:j]])
             if best[j] is None or cost < best[j]:
                 best[j], back[j] = cost, i
-    stops, j = [], len(text)
-    while j:
-        stops.append(j)
-        j = back[j]
-    return stops[::-1]
+    return follow(back)
 
 
 def likely_words(windows, text, costs):
@@ -82,11 +87,7 @@ def likely_words(windows, text, costs):
             cost = best[i] + costs[text[i:j]]
             if best[j] is None or cost < best[j]:
                 best[j], back[j] = cost, i
-    stops, j = [], len(text)
-    while j:
-        stops.append(j)
-        j = back[j]
-    return stops[::-1]
+    return follow(back)
 
 
 def parse(windows, text, name, costs=None):
