@@ -22,7 +22,6 @@ from keras_nc.tokenizers.scheme import pad_rows
 from keras_nc.tokenizers.scheme import scheme_from_config
 from keras_nc.tokenizers.scheme import to_id_rows
 
-
 #: Errors of TensorFlow show the name of an operation. In an exported graph, and
 #: in another process of the tf.data service, they say that a callback is not
 #: found.
