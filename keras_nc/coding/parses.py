@@ -131,10 +131,13 @@ def _run_likely_words(trie, costs, marks, text, *arrays):
     from keras_nc.coding.kernels import likely_words
 
     phrases = trie.find_phrases(costs)
-    return likely_words.encode_likely_words(
+    caches = phrases.take_caches()
+    written, opened, caches = likely_words.encode_likely_words(
         trie.cells, trie.id_of_slot, costs, phrases.words.cells,
-        phrases.words.id_of_slot, phrases.phrases, marks, text, *arrays
+        phrases.words.id_of_slot, phrases.phrases, caches, marks, text, *arrays
     )  # fmt: skip
+    phrases.give_caches(caches)
+    return written, opened
 
 
 def _any_end(ends, marks, is_window):

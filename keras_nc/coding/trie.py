@@ -7,6 +7,7 @@ import numpy as np
 from keras_nc.coding.parses import PARSES
 
 _CHUNK = 1 << 14  # ids decoded at a time
+_SPARE = 4  # ids that a kernel may write after the last one
 
 
 class Trie:
@@ -98,7 +99,7 @@ class Trie:
         return ids, text.size if opened < 0 else int(opened)
 
     def _encode(self, text, offsets, parse, costs, marks):
-        ids = np.empty(text.size, self.id_of_slot.dtype)
+        ids = np.empty(text.size + _SPARE, self.id_of_slot.dtype)
         id_offsets = np.empty(offsets.size, np.int64)
         n, opened = parse.run(
             self, costs, marks, text, offsets, ids, id_offsets
@@ -179,6 +180,20 @@ class PhraseTables:
             np.array([0] + [len(words[k]) for k in order], np.uint8),
             np.frombuffer(b"".join(words[k] for k in order), np.uint8),
         )
+        self._caches = []
+
+    def take_caches(self):
+        """Return how words and groups of words were cut, for one thread."""
+        from keras_nc.coding.kernels.cut_cache import make_cache
+
+        try:
+            return self._caches.pop()
+        except IndexError:
+            return make_cache(), make_cache()
+
+    def give_caches(self, caches):
+        """Take them back for later calls."""
+        self._caches.append(caches)
 
 
 def window_starts(lengths):
