@@ -132,12 +132,13 @@ def _run_likely_words(trie, costs, marks, text, *arrays):
 
     phrases = trie.find_phrases(costs)
     caches = phrases.take_caches()
-    written, opened, caches = likely_words.encode_likely_words(
-        trie.cells, trie.id_of_slot, costs, phrases.words.cells,
-        phrases.words.id_of_slot, phrases.phrases, caches, marks, text, *arrays
+    result = likely_words.encode_likely_words(
+        trie.cells, trie.id_of_slot, costs, phrases.slot_costs,
+        phrases.words.cells, phrases.words.id_of_slot, phrases.phrases, caches,
+        marks, text, *arrays
     )  # fmt: skip
     phrases.give_caches(caches)
-    return written, opened
+    return result
 
 
 def _any_end(ends, marks, is_window):

@@ -9,17 +9,16 @@ are found once and then kept in hash tables.
 
 import numpy as np
 
+from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels.cut_cache import COUNT
+from keras_nc.coding.kernels.cut_cache import fill_row
 from keras_nc.coding.kernels.cut_cache import find_row
-from keras_nc.coding.kernels.cut_cache import has_room
-from keras_nc.coding.kernels.cut_cache import make_room
-from keras_nc.coding.kernels.cut_cache import pack_cut
+from keras_nc.coding.kernels.cut_cache import make_cut
+from keras_nc.coding.kernels.cut_cache import read_row
 from keras_nc.coding.kernels.cut_cache import write_cut
 from keras_nc.coding.kernels.likely import common_ancestor
 from keras_nc.coding.kernels.likely import encode_range
 from keras_nc.coding.kernels.likely import make_tables
-from keras_nc.coding.kernels.likely import relax
 from keras_nc.coding.kernels.phrases import cut_words
 from keras_nc.coding.kernels.phrases import find_alive
 from keras_nc.coding.kernels.phrases import is_bond
@@ -35,9 +34,15 @@ SPARE = 4  # ids that may be written after the last one
 #: Masks for the first and the last 8 of 16 bytes that begin with n bytes.
 _FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
 _LAST = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
-#: The value of a word: its number from bit 40 on, its cost from bit 16 on.
+#: The value of a word: its number from bit 40 on, its cost from bit 16 on, and
+#: the number of its ids.
 _WORD, _COST = np.uint64(40), np.uint64(16)
+_COUNT_BITS = np.uint64(0xFFFF)
 _COST_BITS = np.uint64((1 << 24) - 1)
+#: See `_cut_word`.
+_BEST_COST, _BEST_START = np.uint64(40), np.uint64(32)
+_BEST_BYTE, _BEST_SLOT = np.uint64(0xFF), np.uint64(0xFFFFFFFF)
+_UNREACHED = np.uint64(0xFFFFFFFFFFFFFFFF)
 #: Words of a group's key have 21 bits each; larger numbers are in no key.
 _KEY_BITS, _KEY_WORDS = np.uint64(21), 1 << 21
 
@@ -47,6 +52,7 @@ def encode_likely_words(
     cells,
     id_of_slot,
     costs,
+    slot_costs,
     word_cells,
     word_of_slot,
     phrases,
@@ -63,12 +69,13 @@ def encode_likely_words(
     begins with a word may also end with a later word. Ties go to the
     segmentation whose last window is longest, then the one before it, and so
     on. Text is read in blocks, as in `kernels.likely`. Returns the same as
-    `kernels.longest`, and the caches.
+    `kernels.longest`.
 
     Args:
         cells: the trie of all windows; see `kernels.trie`.
         id_of_slot: the same.
         costs: uint16, by id.
+        slot_costs: uint16, by slot of the trie.
         word_cells: the trie of all words that phrases have.
         word_of_slot: the same.
         phrases: their trie; see `kernels.phrases.build_phrases`.
@@ -79,33 +86,31 @@ def encode_likely_words(
         ids: of shape (L + SPARE,), is filled.
         id_offsets: is filled.
     """
-    tries = cells, id_of_slot, costs, word_cells, word_of_slot
+    no_marks = np.zeros(0, np.uint8)
+    tries = cells, id_of_slot, costs, slot_costs, word_cells, word_of_slot
     written = 0
     id_offsets[0] = 0
     opened = np.int64(-1)
     block = _make_block(BLOCK)
-    inner = make_tables(LONG)
+    best = np.empty(LONG + 1, np.uint64)
     for d in range(offsets.size - 1):
         opened = np.int64(-1)
         i = offsets[d]
         end = offsets[d + 1]
         while i < end:
-            starts, words, _, values, cuts, groups, tables = block
+            starts, words, _, values, _, groups, _, _ = block
             size = values.size
             found = _find_words(marks, i, min(i + size, end), end, starts)
-            # A new word has at most as many ids as bytes.
-            caches = (
-                make_room(caches[0], found, size),
-                make_room(caches[1], found // 2, size),
+            n, placed = _cut_single_words(
+                tries, text, found, caches, best, block
             )
-            n = _cut_single_words(tries, text, found, caches[0], inner, block)
             if n == 0:  # the first word is a long one
                 stop = starts[1] if found else min(i + size, end)
                 while stop < end and not marks[stop]:
                     stop += 1
                 written, _, _ = encode_range(
-                    cells, id_of_slot, costs, np.zeros(0, np.uint8), text, i,
-                    stop, ids, written, make_tables(min(stop - i, 1 << 16))
+                    cells, id_of_slot, costs, no_marks, text, i, stop, ids,
+                    written, make_tables(min(stop - i, 1 << 16))
                 )  # fmt: skip
                 # More text may change a phrase before it, or the word itself.
                 if stop == end:
@@ -113,7 +118,7 @@ def encode_likely_words(
                 i = stop
                 continue
             count = _find_groups(n, words, phrases[2], groups)
-            # Later groups are cut below: more text may change them.
+            # More text may change the last groups: they are cut below.
             ends = starts[n] == end
             if ends and d == offsets.size - 2:
                 while count > 0 and groups[count] > max(n - 2, 0):
@@ -121,18 +126,14 @@ def encode_likely_words(
             elif not ends and n == found:
                 count -= 1
             written = _write_groups(
-                count, phrases, caches, block, ids, written
+                count, phrases, caches, block, placed, ids, written
             )
             first = groups[count]
             if first < n and (ends or count == 0):
+                back, alive = block[-1][1], block[-1][3]
+                _cut_group(first, n, phrases, block)
                 rest = n - first
-                best, back, back_ids, alive = tables
-                own = words[first:n]
-                cut_words(
-                    rest, own, _costs(values, first, n, block), phrases, best,
-                    back, back_ids
-                )  # fmt: skip
-                find_alive(rest, own, phrases, alive)
+                find_alive(rest, words[first:n], phrases, alive)
                 committed = rest
                 if ends:
                     # More text may change the last word.
@@ -149,13 +150,11 @@ def encode_likely_words(
                     if committed == 0:  # nothing is certain yet: read more
                         block = _make_block(2 * size)
                         continue
-                written = _write_path(
-                    first, committed, caches[0], block, ids, written
-                )
+                written = _write_path(first, committed, block, ids, written)
                 first += committed
             i = starts[first]
         id_offsets[d + 1] = written
-    return written, opened, caches
+    return written, opened
 
 
 @jit
@@ -171,9 +170,11 @@ def _make_block(size):
         np.empty(size + 2, np.int64),  # where words begin
         np.zeros(size + GROUP, np.int32),  # words, as phrases number them
         np.empty(size, np.int32),  # costs of words by themselves
-        np.empty(size, np.uint64),  # values of words in the cache
+        np.empty(size, np.uint64),  # values of words, see `cut_cache`
         np.empty(size, np.uint64),  # their cuts
         np.empty(size + 2, np.int64),  # where groups begin
+        # Words have at most as many ids as bytes, and so have groups.
+        np.empty(2 * size, np.uint16),  # ids of long cuts
         tables,
     )
 
@@ -195,43 +196,43 @@ def _find_words(marks, start, stop, end, starts):
 
 
 @jit
-def _cut_single_words(tries, text, found, cache, inner, block):
-    """Look words up; cut new ones. Return how many come before a long one."""
-    starts, words, _, values, cuts, _, _ = block
-    rows, _, used = cache
+def _cut_single_words(tries, text, found, caches, best, block):
+    """Look words up; cut new ones.
+
+    Return how many words come before a long one, and the number of their ids
+    that lie in the block.
+    """
+    starts, words, _, values, cuts, _, block_ids, _ = block
+    rows, _, pool, _ = caches
     path = np.empty(LONG, np.int32)
+    placed = 0
     for n in range(found):
         start = starts[n]
         length = starts[n + 1] - start
         if length > LONG:
-            return n
+            return n, placed
         first, last = _key(text, start, min(length, KEPT))
-        row = find_row(rows, first, last)
-        if length <= KEPT and rows[row, 1] != 0:
-            value = rows[row, 2]
-            cut = rows[row, 3]
+        row, known = find_row(rows, first, last)
+        if known and length <= KEPT:
+            value, cut, placed = read_row(rows, pool, row, block_ids, placed)
         else:
-            cost, count = _cut_word(tries, text, start, length, inner, path)
+            cost, count = _cut_word(tries, text, start, length, best, path)
             word = _find_word(tries, text, start, length)
             value = (
                 np.uint64(word) << _WORD
                 | np.uint64(cost) << _COST
                 | np.uint64(count)
             )
-            cut = pack_cut(cache, path, count)
-            if length <= KEPT and has_room(cache):
-                rows[row, 0] = first
-                rows[row, 1] = last
-                rows[row, 2] = value
-                rows[row, 3] = cut
-                used[0] += 1
+            cut, placed = make_cut(path, count, block_ids, placed)
+            if length <= KEPT:
+                fill_row(rows, pool, row, first, last, value, cut, path)
         words[n] = value >> _WORD
         values[n] = value
         cuts[n] = cut
-    return found
+    return found, placed
 
 
-@jit
+@inline
 def _key(text, start, length):
     """Return 16 bytes as two numbers: the word, zeros and its length."""
     first = np.uint64(0)
@@ -247,7 +248,7 @@ def _key(text, start, length):
     return first, last | np.uint64(length) << np.uint64(56)
 
 
-@jit
+@inline
 def _load(text, i):
     # This compiles to one load.
     return (
@@ -263,28 +264,47 @@ def _load(text, i):
 
 
 @jit
-def _cut_word(tries, text, start, length, inner, path):
-    """Write the ids of a word to `path`; return their cost and number."""
-    cells, id_of_slot, costs, _, _ = tries
-    best, back, back_ids, alive = inner
-    relax(cells, id_of_slot, costs, np.zeros(0, np.uint8), text, start, length,
-          start + length, best, back, back_ids, alive)  # fmt: skip
+def _cut_word(tries, text, start, length, best, path):
+    """Write the ids of a word to `path`; return their cost and number.
+
+    `best[j]` has the cost of the best cut of the first j bytes from bit 40 on,
+    from bit 32 on where its last window begins, and below the slot of this
+    window. So the least number is the best cut, with the longest last window.
+    """
+    cells, id_of_slot, costs, slot_costs, _, _ = tries
+    best[0] = 0
+    best[1 : length + 1] = _UNREACHED
+    for i in range(length):
+        before = (best[i] >> _BEST_COST << _BEST_COST) | np.uint64(
+            i
+        ) << _BEST_START
+        t = np.uint64(text[start + i])
+        cell = cells[t]
+        for j in range(i + 1, length + 1):
+            found = before + (np.uint64(slot_costs[t]) << _BEST_COST) + t
+            if not cell & np.uint32(IS_WINDOW):
+                found = _UNREACHED
+            best[j] = min(best[j], found)
+            if j < length:
+                t, cell = step(cells, cell, text[start + j])
+                if not cell:
+                    break
     count = 0
-    k = np.int64(length)
-    while k > 0:
-        k = np.int64(back[k])
+    j = np.int64(length)
+    while j > 0:
+        j = np.int64(best[j] >> _BEST_START & _BEST_BYTE)
         count += 1
-    k = np.int64(length)
+    j = np.int64(length)
     for place in range(count - 1, -1, -1):
-        path[place] = back_ids[k]
-        k = np.int64(back[k])
-    return best[length], count
+        path[place] = id_of_slot[best[j] & _BEST_SLOT]
+        j = np.int64(best[j] >> _BEST_START & _BEST_BYTE)
+    return best[length] >> _BEST_COST, count
 
 
 @jit
 def _find_word(tries, text, start, length):
     """Return the number of a word, or 0 if it is in no phrase."""
-    _, _, _, word_cells, word_of_slot = tries
+    _, _, _, _, word_cells, word_of_slot = tries
     t = np.uint64(0)
     cell = np.uint32(0)  # the start: its base is 0
     for k in range(start, start + length):
@@ -310,54 +330,55 @@ def _find_groups(n, words, bonds, groups):
 
 
 @jit
-def _costs(values, first, end, block):
-    """Return the costs of words by themselves, int32."""
-    costs = block[2]
+def _cut_group(first, end, phrases, block):
+    """Fill the tables of `cut_words` for some words of a block."""
+    _, words, costs, values, _, _, _, tables = block
+    best, back, back_ids, _ = tables
     for k in range(first, end):
         costs[k] = (values[k] >> _COST) & _COST_BITS
-    return costs[first:end]
+    cut_words(
+        end - first, words[first:end], costs[first:end], phrases, best, back,
+        back_ids
+    )  # fmt: skip
 
 
 @jit
-def _write_groups(n, phrases, caches, block, ids, written):
+def _write_groups(n, phrases, caches, block, placed, ids, written):
     """Write the ids of the first n groups; return where the next id goes."""
-    _, words, _, values, cuts, groups, tables = block
-    rows, pool, used = caches[1]
-    word_pool = caches[0][1]
-    best, back, back_ids, _ = tables
-    longest = GROUP if phrases[1].size <= _KEY_WORDS else 1
+    _, words, _, values, cuts, groups, block_ids, _ = block
+    _, rows, _, pool = caches
+    longest = GROUP if phrases[1].shape[0] <= _KEY_WORDS else 1
+    # The values and cuts of the first words become those of the groups.
     for g in range(n):
         first = groups[g]
         size = groups[g + 1] - first
         if size == 1:
-            count = np.int64(values[first] & COUNT)
-            written = write_cut(word_pool, count, cuts[first], ids, written)
             continue
-        row = low = high = np.uint64(0)
+        low, high = _group_key(words, first, size)
+        row, known = find_row(rows, low, high)
+        if known and size <= longest:
+            values[first], cuts[first], placed = read_row(
+                rows, pool, row, block_ids, placed
+            )
+            continue
+        _cut_group(first, first + size, phrases, block)
+        # What is written here is written over below.
+        count = _write_path(first, size, block, ids, written) - written
+        own = ids[written:]
+        values[first] = count
+        cuts[first], placed = make_cut(own, count, block_ids, placed)
         if size <= longest:
-            low, high = _group_key(words, first, size)
-            row = find_row(rows, low, high)
-            if rows[row, 1] != 0:
-                count = np.int64(rows[row, 2])
-                written = write_cut(pool, count, rows[row, 3], ids, written)
-                continue
-        end = first + size
-        cut_words(
-            size, words[first:end], _costs(values, first, end, block), phrases,
-            best, back, back_ids
-        )  # fmt: skip
-        start = written
-        written = _write_path(first, size, caches[0], block, ids, written)
-        if size <= longest and has_room(caches[1]):
-            rows[row, 0] = low
-            rows[row, 1] = high
-            rows[row, 2] = written - start
-            rows[row, 3] = pack_cut(caches[1], ids[start:], written - start)
-            used[0] += 1
+            fill_row(
+                rows, pool, row, low, high, values[first], cuts[first], own
+            )
+    for g in range(n):
+        first = groups[g]
+        count = np.int64(values[first] & _COUNT_BITS)
+        written = write_cut(count, cuts[first], block_ids, ids, written)
     return written
 
 
-@jit
+@inline
 def _group_key(words, first, size):
     """Return the words of a group as two numbers."""
     low = np.uint64(0)
@@ -370,11 +391,10 @@ def _group_key(words, first, size):
 
 
 @jit
-def _write_path(first, n, cache, block, ids, written):
+def _write_path(first, n, block, ids, written):
     """Write the ids of n words by the tables of `cut_words`."""
-    _, _, _, values, cuts, _, tables = block
+    _, _, _, values, cuts, _, block_ids, tables = block
     _, back, back_ids, path = tables
-    pool = cache[1]
     parts = 0
     at = np.int64(n)
     while at > 0:
@@ -389,6 +409,6 @@ def _write_path(first, n, cache, block, ids, written):
             written += 1
         else:
             word = first + at - 1
-            count = np.int64(values[word] & COUNT)
-            written = write_cut(pool, count, cuts[word], ids, written)
+            count = np.int64(values[word] & _COUNT_BITS)
+            written = write_cut(count, cuts[word], block_ids, ids, written)
     return written
