@@ -7,7 +7,6 @@ import numpy as np
 from keras_nc.coding.parses import PARSES
 
 _CHUNK = 1 << 14  # ids decoded at a time
-_SPARE = 4  # ids that a kernel may write after the last one
 
 
 class Trie:
@@ -101,7 +100,7 @@ class Trie:
         return ids, text.size if opened < 0 else int(opened)
 
     def _encode(self, text, offsets, parse, costs, marks):
-        ids = np.empty(text.size + _SPARE, self.id_of_slot.dtype)
+        ids = np.empty(text.size, self.id_of_slot.dtype)
         id_offsets = np.empty(offsets.size, np.int64)
         n, opened = parse.run(
             self, costs, marks, text, offsets, ids, id_offsets

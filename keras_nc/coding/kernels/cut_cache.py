@@ -16,7 +16,7 @@ import numpy as np
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 
-ROWS = 1 << 17  # a power of two
+ROW_BITS = 16  # of the number of rows
 INLINE = 4  # ids that a row holds
 MOST = 16  # ids of a cut that has a row
 _ID = np.uint64(0xFFFF)
@@ -24,9 +24,52 @@ _ID = np.uint64(0xFFFF)
 
 def make_caches():
     """Return two empty caches, a tuple: their rows, and their pools."""
-    rows = [np.zeros((ROWS, 4), np.uint64) for _ in range(2)]
-    pools = [np.zeros((ROWS, MOST), np.uint16) for _ in range(2)]
+    rows = [np.zeros((1 << ROW_BITS, 4), np.uint64) for _ in range(2)]
+    pools = [np.zeros((1 << ROW_BITS, MOST), np.uint16) for _ in range(2)]
     return *rows, *pools
+
+
+@inline
+def first_row(first, last):
+    """Return the first of the two rows of a key."""
+    h = (first ^ last * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(
+        0xD6E8FEB86659FD93
+    )
+    return h >> np.uint64(64 - ROW_BITS)
+
+
+@jit
+def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
+    """Read the rows of n keys.
+
+    This loop has nothing else to do, so the processor reads many rows at a
+    time.
+
+    Args:
+        n: int.
+        rows: uint64 of shape (rows, 4).
+        firsts: uint64 of shape (n,).
+        lasts: uint64 of shape (n,), not 0.
+        targets: int64 of shape (n,).
+        values: is filled at `targets`, 0 if the key is not in its first row.
+        cuts: the same.
+        left: int64, is filled: the keys that are not there or have many ids.
+
+    Returns:
+        How many are left.
+    """
+    count = 0
+    for k in range(n):
+        first = firsts[k]
+        last = lasts[k]
+        row = first_row(first, last)
+        known = (rows[row, 0] == first) & (rows[row, 1] == last)
+        value = rows[row, 2] if known else np.uint64(0)
+        values[targets[k]] = value
+        cuts[targets[k]] = rows[row, 3]
+        left[count] = k
+        count += (value == 0) | (value & _ID > INLINE)
+    return count
 
 
 @inline
@@ -38,10 +81,7 @@ def find_row(rows, first, last):
         first: uint64.
         last: uint64, not 0.
     """
-    h = (first ^ last * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(
-        0xD6E8FEB86659FD93
-    )
-    at = (h >> np.uint64(40)) & np.uint64(rows.shape[0] - 1)
+    at = first_row(first, last)
     if rows[at, 0] == first and rows[at, 1] == last:
         return at, True
     beside = at ^ np.uint64(1)
@@ -74,8 +114,7 @@ def read_row(rows, pool, row, block_ids, placed):
 def fill_row(rows, pool, row, first, last, value, cut, ids):
     """Put a key, its value, its cut and the ids into a row.
 
-    Args:
-        ids: their array; it begins with the ids of the cut.
+    A cut of more than MOST ids gets no row. `ids` begins with the ids.
     """
     count = np.int64(value & _ID)
     if count > MOST:

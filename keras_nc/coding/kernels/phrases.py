@@ -126,7 +126,7 @@ def _find(edges, node, word):
     return at
 
 
-@jit
+@inline
 def _step(trie, node, word):
     """Return the longest beginning of a phrase after one more word."""
     edges, nodes, _ = trie
@@ -167,7 +167,7 @@ def other_cost(words, costs, trie, banned, best):
     return best[words.size]
 
 
-@jit
+@inline
 def _cut(n, words, costs, trie, banned, best, back, back_ids):
     _, nodes, bonds = trie
     best[0] = 0
