@@ -56,15 +56,20 @@ def _item(symbols, place, depth):
 
 
 @jit
-def count_level(symbols, items, kept, bounds, depth, min_count, last):
+def count_level(
+    symbols, items, kept, bounds, depth, min_count, last, wanted, names
+):
     """Count the bytes that follow the nodes of one depth.
 
     Node i holds the occurrences `items[bounds[i]:bounds[i + 1]]` of one
     string of `depth` bytes. Returns where the records of each node start; the
-    byte, the count and the child of each record; and the number of occurrences
-    and the bounds of the children. Children are numbered from 0. A child is -1
-    if it occurs less than `min_count` times, or if this is the last level. The
-    occurrences of children are written to `kept`.
+    byte, the count and the child of each record; the number of occurrences and
+    the bounds of the children; and their names. Children are numbered from 0. A
+    child is -1 if it occurs less than `min_count` times, or if this is the last
+    level. The occurrences of children are written to `kept`.
+
+    If there are names, they are the nodes' numbers in the trie `wanted`, and
+    only its nodes are children.
     """
     nodes = bounds.size - 1
     shift = np.uint64(PLACE_BITS + SYMBOL_BITS * (depth % CARRIED))
@@ -76,7 +81,11 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
     record_bytes = np.empty(most, np.uint8)
     record_counts = np.empty(most, np.uint32)
     record_children = np.empty(most, np.int32)
-    kept_bounds = np.zeros(1 + items.size // min_count, np.int64)
+    room = items.size // min_count
+    if names.size:
+        room = min(room, wanted[0].size)
+    kept_bounds = np.zeros(1 + room, np.int64)
+    child_names = np.zeros(room if names.size else 0, np.int64)
     histogram = np.zeros(257, np.int64)
     place = np.zeros(257, np.int64)
     records = 0
@@ -95,7 +104,13 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
             record_bytes[records] = b
             record_counts[records] = n
             record_children[records] = -1
-            if n >= min_count and not last:
+            is_kept = n >= min_count and not last
+            if is_kept and names.size:
+                name = _child(wanted, names[i], b)
+                is_kept = name >= 0
+                if is_kept:
+                    child_names[children] = name
+            if is_kept:
                 record_children[records] = children
                 children += 1
                 place[b] = used
@@ -123,6 +138,7 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
         record_children[:records].copy(),
         used,
         kept_bounds[: children + 1],
+        child_names[: children if names.size else 0].copy(),
     )
 
 
