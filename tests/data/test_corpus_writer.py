@@ -117,9 +117,7 @@ def test_beam_writes_the_same_shards(tmp_path, corpus, tokenizer, runner):
 def test_two_attempts_at_a_group(tmp_path, corpus, tokenizer):
     """A runner may do the work twice; one result stays."""
     write(corpus, tokenizer, tmp_path / "one")
-    groups = tuple(
-        corpus_groups.divide(corpus_writer.sources.find_parts(corpus))
-    )
+    groups = tuple(corpus_groups.divide(sources.find_parts(corpus)))
     folder = tmp_path / "twice"
     folder.mkdir()
     job = corpus_groups.Job(groups, tokenizer, folder, "text", False, 100, None)
