@@ -42,6 +42,8 @@ BENEATH_ALL = {"backends", "imports", "presets", "progress"}
 #: Optional packages.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}
+EXTRAS |= {"apache_beam", "array_record", "datasets", "fsspec", "pyarrow"}
+EXTRAS |= {"tensorflow_datasets"}
 #: Packages that are imported inside the functions that use them.
 LAZY = EXTRAS | {"numba", "sentencepiece", "tokenizers"}
 #: Parts that load Keras only when something needs it.

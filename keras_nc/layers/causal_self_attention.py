@@ -64,6 +64,8 @@ class CausalSelfAttention(keras.layers.Layer):
         cache: `None`, or a pair `(keys, values)` of shape `(B, S, H, K)` each,
             that holds the positions seen so far.
         cache_update_index: Position of the first query (int or scalar tensor).
+        segments: `None`, or an int tensor of shape `(B, T)`: positions attend
+            only to those with the same number. Not with a cache.
 
     Returns:
         A tensor of shape `(B, T, D)`. With a cache, a pair
@@ -148,7 +150,7 @@ class CausalSelfAttention(keras.layers.Layer):
             self.rotary.build(projected_shape)
         self.built = True
 
-    def call(self, x, cache=None, cache_update_index=0):
+    def call(self, x, cache=None, cache_update_index=0, segments=None):
         """Attend from every position of `x` to the positions before it."""
         query, key, value = self.query(x), self.key(x), self.value(x)
         if self.position == "rope":
@@ -159,7 +161,7 @@ class CausalSelfAttention(keras.layers.Layer):
             start_index = cache_update_index
             key = _write(cache[0], start_index, key)
             value = _write(cache[1], start_index, value)
-        if self.position == "rope" and cache is None:
+        if self.position == "rope" and cache is None and segments is None:
             # Without a bias, backends may choose fused kernels.
             attended = ops.dot_product_attention(
                 query, key, value, is_causal=True
@@ -168,6 +170,8 @@ class CausalSelfAttention(keras.layers.Layer):
             bias = self._score_bias(
                 ops.shape(query)[1], ops.shape(key)[1], start_index
             )
+            if segments is not None:
+                bias = self._hide(bias, segments)
             attend = ops.dot_product_attention
             if cache is not None and query.shape[1] == 1:
                 attend = _attend_with_one
@@ -187,12 +191,22 @@ class CausalSelfAttention(keras.layers.Layer):
             bias = self.relative_bias(queries, None if same else keys)
         else:
             bias = ops.zeros((1, 1, 1), dtype=self.compute_dtype)
+        return ops.where(visible[None], bias, self._hidden())[None]
+
+    def _hidden(self):
+        """Return what is added to the scores of hidden keys."""
         half = self.compute_dtype == "float16"
         hidden = HIDDEN_IN_FLOAT16 if half else HIDDEN
-        hidden = ops.cast(hidden, self.compute_dtype)
-        return ops.where(visible[None], bias, hidden)[None]
+        return ops.cast(hidden, self.compute_dtype)
 
-    def compute_output_spec(self, x, cache=None, cache_update_index=0):
+    def _hide(self, bias, segments):
+        """Return the bias with the keys of other segments hidden."""
+        same = segments[:, None, :, None] == segments[:, None, None, :]
+        return ops.where(same, bias, self._hidden())  # (B, H, T, T)
+
+    def compute_output_spec(
+        self, x, cache=None, cache_update_index=0, segments=None
+    ):
         """Return the spec of the output, and the cache if there is one."""
         output = keras.KerasTensor(x.shape, self.compute_dtype)
         return output if cache is None else (output, cache)

@@ -65,6 +65,22 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
     assert re.search(r"reaches \d\.\d{3} bits/byte", printed)
 
 
+def test_corpora_are_timed_from_files_to_batches():
+    printed = run("corpora")
+    found = rows(printed)
+    preset = "equal_info_16bit_en"
+    one, two, times, multiple = (
+        float(x.replace(",", "")) for x in found[preset]
+    )
+    assert one > 0 and times == pytest.approx(two / one, rel=0.1, abs=0.02)
+    m1 = float(found["M1 3m, all cores"][0])
+    assert multiple == pytest.approx(two / m1, rel=0.1)
+    stages = rows(printed.split(f"| {preset} |")[1].split("\n\n")[0])
+    shares = [float(row[0].rstrip("%")) for row in stages.values()]
+    assert sum(shares[:-1]) == pytest.approx(100, abs=0.5)
+    assert float(found["joined: PyDataset"][0].replace(",", "")) > 0
+
+
 def test_training_steps_are_timed_beside_plain_jax():
     printed = run(
         *("training", "--ids", "512", "--memory", "4", "64"),
