@@ -1,11 +1,10 @@
 """Tokenize the text with one tokenizer, for training and for evaluation.
 
     python -m recipes.tokenize_corpus --config tiny --workdir runs/tiny
-    python -m recipes.tokenize_corpus --config paper_25m --workdir /shared/25m \
-        --data "/shared/c4/*.json.gz" --workers 16 --verify
 
-Files are tokenized by --workers, or by a runner of Apache Beam. The shards are
-the same. Without a workdir, `keras-nc tokenize` does this for any codebook.
+Files are tokenized by --workers, for example 16, or by a --runner of Apache
+Beam. The shards are the same. Without a workdir, `keras-nc tokenize` does this
+for any codebook.
 
 There are three parts: the training text, the held-out text, and `probe`, the
 part of the held-out text that is scored during training.
