@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_nc.coding.build import UNITS
 from keras_nc.coding.parses import PARSES
+from keras_nc.presets import BYTE_LMS
 
 #: What the fields may be, for flags that override a configuration.
 POSITIONS = ("relative_bias", "rope")
@@ -60,7 +61,8 @@ class Codebook:
 
     window_bits: int = _one_of(range(9, 17), 16)
     token_bits: int | None = None  # None: one token per window
-    entropy_model: str = _one_of(("m1", "counts"), "m1")  # n-gram counts
+    # M1 of this run, n-gram counts, or a built-in M1.
+    entropy_model: str = _one_of(("m1", "counts", *BYTE_LMS), "m1")
     paper: bool = False  # the paper's windows, by `Codebook.paper`
     units: str = _one_of(UNITS, "phrases")
     parse: str | None = _one_of(PARSES, None)  # None: the best for the units

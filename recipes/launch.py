@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_nc.cli.errors import orderly_termination
 from keras_nc.training import STRATEGIES
 from keras_nc.training import initialize_processes
 from recipes import flags
@@ -137,7 +138,8 @@ def main(run, trains=False, configure=None, **own):
         config = get_config(name, values.pop("overrides"))
         if configure is not None:
             config = check_config(configure(config, **chosen))
-        run(make_setting(name, config, **values), **chosen)
+        with orderly_termination():
+            run(make_setting(name, config, **values), **chosen)
 
     flags.start(run_setting, groups, Config)
 

@@ -20,7 +20,8 @@ from recipes.flags import say
 def run(setting):
     """Run every stage that is not finished yet."""
     start = time.perf_counter()
-    train_m1.run(setting)
+    if setting.config.codebook.entropy_model == "m1":
+        train_m1.run(setting)
     build_codebook.run(setting)
     for tokens in tokenize_corpus.TOKENS:
         tokenize_corpus.run(setting, tokens)

@@ -207,10 +207,10 @@ def at_seconds(history, seconds):
 def m1_section(result):
     """Compare M1 with compressors such as gzip."""
     m1 = result["m1"]
-    rows = {
-        f"M1 ({m1['bytes']:,} bytes seen)": m1["bits_per_byte"],
-        **result["compressors"],
-    }
+    rows = dict(result["compressors"])
+    if m1 is not None:
+        name = f"M1 ({m1['bytes']:,} bytes seen)"
+        rows = {name: m1["bits_per_byte"], **rows}
     lines = [f"| {name} | {bits:.3f} |" for name, bits in rows.items()]
     return (
         "## M1 beside compressors\n\n"
@@ -237,10 +237,9 @@ def curves_section():
 
 def seconds_section(result):
     """Return a table of the seconds of every stage."""
-    stages = {
-        "train M1": result["m1"]["seconds"],
-        "build the codebook": result["codebook"]["seconds"],
-    }
+    stages = {"build the codebook": result["codebook"]["seconds"]}
+    if result["m1"] is not None:
+        stages = {"train M1": result["m1"]["seconds"], **stages}
     if result["sentencepiece_seconds"] is not None:
         stages["train SentencePiece"] = result["sentencepiece_seconds"]
     for tokens, row in result["models"].items():

@@ -105,8 +105,10 @@ def _verify_encoded(path, codebook):
 
 def _verify_shards(path, codebook, against, text_key):
     # Import late, because it would slow down the start of every command.
+    from keras_nc.data import ReadingReport
     from keras_nc.data import read_documents
     from keras_nc.data import verify_shards
+    from keras_nc.data.corpus_groups import read_inputs
 
     if against and codebook is None:
         raise ValueError(
@@ -114,10 +116,17 @@ def _verify_shards(path, codebook, against, text_key):
             "--with. Received: --against without --with. Pass both."
         )
     tokenizer = None if codebook is None else load_tokenizer(codebook)
+    inputs = read_inputs(path)
     with option_names(OPTIONS):
         documents = None
         if against:
-            documents = read_documents(find_input_files(against), text_key)
+            # Skip what was skipped when the shards were written.
+            skips = inputs is not None and inputs["settings"]["skip_damaged"]
+            documents = read_documents(
+                find_input_files(against),
+                text_key,
+                report=ReadingReport(skip_damaged=skips),
+            )
         shards = verify_shards(path, tokenizer, documents)
     if against:
         result = "They are as they were written, and decode to the input."

@@ -16,6 +16,7 @@ import pathlib
 import pickle
 import secrets
 import shutil
+import signal
 
 from keras_nc.coding.checks import as_integer
 from keras_nc.data import shard_format
@@ -118,8 +119,8 @@ def tokenize_corpus(
         _delete(job.directory)
     manifest = job.directory / shard_format.MANIFEST
     records = read_records(job)
-    if records is None and any(map(_is_shard_file, job.directory.iterdir())):
-        # Shards of `write_shards`, which compares all documents.
+    if _need_no_groups(job, records, manifest):
+        # It compares all documents, or asks for the manifest.
         report = ReadingReport(skip_damaged)
         documents = itertools.chain.from_iterable(
             job.documents(number, report) for number in range(len(groups))
@@ -135,6 +136,9 @@ def tokenize_corpus(
     if records is None:
         records = [{"parts": describe(group)} for group in groups]
         write_records(job, records)
+        # It says that shards are being written here.
+        progress_file = job.directory / shard_format.PROGRESS
+        shard_format.write_manifest(progress_file, _fields(job))
     if not manifest.exists():
         if runner is None:
             _run_workers(job, records, workers, progress)
@@ -143,9 +147,21 @@ def tokenize_corpus(
         _join(job, [read_group(job, i) for i in range(len(groups))])
     else:
         _repair(job, records, progress)
+    (job.directory / shard_format.PROGRESS).unlink(missing_ok=True)
     for number in range(len(groups)):
         shutil.rmtree(job.folder(number), ignore_errors=True)
     return TokenShards(job.directory)
+
+
+def _need_no_groups(job, records, manifest):
+    """Return whether there are shards that are not those of groups here."""
+    if records is not None:
+        numbers = range(len(job.groups))
+        joined = all("shards" in record for record in records)
+        begun = any(job.folder(number).exists() for number in numbers)
+        if manifest.exists() or begun or not joined:
+            return False
+    return any(map(_is_shard_file, job.directory.iterdir()))
 
 
 def _is_shard_file(path):
@@ -171,6 +187,7 @@ def _run_workers(job, records, workers, progress):
             write_group(job, number, workers, progress)
         return
     context = multiprocessing.get_context("spawn")  # safe beside threads
+    others = set(multiprocessing.active_children())
     pool = concurrent.futures.ProcessPoolExecutor(
         processes, context, _keep_job, (pickle.dumps(job),)
     )
@@ -189,11 +206,19 @@ def _run_workers(job, records, workers, progress):
             "it goes on after the last complete shards. If it happens again, "
             "use fewer `workers` or a smaller `shard_tokens`."
         ) from error
+    except BaseException:
+        # Do not wait for groups: the same call goes on with them.
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _keep_job(pickled):
+    # The process that started this one decides when it ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _kept_job
     _kept_job = pickle.loads(pickled)
 
@@ -240,10 +265,15 @@ def write_attempt(number, job):
 # === The end ===
 
 
+def _fields(job):
+    """Return the manifest of a corpus without shards, a dict."""
+    fields = shard_format.describe_tokenizer(job.tokenizer)
+    return {**fields, "shard_tokens": job.shard_tokens, "shards": []}
+
+
 def _join(job, groups):
     """Move the shards of all groups to one folder, the manifest last."""
-    fields = shard_format.describe_tokenizer(job.tokenizer)
-    fields |= {"shard_tokens": job.shard_tokens, "shards": []}
+    fields = _fields(job)
     for number, group in enumerate(groups):
         folder = job.folder(number)
         if not group["shards"]:
@@ -278,7 +308,8 @@ def _join(job, groups):
 
 def _repair(job, records, progress):
     """Write damaged shards again; compare groups whose files have changed."""
-    fields = shard_format.describe_tokenizer(job.tokenizer)
+    fields = _fields(job)
+    del fields["shards"]
     manifest = shard_format.read_manifest(job.directory / shard_format.MANIFEST)
     for name, value in fields.items():
         if manifest[name] != value:
@@ -304,8 +335,7 @@ def _repair(job, records, progress):
                 shard_writer.repair_shards(
                     documents,
                     job.tokenizer,
-                    {**fields, "shard_tokens": job.shard_tokens}
-                    | {"shards": shards},
+                    {**fields, "shards": shards},
                     job.directory,
                     line,
                     first,
