@@ -156,7 +156,7 @@ def run(
         measure = functools.partial(measure_generation, chosen[name])
         records = runs.train_all(seeded, deadline, save_models, measure)
         finished += len(records)
-        reproduce_report.write([setting.workdir], setting.workdir)
+        reproduce_report.write([setting.workdir], setting.workdir, module)
     text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()
     print(text, end="", flush=True)
     left = len(jobs) * seeds - finished

@@ -221,6 +221,7 @@ def train(run, prepared, trainer, deadline, save_models, measure=None):
         },
         "bits_per_byte": scores,
         "bytes_per_token": ratios,
+        "unigram": prepared.figures["unigram"],
         "flops_per_byte": dataclasses.asdict(
             flops_per_byte(backbone, ratios["held_out"])
         ),
