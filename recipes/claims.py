@@ -187,7 +187,7 @@ def _sentencepiece_leads(scores, sizes):
     gaps = _gaps(scores, sizes)
     if not gaps:
         return NOT_RUN, ""
-    inside = all(LEAD[0] <= gap <= LEAD[1] for gap in gaps.values())
+    inside = all(LEAD[0] <= round(gap, 2) <= LEAD[1] for gap in gaps.values())
     return (SEEN if inside else NOT_SEEN), _list(gaps, gaps.values())
 
 

@@ -145,7 +145,7 @@ def run(
         left = [job for job in jobs.values() if is_waiting(job)]
         say(f"Tokenizers left: {len(left)} of {len(jobs)}")
         return
-    finished = 0
+    finished, trainers = 0, {}
     for name, job in jobs.items():
         # One after the other, so that the first records come soon.
         preparation.prepare_all([job], 1, deadline)
@@ -154,7 +154,9 @@ def run(
             for seed in range(seeds)
         ]
         measure = functools.partial(measure_generation, chosen[name])
-        records = runs.train_all(seeded, deadline, save_models, measure)
+        records = runs.train_all(
+            seeded, deadline, save_models, measure, trainers
+        )
         finished += len(records)
         reproduce_report.write([setting.workdir], setting.workdir, module)
     text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()

@@ -78,7 +78,7 @@ class Deadline:
         return self.time is not None and time.time() >= self.time
 
 
-def train_all(runs, deadline, save_models=False, measure=None):
+def train_all(runs, deadline, save_models=False, measure=None, trainers=None):
     """Train every run that has no record, until the deadline.
 
     Runs of one model and vocabulary come one after the other if they are so in
@@ -90,6 +90,7 @@ def train_all(runs, deadline, save_models=False, measure=None):
         save_models: bool. Whether to save each model as a preset.
         measure: A function of a run, its `Prepared` and the trained model, that
             returns more figures of the record, a dict; or `None`.
+        trainers: dict. Compiled steps of earlier calls, to use and to add to.
 
     Returns:
         dict of records by `Run.name`, of all finished runs.
@@ -105,7 +106,7 @@ def train_all(runs, deadline, save_models=False, measure=None):
             waiting.append(run)
         else:
             records[run.name] = found
-    trainers = {}
+    trainers = {} if trainers is None else trainers
     for run in waiting:
         if run.name in records:
             continue  # the list may have it twice
