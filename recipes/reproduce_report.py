@@ -327,16 +327,15 @@ def draw(entries, known, output):
 OWN = {
     "workdirs": {
         "nargs": "+",
-        "required": True,
+        "default": [pathlib.Path()],
         "type": pathlib.Path,
         "metavar": "FOLDER",
-        "help": "Workdirs of `recipes.reproduce`.",
+        "help": "Workdirs of `recipes.reproduce`, by default this folder.",
     },
     "output": {
-        "required": True,
         "type": pathlib.Path,
         "metavar": "FOLDER",
-        "help": "Where the report goes.",
+        "help": "Where the report goes, by default the first workdir.",
     },
     "module": {
         "metavar": "NAME",
@@ -347,6 +346,7 @@ OWN = {
 
 def run(workdirs, output, module):
     """Write the report and print it."""
+    output = output or workdirs[0]
     write(workdirs, output, module)
     print((output / REPORT).read_text(), end="", flush=True)
 

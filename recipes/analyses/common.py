@@ -17,10 +17,10 @@ from recipes.reproduce_report import table
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 WORKDIR = {
-    "required": True,
+    "default": pathlib.Path(),
     "type": pathlib.Path,
     "metavar": "FOLDER",
-    "help": "A workdir of `recipes.reproduce`.",
+    "help": "A workdir of `recipes.reproduce`, by default this folder.",
 }
 
 

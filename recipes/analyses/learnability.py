@@ -63,10 +63,17 @@ def run(workdir, bytes, text_bytes, steps, batch_size):
     """Train a model for each task; print and draw."""
     texts = cut(common.read_text(workdir, bytes, "train"), text_bytes)
     held_out = cut(common.read_text(workdir, bytes // 10), text_bytes)
+    if min(len(texts), len(held_out)) < 2:
+        raise ValueError(
+            "There must be several texts to train on and to score. Received: "
+            f"{len(texts)} and {len(held_out)}, of --text_bytes {text_bytes}. "
+            "Pass more --bytes, or fewer --text_bytes."
+        )
     tokens = {}
     for name in ("bytes", "ac_v256", "b16_v256"):
         tokenizer = common.Prepared(workdir, name).tokenizer()
-        tokens[name] = [encode(tokenizer, part) for part in (texts, held_out)]
+        rows = encode(tokenizer, [*texts, *held_out])
+        tokens[name] = rows[: len(texts)], rows[len(texts) :]
     rows, accuracies = [], []
     for title, (source, target, paper) in TASKS.items():
         its = [

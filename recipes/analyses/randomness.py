@@ -70,7 +70,8 @@ def run(workdir, experiment):
     lines, rows = {}, []
     for name, bits in streams.items():
         values = [divergence(ngrams(bits, n), 2**n) for n in SIZES]
-        lines[name] = (SIZES, [max(value, 1e-7) for value in values])
+        # The estimate may be below 0, which has no logarithm.
+        lines[name] = (SIZES, [v if v > 0 else math.nan for v in values])
         rows.append([name, f"{len(bits):,}", *(f"{v:.5f}" for v in values)])
     figure = common.chart("bits", "divergence, bits", lines, log=True)
     common.save(
