@@ -89,9 +89,10 @@ def _learn_nothing(scores, sizes):
         if at:
             size, [score, other] = at
             found[f"{name}, {size}"] = score
-    if not found:
-        return NOT_RUN, ""
     text = _beside_uniform(found)
+    kinds = {name.startswith("static") for name in found}
+    if len(kinds) < 2:
+        return NOT_RUN, text  # the claim is about both
     if other.gain < LEARNED:
         # So short a training teaches nothing over any tokens.
         return NOT_TESTABLE, text

@@ -201,7 +201,7 @@ def details(entries, known, size):
                 beside(f"{entry.ratio:.2f}", paper.ratio),
                 beside(f"{entry.uniform:.3f}", paper.uniform, "{:.3f}"),
                 beside(score(entry), bits),
-                f"{1 - entry.mean / entry.uniform:.1%}",
+                f"{1 - entry.mean / entry.uniform:z.1%}",
                 f"{entry.flops / MILLION:.2f}",
                 beside(f"{both:.2f}", flops, "{:g}"),
                 f"{entry.first['passes']:.1f}",

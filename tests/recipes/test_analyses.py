@@ -1,12 +1,9 @@
 """`recipes.analyses`: estimates, and each recipe over a prepared workdir."""
 
-import importlib
 import itertools
 import json
 import random
-import runpy
 import sys
-import warnings
 
 import keras
 import numpy as np
@@ -22,6 +19,7 @@ from recipes.analyses import examples
 from recipes.analyses import learnability
 from recipes.analyses import positions
 from recipes.analyses import randomness
+from recipes.analyses import stability
 from recipes.analyses import window_starts
 
 NAMES = ("bytes", "ac_v256", "b16_v256", "b32_v256")
@@ -136,27 +134,22 @@ def workdir(tmp_path_factory):
 
 
 RECIPES = {
-    "randomness": ["--experiment", "ac_v256", "b16_v256"],
-    "stability": ["--experiment", "bytes", "ac_v256", "--words", "3"],
-    "window_starts": ["--bytes", "500"],
-    "examples": ["--bytes", "500"],
-    "learnability": ["--steps", "1", "--batch_size", "2", "--bytes", "1500"],
-    "positions": ["--experiment", "b32_v256", "--tokens", "64"],
+    randomness: dict(experiment=["ac_v256", "b16_v256"]),
+    stability: dict(experiment=["bytes", "ac_v256"], words=3),
+    window_starts: dict(bytes=500),
+    examples: dict(bytes=500),
+    learnability: dict(steps=1, batch_size=2, bytes=1500, text_bytes=48),
+    positions: dict(experiment="b32_v256", size="tiny", tokens=64),
 }
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_recipes_write_tables_and_plots(name, workdir, monkeypatch, capsys):
-    module = importlib.import_module(f"recipes.analyses.{name}")
-    words = [name, "--workdir", str(workdir), *RECIPES[name]]
-    monkeypatch.setattr(sys, "argv", words)
-    with warnings.catch_warnings():
-        # The module was imported before, which is harmless.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        with pytest.raises(SystemExit) as exit_:
-            runpy.run_module(module.__name__, run_name="__main__")
-    printed, said = capsys.readouterr()
-    assert exit_.value.code == 0, said
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda its: its.__name__)
+def test_recipes_write_tables_and_plots(recipe, workdir, monkeypatch, capsys):
+    small = dict(num_layers=1, num_heads=1, hidden_dim=8, intermediate_dim=8)
+    monkeypatch.setattr(learnability, "MODEL", small)
+    name = recipe.__name__.rpartition(".")[2]
+    recipe.run(workdir, **RECIPES[recipe])
+    printed = capsys.readouterr().out
     result = json.loads((workdir / "analyses" / f"{name}.json").read_text())
     assert len({len(row) for row in [result["header"], *result["rows"]]}) == 1
     assert printed.startswith(common.table(result["header"], result["rows"]))

@@ -119,8 +119,8 @@ def test_four_schemes_and_a_uniform_model(run, data, tmp_path, monkeypatch):
         assert record["tokens"] == 512 and record["curve"][-1]["step"] == 4
         assert ("refused" in record["generation"]) == (name != "bytes")
     assert records["bytes"]["generation"]["bytes_per_second"] > 0
-    # Bytes learned nothing, so nobody else's failure to learn says anything.
-    assert f"learn nothing beyond uniform | {claims.NOT_TESTABLE} |" in printed
+    # StaticAC is lacking.
+    assert f"learn nothing beyond uniform | {claims.NOT_RUN} |" in printed
     assert f"| b16 learns | {claims.NOT_SEEN} |" in printed
     assert f"| v65k beats v256 | {claims.NOT_RUN} |" in printed
     for row in (each.row for each in experiments.EXPERIMENTS.values()):
@@ -230,6 +230,16 @@ def test_the_papers_figures_bear_out_its_claims():
     assert len(verdicts) == 9
     nothing = claims.verdicts({}, sizes)
     assert {verdict for _, verdict, _ in nothing} == {claims.NOT_RUN}
+
+
+def test_a_claim_needs_models_that_learn():
+    claim = "AC and StaticAC learn nothing beyond uniform"
+    names = ("ac_v256", "static_ac_v256", "bytes")
+    for gain, verdict in ((0, claims.NOT_TESTABLE), (0.5, claims.SEEN)):
+        scores = {(name, "3m"): claims.Score(3, 0, 3, 1) for name in names}
+        scores["bytes", "3m"] = claims.Score(3 * (1 - gain), 0, 3, 1)
+        found = {row[0]: row[1] for row in claims.verdicts(scores, ["3m"])}
+        assert found[claim] == verdict
 
 
 def test_other_figures_do_not():
