@@ -13,6 +13,32 @@ HIDDEN = -1e9
 HIDDEN_IN_FLOAT16 = -6e4
 
 
+def project_together(x, projections):
+    """Return what several projections without biases make of one input.
+
+    One product reads the input once, and its gradient is one product as well.
+    The kernels are stacked along a new axis, which no layout divides, so
+    devices that share heads or MLP width send nothing. For one position, that
+    copy would cost more than the product.
+
+    Args:
+        x: A tensor of shape `(B, T, D)`.
+        projections: Layers with kernels of one shape, `(D, ...)`.
+
+    Returns:
+        A list of tensors `(B, T, ...)`.
+    """
+    if x.shape[1] == 1 or any(
+        layer.quantization_mode is not None for layer in projections
+    ):
+        return [layer(x) for layer in projections]
+    kernels = [ops.cast(layer.kernel, x.dtype) for layer in projections]
+    outputs = ops.tensordot(x, ops.stack(kernels, axis=1), axes=1)
+    # The gradient of a split is a concatenation, that of slices a sum.
+    parts = ops.split(outputs, len(projections), axis=2)
+    return [ops.squeeze(part, axis=2) for part in parts]
+
+
 def _attend_with_one(query, key, value, bias):
     """Attend with one query per row, `(B, 1, H, K)`, without copying keys.
 
@@ -39,6 +65,11 @@ def _write(cache, index, new):
         cache[:, index : index + new.shape[1]] = new
         return cache
     return ops.slice_update(cache, [0, index, 0, 0], new)
+
+
+def _masks_by_bias():
+    """Return whether the backend takes no bias beside a causal mask."""
+    return keras.backend.backend() == "torch"
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")
@@ -150,7 +181,9 @@ class CausalSelfAttention(keras.layers.Layer):
 
     def call(self, x, cache=None, cache_update_index=0):
         """Attend from every position of `x` to the positions before it."""
-        query, key, value = self.query(x), self.key(x), self.value(x)
+        query, key, value = project_together(
+            x, (self.query, self.key, self.value)
+        )
         if self.position == "rope":
             query = self.rotary(query, start_index=cache_update_index)
             key = self.rotary(key, start_index=cache_update_index)
@@ -159,11 +192,8 @@ class CausalSelfAttention(keras.layers.Layer):
             start_index = cache_update_index
             key = _write(cache[0], start_index, key)
             value = _write(cache[1], start_index, value)
-        if self.position == "rope" and cache is None:
-            # Without a bias, backends may choose fused kernels.
-            attended = ops.dot_product_attention(
-                query, key, value, is_causal=True
-            )
+        if cache is None and (self.position == "rope" or not _masks_by_bias()):
+            attended = self._attend_causally(query, key, value)
         else:
             bias = self._score_bias(
                 ops.shape(query)[1], ops.shape(key)[1], start_index
@@ -174,6 +204,29 @@ class CausalSelfAttention(keras.layers.Layer):
             attended = attend(query, key, value, bias=bias)
         output = self.output_projection(attended)
         return output if cache is None else (output, (key, value))
+
+    def _attend_causally(self, query, key, value):
+        """Attend without a cache.
+
+        Keras chooses fused kernels where the backend has them. Told that the
+        mask is causal, they skip what it hides. They take a bias, too.
+        """
+        bias, fused = None, None
+        if self.position == "relative_bias":
+            length = ops.shape(query)[1]
+            positions = ops.arange(length, dtype="int32")
+            bias = self.relative_bias(positions)[None]
+            # cuDNN has no gradient of a bias for odd lengths.
+            if isinstance(length, int) and length % 2:
+                fused = False
+        return ops.dot_product_attention(
+            query,
+            key,
+            value,
+            bias=bias,
+            is_causal=True,
+            flash_attention=fused,
+        )
 
     def _score_bias(self, query_length, key_length, start_index):
         """Return what to add to scores for position and causality."""
