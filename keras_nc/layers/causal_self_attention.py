@@ -67,11 +67,6 @@ def _write(cache, index, new):
     return ops.slice_update(cache, [0, index, 0, 0], new)
 
 
-def _masks_by_bias():
-    """Return whether the backend takes no bias beside a causal mask."""
-    return keras.backend.backend() == "torch"
-
-
 @keras.saving.register_keras_serializable(package="keras_nc")
 class CausalSelfAttention(keras.layers.Layer):
     """Multi-head self-attention in which no query sees a later key.
@@ -187,30 +182,52 @@ class CausalSelfAttention(keras.layers.Layer):
         if self.position == "rope":
             query = self.rotary(query, start_index=cache_update_index)
             key = self.rotary(key, start_index=cache_update_index)
-        start_index = None
-        if cache is not None:
-            start_index = cache_update_index
-            key = _write(cache[0], start_index, key)
-            value = _write(cache[1], start_index, value)
-        if cache is None and (self.position == "rope" or not _masks_by_bias()):
-            attended = self._attend_causally(query, key, value)
-        else:
-            bias = self._score_bias(
-                ops.shape(query)[1], ops.shape(key)[1], start_index
-            )
-            attend = ops.dot_product_attention
-            if cache is not None and query.shape[1] == 1:
-                attend = _attend_with_one
-            attended = attend(query, key, value, bias=bias)
-        output = self.output_projection(attended)
-        return output if cache is None else (output, (key, value))
+        if cache is None:
+            return self.output_projection(self.attend(query, key, value))
+        key = _write(cache[0], cache_update_index, key)
+        value = _write(cache[1], cache_update_index, value)
+        bias = self._score_bias(
+            ops.shape(query)[1], ops.shape(key)[1], cache_update_index
+        )
+        attend = ops.dot_product_attention
+        if query.shape[1] == 1:
+            attend = _attend_with_one
+        attended = attend(query, key, value, bias=bias)
+        return self.output_projection(attended), (key, value)
+
+    def attend(self, query, key, value):
+        """Attend from every position to those before it, without a cache.
+
+        Args:
+            query: A tensor of shape `(B, T, H, K)`, rotated if positions are.
+            key: As `query`.
+            value: As `query`.
+
+        Returns:
+            A tensor of shape `(B, T, H, K)`.
+        """
+        if self._takes_causal_kernels():
+            return self._attend_causally(query, key, value)
+        length = ops.shape(query)[1]
+        bias = self._score_bias(length, length, None)
+        return ops.dot_product_attention(query, key, value, bias=bias)
+
+    def _takes_causal_kernels(self):
+        """Return whether to tell the backend that the mask is causal.
+
+        Fused kernels then skip what is hidden. With a bias, only cuDNN gains:
+        torch refuses it, and XLA would apply a second mask.
+        """
+        if self.position == "rope":
+            return True
+        if keras.backend.backend() != "jax":
+            return False
+        import jax
+
+        return jax.default_backend() == "gpu"
 
     def _attend_causally(self, query, key, value):
-        """Attend without a cache.
-
-        Keras chooses fused kernels where the backend has them. Told that the
-        mask is causal, they skip what it hides. They take a bias, too.
-        """
+        """Attend without a cache; Keras takes fused kernels if there are."""
         bias, fused = None, None
         if self.position == "relative_bias":
             length = ops.shape(query)[1]

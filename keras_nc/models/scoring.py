@@ -15,7 +15,6 @@ from keras_nc.coding.inputs import as_documents
 from keras_nc.losses import nats_and_log_z
 from keras_nc.losses import ranks
 
-
 #: Float32 logits of 1,024 tokens of 65,536 ids.
 LOGITS_BYTES = 1 << 28
 #: The part of a device's memory that logits may take, as a divisor.

@@ -112,6 +112,20 @@ def test_logits_are_tied_padded_and_masked():
     assert again.get_config() == layer.get_config()
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="Only JAX on a GPU takes both."
+)
+@pytest.mark.parametrize("length", [6, 7])
+def test_a_bias_beside_a_causal_mask(length):
+    # What a GPU does, on any device.
+    attention = make_block("relative_bias").attention
+    x = ops.convert_to_tensor(np.random.normal(size=(2, length, 16)), "float32")
+    expected = attention(x)
+    heads = [attention.query(x), attention.key(x), attention.value(x)]
+    attended = attention.output_projection(attention._attend_causally(*heads))
+    np.testing.assert_allclose(attended, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("changed", ["nothing", "lora", "int8"])
 def test_one_product_for_several_projections(changed):
     x = ops.convert_to_tensor(np.random.normal(size=(2, 5, 16)), "float32")
