@@ -81,14 +81,32 @@ def test_corpora_are_timed_from_files_to_batches():
     assert float(found["joined: PyDataset"][0].replace(",", "")) > 0
 
 
-def test_training_steps_are_timed_beside_plain_jax():
-    printed = run(
-        *("training", "--ids", "512", "--memory", "4", "64"),
-        KERAS_BACKEND="jax",
-    )
+def test_training_steps_are_timed_beside_plain_jax(tmp_path):
+    options = [
+        *("training", "--sizes", "3m:512:2", "--sequence-length", "32"),
+        *("--positions", "rope", "--parts", "--memory", "4", "64"),
+        *("--records", str(tmp_path / "steps.jsonl")),
+    ]
+    printed = run(*options, KERAS_BACKEND="jax")
     found = rows(printed)
-    ours, peers, ratio = (float(x.replace(",", "")) for x in found["3m"])
-    assert ratio == pytest.approx(ours / peers, abs=0.02)
+    label = "3m, 512 ids, 2 x 32, rope, "
+    ours, one = (float(x.replace(",", "")) for x in found[f"{label}keras_nc"])
+    peer, ratio = (
+        float(x.replace(",", "")) for x in found[f"{label}JAX, no bias"]
+    )
+    assert one == 1 and ratio == pytest.approx(ours / peer, abs=0.02)
+    parts = {
+        name: [float(x.strip("%").replace(",", "")) for x in cells[:3]]
+        for name, cells in found.items()
+        if len(cells) == 4 and "%" in cells[0]
+    }
+    flops, milliseconds, shares = zip(*parts.values(), strict=True)
+    # Of all parts, and of the whole step.
+    assert len(parts) == 7
+    assert sum(flops) == pytest.approx(200, abs=0.5)
+    assert sum(shares) == pytest.approx(200, abs=0.5)
+    assert sum(milliseconds) == pytest.approx(2 * milliseconds[-1], rel=0.01)
+    assert parts["projections and MLP"][1] > parts["attention"][1] > 0
     kept = [
         float(found[name][0].replace(",", ""))
         for name in (
@@ -97,6 +115,9 @@ def test_training_steps_are_timed_beside_plain_jax():
         )
     ]
     assert kept[1] < kept[0]
+    # The same command continues: nothing is measured again.
+    again = run(*options[:-5], *options[-2:], KERAS_BACKEND="jax")
+    assert rows(again)["whole step"] == found["whole step"]
 
 
 def test_ratios_are_those_of_every_scheme():
