@@ -148,8 +148,12 @@ class ModelBlocks:
             return block.content
         lengths = _part_lengths(block.num_bytes)
         head = 2 * len(lengths)
-        sizes = np.frombuffer(block.content[:head], "<u2").astype(np.int64)
-        codes = np.frombuffer(block.content, np.uint8)[head:]
+        data = np.frombuffer(block.content, np.uint8)
+        codes = data[head:]
+        # All zeros if the content ends in its numbers.
+        sizes = np.zeros(len(lengths), "<u2")
+        if len(data) >= head:
+            sizes = data[:head].view("<u2").astype(np.int64)
         if block.num_codes != len(lengths) or sizes.sum() != len(codes):
             raise ValueError(
                 "The streams of a block must fill it. Received: "

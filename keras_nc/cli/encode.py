@@ -335,9 +335,11 @@ def decode(file, codebook, output, part, force):
 def _summary(blocks, num_bytes, num_codes, file_bytes):
     """Describe an encoded file in one line."""
     if blocks.method == BY_MODEL:
-        rate = f", {8 * file_bytes / num_bytes:.3f} bits/byte" * (num_bytes > 0)
-        return (
+        line = (
             f"{num_bytes:,} bytes with a model in the loop; the encoded file "
-            f"has {file_bytes:,} bytes{rate}"
+            f"has {file_bytes:,} bytes"
         )
+        if num_bytes:
+            line += f", {8 * file_bytes / num_bytes:.3f} bits/byte"
+        return line
     return summary(blocks.codebook, num_bytes, num_codes, file_bytes)

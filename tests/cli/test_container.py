@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keras_nc.cli.block_coders import CodeBlocks
+from keras_nc.cli.block_coders import ModelBlocks
 from keras_nc.cli.container import BLOCK_BYTES
 from keras_nc.cli.container import MAX_BLOCK_BYTES
 from keras_nc.cli.container import Block
@@ -21,6 +22,7 @@ from keras_nc.cli.encode import decode_stream
 from keras_nc.cli.encode import encode_stream
 from keras_nc.cli.encode import read_blocks
 from keras_nc.coding import AdaptiveCoder
+from keras_nc.entropy_models import NGramModel
 
 # Bytes that make windows of many lengths with a codebook of English.
 PIECES = st.lists(
@@ -274,3 +276,45 @@ def test_codes_of_another_coder_are_refused(uniform, ids, fault):
     writer.finish(50, bytes(32))
     with pytest.raises(ValueError, match=fault):
         decoded(uniform, sink.getvalue())
+
+
+@pytest.fixture(scope="module")
+def model_blocks(text):
+    return ModelBlocks(NGramModel.from_text(text[:50000], order=2))
+
+
+@pytest.mark.parametrize("size", [1, 1024, 1025, 16385, 65536, 70000])
+def test_a_model_codes_parts_of_a_block(model_blocks, text, size):
+    content = (text * 2)[:size]
+    block = model_blocks.pack(content)
+    assert block.num_codes == len(range(0, size, 1024 * -(-size // 16384)))
+    assert model_blocks.unpack(block) == content
+    assert size == 1 or len(block.content) < size / 2
+
+
+def test_a_model_codes_files_of_many_blocks(model_blocks, text):
+    content = (text * 4)[:200_000] + bytes(range(256))
+    sink = io.BytesIO()
+    encode_stream(model_blocks, io.BytesIO(content), sink)
+    back = io.BytesIO()
+    reader = ContainerReader(io.BytesIO(sink.getvalue()))
+    decode_stream(model_blocks, reader, back)
+    assert back.getvalue() == content
+    reader = ContainerReader(io.BytesIO(sink.getvalue()))
+    part = io.BytesIO()
+    decode_range(model_blocks, reader, part, 65000, 66000)
+    assert part.getvalue() == content[65000:66000]
+
+
+def test_damaged_streams_are_noticed(model_blocks, text):
+    block = model_blocks.pack(text[:3000])
+    content = block.content
+    for damaged, codes in (
+        (content[:-1], 3),
+        (content + b"\0", 3),
+        (content[:3], 3),
+        (content, 2),
+        (b"\xff\xff" + content[2:], 3),
+    ):
+        with pytest.raises(ValueError, match="Received: "):
+            model_blocks.unpack(Block(codes, damaged, 3000))
