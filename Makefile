@@ -28,10 +28,12 @@ demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
 	    --config tiny --workdir runs/demo
 
-# Speed and bytes per token against named peers; training steps; generation.
+# Speed and bytes per token against named peers; encoded files beside other
+# compressors; training steps; generation.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
+	$(BIN)/python -m benchmarks.compressors
 	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training
 	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.generation
 

@@ -134,6 +134,20 @@ def test_ratios_are_those_of_every_scheme():
     assert float(found[unsplit][1]) > float(found[split][1])
 
 
+def test_encoded_files_are_smaller_than_those_of_compressors():
+    printed = run("compressors", KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
+    tables = printed.split("\n\n")
+    parts = [rows(part) for part in tables if part.startswith("|")]
+    assert len(parts) == 2
+    for found in parts:
+        size = {name: float(row[1]) for name, row in found.items() if name}
+        assert size["equal_info_16bit_en"] < 0.8 * size["gzip -9"]
+        assert size["byte_lm_3m_en"] < size["xz -9e"]
+        for name in size:
+            assert min(map(float, found[name][2:4])) > 0
+        assert "same hardware" in found["byte_lm_3m_en"][4]
+
+
 def test_windows_generate_more_bytes_than_bytes():
     # PyTorch does not compile, which takes most of the time elsewhere.
     little = ("--build", "--max-bytes", "60000")
