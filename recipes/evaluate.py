@@ -48,7 +48,10 @@ def gather(setting):
         workdir.need(setting.workdir / "models" / "windows", "train_m2")
     sentencepiece = workdir.read_json(setting.workdir / "sentencepiece.json")
     return {
-        "m1": {key: m1[key] for key in ("bits_per_byte", "seconds", "bytes")},
+        "m1": {
+            "preset": m1.get("preset"),
+            **{key: m1[key] for key in ("bits_per_byte", "seconds", "bytes")},
+        },
         "compressors": evaluation.compressors_bits_per_byte(held_out),
         "models": rows,
         "equal_seconds": min(row["train_seconds"] for row in rows.values()),
