@@ -52,7 +52,10 @@ def gather(setting):
     sentencepiece = workdir.read_json(setting.workdir / "sentencepiece.json")
     return {
         "m1": m1
-        and {key: m1[key] for key in ("bits_per_byte", "seconds", "bytes")},
+        and {
+            "preset": m1.get("preset"),
+            **{key: m1[key] for key in ("bits_per_byte", "seconds", "bytes")},
+        },
         "compressors": evaluation.compressors_bits_per_byte(held_out),
         "models": rows,
         "equal_seconds": min(row["train_seconds"] for row in rows.values()),

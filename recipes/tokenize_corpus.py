@@ -13,6 +13,7 @@ part of the held-out text that is scored during training.
 import dataclasses
 import time
 
+from keras_nc import presets
 from keras_nc.coding import Codebook
 from keras_nc.coding.atomic import atomic_file
 from keras_nc.data import TokenShards
@@ -29,7 +30,7 @@ from recipes.contenders import train_sentencepiece
 from recipes.flags import at_least
 from recipes.flags import say
 
-TOKENS = ("windows", "bytes", "sentencepiece")
+TOKENS = ("windows", "built_in", "bytes", "sentencepiece")
 SPLITS = ("train", "held_out", "probe")
 #: The longest possible window of a codebook.
 MAX_WINDOW_BYTES = 64
@@ -83,6 +84,11 @@ WORK_FLAGS = {
 }
 
 
+def built_in_codebook(setting):
+    """Return the name of the built-in codebook of the same size, if any."""
+    return f"equal_info_{setting.config.codebook.window_bits}bit_en"
+
+
 def get_tokenizer(setting, tokens):
     """Return the tokenizer of the workdir; train SentencePiece if needed.
 
@@ -95,6 +101,14 @@ def get_tokenizer(setting, tokens):
     """
     if tokens == "bytes":
         return ByteTokenizer()
+    if tokens == "built_in":
+        name = built_in_codebook(setting)
+        if name not in presets.TOKENIZERS:
+            raise ValueError(
+                "Built-in codebooks have windows of 12 or 16 bits. Received: "
+                f"--codebook.window_bits {setting.config.codebook.window_bits}"
+            )
+        return EqualInfoTokenizer.from_preset(name)
     if tokens == "windows":
         workdir.need(setting.workdir / "codebook.json", "build_codebook")
         try:
