@@ -18,7 +18,8 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[jax,tensorflow,torch,recipes,docs,dev]"
 	touch $@
 
-# Text to report in minutes. PyTorch in float32 trains small models fastest on
+# Text to report in minutes, from the built-in presets; with FROM_SCRATCH=1,
+# without them, in a workdir of its own. PyTorch in float32 trains small models fastest on
 # CPUs without bfloat16 units (`KERAS_BACKEND=jax make demo` for another one).
 # Interrupted, it goes on from where it was. glibc gives large tensors back to
 # the system at once, which then clears each page anew; it is told not to.
@@ -26,12 +27,15 @@ demo: export MALLOC_MMAP_MAX_ := 0
 demo: export MALLOC_TRIM_THRESHOLD_ := 4294967296
 demo: $(VENV)/installed
 	KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/python -m recipes.quickstart \
-	    --config tiny --workdir runs/demo
+	    --config tiny $(if $(FROM_SCRATCH),--from_scratch --workdir \
+	    runs/demo_from_scratch,--workdir runs/demo)
 
-# Speed and bytes per token against named peers; training steps; generation.
+# Speed and bytes per token against named peers; encoded files beside other
+# compressors; training steps; generation.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
+	$(BIN)/python -m benchmarks.compressors
 	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training
 	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.generation
 

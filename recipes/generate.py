@@ -11,6 +11,7 @@ import keras_hub
 
 from keras_nc.data import cut_position
 from keras_nc.models import CompressedCausalLM
+from keras_nc.tokenizers import EqualInfoTokenizer
 from recipes import launch
 from recipes import tokenize_corpus
 from recipes import workdir
@@ -18,10 +19,23 @@ from recipes.flags import say
 
 TOP_P = 0.9
 TEMPERATURE = 0.7
+#: The built-in M2.
+PRESET = "compressed_lm_3m_en"
+#: What the built-in M2 continues, besides the held-out texts.
+ENGLISH = (
+    b"To install the package, ",
+    b"The program reads a file and ",
+    b"In the beginning ",
+)
 
 
-def run(setting):
-    """Generate, unless it is done; return the stage's figures."""
+def run(setting, presets=()):
+    """Generate, unless it is done; return the stage's figures.
+
+    Args:
+        setting: A `Setting`.
+        presets: Names of built-in models that continue the prompts, too.
+    """
     path = setting.workdir / "generations.json"
     result = workdir.read_json(path)
     if result is not None:
@@ -34,17 +48,38 @@ def run(setting):
         trained = workdir.read_json(folder / "result.json")
         if trained is not None:
             say(f"Generating with the model over {tokens}")
-            models[tokens] = continue_texts(setting, folder, tokens, prompts)
+            ratio = tokenize_corpus.run(setting, tokens)["bytes_per_token"]
+            models[tokens] = continue_texts(
+                setting, folder / "preset", ratio, prompts
+            )
     if not models:
         workdir.need(folder / "result.json", "train_m2")
+    english = {}
+    for name in presets:
+        say(f"Generating with {name}")
+        ratio = ratio_of(name, setting.documents("held_out"))
+        models[name] = continue_texts(setting, name, ratio, prompts)
+        english[name] = continue_texts(setting, name, ratio, list(ENGLISH))
     return workdir.write_json(
         path,
         {
             "prompts": [text.decode(errors="replace") for text in prompts],
             "sampling": f"top-p {TOP_P}, temperature {TEMPERATURE}",
             "models": models,
+            "english": {
+                "prompts": [text.decode() for text in ENGLISH],
+                "models": english,
+            },
         },
     )
+
+
+def ratio_of(preset, documents):
+    """Return the bytes per token of a preset's tokenizer."""
+    tokenizer = EqualInfoTokenizer.from_preset(preset)
+    documents = list(documents)
+    ids, _ = tokenizer.encode_batch(documents)
+    return sum(map(len, documents)) / len(ids)
 
 
 def choose_prompts(setting):
@@ -64,11 +99,17 @@ def choose_prompts(setting):
     return prompts or [longest[:half]]
 
 
-def continue_texts(setting, folder, tokens, prompts):
-    """Continue all prompts in one batch, twice: to compile, and to time."""
+def continue_texts(setting, preset, ratio, prompts):
+    """Continue all prompts in one batch, twice: to compile, and to time.
+
+    Args:
+        setting: A `Setting`.
+        preset: The model's folder, or its built-in name.
+        ratio: float. Bytes per token.
+        prompts: list of bytes.
+    """
     config = setting.config
-    model = CompressedCausalLM.from_preset(str(folder / "preset"))
-    ratio = tokenize_corpus.run(setting, tokens)["bytes_per_token"]
+    model = CompressedCausalLM.from_preset(str(preset))
     encoded = model.preprocessor.tokenizer.encode_batch(prompts)[1]
     longest = int((encoded[1:] - encoded[:-1]).max())
     length = longest + 2 + int(config.continuation_bytes / ratio)

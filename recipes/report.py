@@ -7,7 +7,12 @@ from keras_nc.models import CompressedCausalLM
 from recipes import plots
 from recipes import workdir
 
-NAMES = {"windows": "windows", "bytes": "bytes", "sentencepiece": "pieces"}
+NAMES = {
+    "windows": "windows",
+    "built_in": "built-in windows",
+    "bytes": "bytes",
+    "sentencepiece": "pieces",
+}
 PARAGRAPH_BYTES = 400
 PROSE = (string.ascii_letters + " .,;'()-").encode()
 
@@ -38,6 +43,8 @@ def write(setting, result):
         seconds_section(result),
         generation_section(setting),
     ]
+    if "built_in" in result["models"]:
+        sections.insert(3, built_in_section(result["models"]))
     with atomic_file(setting.workdir / "report.md") as file:
         file.write("\n\n".join(sections).encode() + b"\n")
 
@@ -47,6 +54,7 @@ def label(tokens, row):
     size = f"{row['vocabulary_size']:,}"
     return {
         "windows": f"M2, equal-info windows {size}",
+        "built_in": f"M2, windows of the built-in codebook {size}",
         "bytes": "bytes",
         "sentencepiece": f"SentencePiece {size}",
     }[tokens]
@@ -189,6 +197,20 @@ def table(result, histories):
     )
 
 
+def built_in_section(models):
+    """Say which rows compare models fairly."""
+    own = models["windows"]["bytes_per_token"]
+    ratio = models["built_in"]["bytes_per_token"]
+    return (
+        "The codebook of *equal-info windows* and the SentencePiece model "
+        "learned from the training text; compare these two rows with each "
+        "other. The *built-in codebook* learned from other English text, the "
+        "manuals and reference books of Debian. It needs no building, and its "
+        f"windows hold {ratio:.2f} bytes of this text instead of "
+        f"{own:.2f}."
+    )
+
+
 def as_row(cells):
     """Return one line of a table."""
     return f"| {' | '.join(cells)} |"
@@ -207,16 +229,21 @@ def at_seconds(history, seconds):
 def m1_section(result):
     """Compare M1 with compressors such as gzip."""
     m1 = result["m1"]
-    rows = {
-        f"M1 ({m1['bytes']:,} bytes seen)": m1["bits_per_byte"],
-        **result["compressors"],
-    }
+    rows = dict(result["compressors"])
+    about_m1 = ""
+    if m1 is not None:
+        seen = f"{m1['bytes']:,} bytes seen"
+        learned = "M1 learned from the training text"
+        if m1["preset"]:
+            seen = m1["preset"]
+            learned = "M1 is a preset, which learned from other English text,"
+        rows = {f"M1 ({seen})": m1["bits_per_byte"], **rows}
+        about_m1 = f"; {learned} and sees no further back than its sequence"
     lines = [f"| {name} | {bits:.3f} |" for name, bits in rows.items()]
     return (
         "## M1 beside compressors\n\n"
         "Bits per byte of the same held-out text. The compressors see it as "
-        "one stream; M1 learned from the training text and sees no further "
-        "back than its sequence.\n\n"
+        f"one stream{about_m1}.\n\n"
         "| | bits/byte |\n|---|---:|\n" + "\n".join(lines)
     )
 
@@ -237,10 +264,11 @@ def curves_section():
 
 def seconds_section(result):
     """Return a table of the seconds of every stage."""
-    stages = {
-        "train M1": result["m1"]["seconds"],
-        "build the codebook": result["codebook"]["seconds"],
-    }
+    stages = {"build the codebook": result["codebook"]["seconds"]}
+    if result["m1"] is not None:
+        loaded = result["m1"]["preset"]
+        name = "load and score M1" if loaded else "train M1"
+        stages = {name: result["m1"]["seconds"], **stages}
     if result["sentencepiece_seconds"] is not None:
         stages["train SentencePiece"] = result["sentencepiece_seconds"]
     for tokens, row in result["models"].items():
@@ -258,7 +286,7 @@ def generation_section(setting):
         return "## Text\n\nNothing was generated: run `recipes.generate`."
     models = generated["models"]
     lines = [
-        f"| {NAMES[tokens]} | {row['bytes_per_second']:,.0f} "
+        f"| {writer(tokens)} | {row['bytes_per_second']:,.0f} "
         f"| {row['first_call_seconds']:,.1f} |"
         for tokens, row in models.items()
     ]
@@ -274,10 +302,24 @@ def generation_section(setting):
         parts.append(f"### Prompt {i + 1}\n\n{quote(prompt)}")
         for tokens, row in models.items():
             text = row["continuations"][i]
-            parts.append(
-                f"The model over **{NAMES[tokens]}** goes on:\n\n{quote(text)}"
-            )
+            parts.append(f"**{writer(tokens)}** goes on:\n\n{quote(text)}")
+    english = generated.get("english", {"models": {}})
+    for name, row in english["models"].items():
+        parts.append(
+            f"## What `{name}` writes\n\nIt learned for longer, on a GPU, from "
+            "the manuals and reference books of Debian. It has not seen this "
+            "text."
+        )
+        pairs = zip(english["prompts"], row["continuations"], strict=True)
+        parts += [quote(prompt + text) for prompt, text in pairs]
     return "\n\n".join(parts)
+
+
+def writer(tokens):
+    """Return what a continuation is signed with."""
+    if tokens in NAMES:
+        return f"The model over {NAMES[tokens]}"
+    return f"The built-in {tokens}"
 
 
 def quote(text):

@@ -15,6 +15,13 @@ from recipes import launch
 from recipes import tokenize_corpus
 from recipes.train import train
 
+LABELS = {
+    "windows": "M2 over windows",
+    "built_in": "M2 over windows of the built-in codebook",
+    "bytes": "Baseline bytes",
+    "sentencepiece": "Baseline sentencepiece",
+}
+
 
 def make_m2(config, tokenizer):
     """Make an M2 of a `Config` over the ids of a tokenizer."""
@@ -41,7 +48,7 @@ def run(setting, tokens):
         lambda: make_m2(setting.config, tokenizer),
         setting.config.m2_training,
         shards,
-        f"M2 over {tokens}" if tokens == "windows" else f"Baseline {tokens}",
+        LABELS[tokens],
     )
 
 

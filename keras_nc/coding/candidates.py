@@ -19,7 +19,7 @@ MOST_WORDS = 5  # words of a phrase
 MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
 #: Words of a text whose runs are counted in one table; more texts need more
 #: passes instead of more memory.
-RUNS_OF_A_TABLE = 1 << 26
+RUNS_OF_A_TABLE = 1 << 25
 
 
 class CandidateText:

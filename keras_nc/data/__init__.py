@@ -3,13 +3,15 @@
 import typing
 
 from keras_nc import imports
+from keras_nc.data.corpus_writer import tokenize_corpus
 from keras_nc.data.default_corpus import Corpus
 from keras_nc.data.default_corpus import default_corpus
+from keras_nc.data.documents import ReadingReport
 from keras_nc.data.documents import cut_position
-from keras_nc.data.documents import find_files
 from keras_nc.data.documents import read_documents
 from keras_nc.data.documents import take_bytes
 from keras_nc.data.shard_writer import write_shards
+from keras_nc.data.sources import find_files
 from keras_nc.data.token_shards import TokenShards
 from keras_nc.data.verification import verify_shards
 

@@ -4,6 +4,7 @@ import keras
 
 from keras_nc.coding.checks import as_integer
 from keras_nc.layers.causal_self_attention import CausalSelfAttention
+from keras_nc.layers.causal_self_attention import project_together
 
 
 def rms_norm(dtype, name):
@@ -160,8 +161,8 @@ class GatedMLP(keras.layers.Layer):
 
     def call(self, x):
         """Apply the MLP at every position."""
-        hidden = keras.ops.relu(self.gate(x)) * self.value(x)
-        return self.output_projection(hidden)
+        gate, value = project_together(x, (self.gate, self.value))
+        return self.output_projection(keras.ops.relu(gate) * value)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the input."""

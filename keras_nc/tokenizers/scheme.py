@@ -14,6 +14,14 @@ from keras_nc.coding import Prompt
 
 #: Classes of schemes by their name in configurations.
 _SCHEMES = {}
+#: Errors of TensorFlow show the name of an operation. In an exported graph, and
+#: in another process of the tf.data service, they say that a callback is not
+#: found.
+NEEDS_PYTHON = (
+    "keras_nc_tokenizers_run_only_in_the_process_that_made_them"
+    ".Export_the_model_without_its_tokenizer"
+    ".Map_the_tokenizer_outside_the_tf_data_service"
+)
 
 
 @dataclasses.dataclass(frozen=True)

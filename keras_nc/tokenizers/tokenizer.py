@@ -17,19 +17,11 @@ from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import presets
+from keras_nc.tokenizers.scheme import NEEDS_PYTHON
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import pad_rows
 from keras_nc.tokenizers.scheme import scheme_from_config
 from keras_nc.tokenizers.scheme import to_id_rows
-
-#: Errors of TensorFlow show the name of an operation. In an exported graph, and
-#: in another process of the tf.data service, they say that a callback is not
-#: found.
-NEEDS_PYTHON = (
-    "keras_nc_tokenizers_run_only_in_the_process_that_made_them"
-    ".Export_the_model_without_its_tokenizer"
-    ".Map_the_tokenizer_outside_the_tf_data_service"
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_nc")

@@ -7,6 +7,7 @@ from keras_nc.coding.kernels.likely import common_ancestor
 from keras_nc.coding.kernels.likely import make_tables
 from keras_nc.coding.kernels.likely import relax
 from keras_nc.coding.kernels.phrases import cut_words
+from keras_nc.coding.kernels.phrases import find_alive
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
@@ -239,9 +240,10 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses):
             costs[n] = word_costs[sequence[i + n]]
             n += 1
         words = sequence[i : i + n]
-        cut_words(n, words, costs, phrases, best, back, back_ids, alive)
+        cut_words(n, words, costs, phrases, best, back, back_ids)
         at = np.int64(n)
         if sequence[i + n]:
+            find_alive(n, words, phrases, alive)
             at = np.int64(common_ancestor(back, alive[: n + 1] == 1, n))
             if at == 0:
                 size *= 2
