@@ -128,6 +128,32 @@ def test_odd_sizes_are_refused(model):
             stepper_for(model, 2, odd)
 
 
+def test_a_reader_gives_the_steppers_bits_in_any_order(models):
+    rng = np.random.default_rng(0)
+    prefixes = [
+        bytes(rng.choice(list(b"ab"), n).tolist())
+        for n in rng.integers(0, 7, 150)
+    ]
+    for name in ("m1", "rope"):
+        model = models[name]
+        reader = model.reader(context_bytes=6)
+        rows = reader.probabilities(prefixes)
+        np.testing.assert_allclose(
+            rows, model.probabilities(prefixes), atol=1e-5
+        )
+        # Rows of the reader still hold the prefixes that it read last.
+        order = rng.permutation(len(prefixes))[:100]
+        again = reader.probabilities([prefixes[i] for i in order])
+        np.testing.assert_array_equal(again, rows[order])
+        stepper = model.stepper(1, 6)
+        stepper.append(np.frombuffer(b"abba", "uint8")[None], np.array([4]))
+        np.testing.assert_array_equal(
+            reader.probabilities([b"abba"]), stepper.probabilities()
+        )
+        with pytest.raises(ValueError, match="at most 6 bytes"):
+            reader.probabilities([b"a" * 7])
+
+
 def test_count_models_keep_their_prefixes(models):
     assert isinstance(stepper_for(models["ngram"], 1, 8), PrefixStepper)
     assert not isinstance(stepper_for(models["m1"], 1, 8), PrefixStepper)
