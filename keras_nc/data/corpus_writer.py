@@ -98,7 +98,7 @@ def tokenize_corpus(
     >>> from keras_nc.tokenizers import ByteTokenizer
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "a.jsonl")
-    ...     _ = path.write_text('{"text": "one"}\\n{"text": "three"}')
+    ...     _ = path.write_text('{"text": "one"}\n{"text": "three"}')
     ...     shards = tokenize_corpus(path, ByteTokenizer(), f"{folder}/shards")
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
