@@ -299,7 +299,7 @@ def _join(job, groups):
         _delete(job.directory)  # so that other files can be named
         raise ValueError(
             "Token shards need at least one byte of text. Received: input "
-            f"with none, with {sum(g['empty'] for g in groups):,} empty texts and "
+            f"with none, {sum(g['empty'] for g in groups):,} empty texts and "
             f"{sum(len(g['skipped']) for g in groups):,} skipped. Name other "
             "files."
         )
