@@ -30,10 +30,12 @@ demo: $(VENV)/installed
 	    --config tiny $(if $(FROM_SCRATCH),--from_scratch --workdir \
 	    runs/demo_from_scratch,--workdir runs/demo)
 
-# Speed and bytes per token against named peers; training steps; generation.
+# Speed and bytes per token against named peers; encoded files beside other
+# compressors; training steps; generation.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
+	$(BIN)/python -m benchmarks.compressors
 	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training
 	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.generation
 

@@ -16,9 +16,11 @@ class Trainer:
     Args:
         backbone: The `DecoderBackbone` whose sizes and precision are taken.
         learning_rate: float.
+        attention: `"bias"`, with the dense relative bias as a mask; or
+            `"causal"`, without positions and, on a GPU, by cuDNN.
     """
 
-    def __init__(self, backbone, learning_rate):
+    def __init__(self, backbone, learning_rate, attention="bias"):
         self._optimizer = optax.chain(
             optax.clip_by_global_norm(1.0),
             optax.adamw(learning_rate, weight_decay=0.004, eps=1e-7),
@@ -27,7 +29,11 @@ class Trainer:
         self._state = self._optimizer.init(self._parameters)
         heads = backbone.num_heads
         dtype = jnp.dtype(backbone.token_embedding.compute_dtype)
-        buckets = distance_buckets(backbone.num_buckets, backbone.max_distance)
+        buckets = None
+        if attention == "bias":
+            buckets = distance_buckets(
+                backbone.num_buckets, backbone.max_distance
+            )
 
         def step(parameters, state, ids):
             def loss(parameters):
@@ -91,16 +97,22 @@ def rms_norm(x, scale):
 def mean_nats(parameters, ids, heads, buckets, dtype):
     """Return the mean loss of predicting each id from those up to itself."""
     T = ids.shape[1]
-    distances = np.arange(T)[:, None] - np.arange(T)
-    bucket = buckets[np.clip(distances, 0, len(buckets) - 1)]
+    if buckets is not None:
+        distances = np.arange(T)[:, None] - np.arange(T)
+        bucket = buckets[np.clip(distances, 0, len(buckets) - 1)]
     table = parameters["embedding"].astype(dtype)
     x = table[ids] * table.shape[1] ** 0.5
     for block in parameters["blocks"]:
         h = rms_norm(x, block["attention_norm"])
         q, k, v = jnp.einsum("btd,cdhk->cbthk", h, block["qkv"].astype(dtype))
-        bias = jnp.moveaxis(block["bias"][bucket], -1, 0)
-        bias = jnp.where(distances >= 0, bias, -1e9).astype(dtype)
-        h = jax.nn.dot_product_attention(q, k, v, bias=bias[None])
+        if buckets is None:
+            h = jax.nn.dot_product_attention(
+                q, k, v, is_causal=True, implementation=fused_attention(dtype)
+            )
+        else:
+            bias = jnp.moveaxis(block["bias"][bucket], -1, 0)
+            bias = jnp.where(distances >= 0, bias, -1e9).astype(dtype)
+            h = jax.nn.dot_product_attention(q, k, v, bias=bias[None])
         x += jnp.einsum("bthk,hkd->btd", h, block["output"].astype(dtype))
         h = rms_norm(x, block["mlp_norm"])
         gate = jax.nn.relu(h @ block["gate"].astype(dtype))
@@ -108,6 +120,12 @@ def mean_nats(parameters, ids, heads, buckets, dtype):
         x += h @ block["down"].astype(dtype)
     logits = (rms_norm(x, parameters["norm"]) @ table.T).astype(jnp.float32)
     return optax.softmax_cross_entropy_with_integer_labels(logits, ids).mean()
+
+
+def fused_attention(dtype):
+    """Return the implementation of attention that is fused, if there is."""
+    on_gpu = jax.default_backend() == "gpu"
+    return "cudnn" if on_gpu and dtype != jnp.float32 else "xla"
 
 
 def step_megabytes(model, batch_size, length):

@@ -1,19 +1,29 @@
-"""Compare a training step under `fit` with the same model in plain JAX.
+"""Time training steps under `fit`, beside the same model in plain JAX.
 
     KERAS_BACKEND=jax python -m benchmarks.training
-    KERAS_BACKEND=jax python -m benchmarks.training --sizes 3m 25m --memory
+    KERAS_BACKEND=jax python -m benchmarks.training --memory 64 512
+    KERAS_BACKEND=jax python -m benchmarks.training --parts --sizes 25m 113m
 
-The peer has the same layers, loss, optimizer and precision, but plain functions
-and optax. Rounds of both are interleaved; rates are medians.
+The peers have the same layers, loss, optimizer and precision, but plain
+functions and optax. That of the relative bias adds a dense bias to the scores.
+That of RoPE has no positions and, on a GPU, attention of cuDNN. Rounds of both
+are interleaved; rates are medians. On TensorFlow and torch, `fit` is timed
+alone. Ids are drawn by Zipf's law, for the gradient of a table depends on how
+often ids repeat.
+
+With --records, each row is written to a file as soon as it is known, and a row
+that is there is not measured again. So a long run continues after --minutes.
 """
 
+import json
+import os
+import pathlib
 import statistics
 import time
 
 import keras
 import numpy as np
 
-from benchmarks import jax_decoder
 from benchmarks import options
 from benchmarks import timing
 from keras_nc.models import CompressedBackbone
@@ -24,78 +34,226 @@ from recipes.flags import say
 STEPS = 4
 ROUNDS = 5
 LEARNING_RATE = 1e-3
+POSITIONS = ("relative_bias", "rope")
 
 
 def main(settings):
-    """Race both, a row for each size; then print what chunks save."""
-    if keras.backend.backend() != "jax":
+    """Measure a row for each size and position, and print the tables."""
+    backend = keras.backend.backend()
+    if backend != "jax" and (settings.parts or settings.memory):
         raise ValueError(
-            "The peer is written for JAX, so both must run on it. Received: "
-            f"the backend {keras.backend.backend()}. Set KERAS_BACKEND=jax."
+            "The parts and the memory of a step are read from JAX. Received: "
+            f"the backend {backend}. Set KERAS_BACKEND=jax."
         )
-    if settings.quick:
-        settings.batch_size, settings.sequence_length = 2, 32
-    shape = settings.batch_size, settings.sequence_length
-    rows = []
-    for size in settings.sizes:
-        say(f"Training {size}")
-        backbone = CompressedBackbone.from_size(
-            size, settings.ids, dtype=settings.dtype
-        )
-        rates = race(backbone, shape, 2 if settings.quick else ROUNDS)
-        flops = training_flops_per_token(backbone, shape[1])
-        row = [size]
-        for rate in rates:
-            row.append(f"{rate:,.0f}")
-            if settings.peak_tflops:
-                row.append(f"{rate * flops / settings.peak_tflops / 1e10:.1f}%")
-        rows.append([*row, f"{rates[0] / rates[1]:.2f}"])
-    utilization = ["MFU"] if settings.peak_tflops else []
-    header = ["size", "keras_nc tokens/s", *utilization]
-    header += ["JAX and optax tokens/s", *utilization, "ratio"]
-    print(f"\n{timing.table(header, rows)}", flush=True)
+    records = Records(settings.records)
+    end = time.monotonic() + 60 * (settings.minutes or float("inf"))
+    shown = []
+    for case in settings.sizes:
+        case = case_of(case, settings)
+        for position in settings.positions:
+            key = {
+                **case,
+                "position": position,
+                "length": settings.sequence_length,
+                "dtype": settings.dtype,
+                "backend": backend,
+                "compiled": settings.compiled,
+                "parts": settings.parts,
+                "device": device(),
+            }
+            record = records.find(key)
+            if record is None and time.monotonic() > end:
+                say(f"Out of time before {case['size']}, {position}")
+                continue
+            if record is None:
+                say(f"Training {case['size']}, {position}")
+                rounds = 2 if settings.quick else ROUNDS
+                record = records.add(key, measured(key, rounds))
+            shown.append(record)
+    print(f"\n{rates_table(shown, settings.peak_tflops)}", flush=True)
+    for record in shown:
+        if record.get("parts_ms"):
+            print(f"\n{parts_table(record)}", flush=True)
     if settings.memory:
         print_memory(settings)
     print(
-        f"\n{settings.ids:,} ids, batches of {shape[0]} x {shape[1]} tokens, "
-        f"{settings.dtype}, AdamW; rounds of {STEPS} steps, interleaved. "
-        f"{options.conditions('jax', 'optax', 'keras')}, "
-        f"{jax_decoder.device()}"
+        f"\n{settings.dtype}, AdamW; rounds of {STEPS} steps, interleaved. "
+        f"{options.conditions(backend, 'optax', 'keras')}, {device()}"
     )
 
 
-def race(backbone, shape, rounds):
-    """Return tokens per second of our model under `fit`, and of the peer."""
+def case_of(given, settings):
+    """Return size, ids and rows from `SIZE` or `SIZE:IDS:ROWS`, a dict."""
+    size, *numbers = given.split(":")
+    try:
+        ids, rows = map(int, numbers) if numbers else (None, None)
+    except ValueError as error:
+        raise ValueError(
+            "`sizes` must be names, or SIZE:IDS:ROWS. Received: "
+            f"{given!r}. For example, 113m:65536:32."
+        ) from error
+    rows = rows or (2 if settings.quick else settings.batch_size)
+    return {"size": size, "ids": ids or settings.ids, "rows": rows}
+
+
+class Records:
+    """Records of a file of JSON lines; of memory only without a path."""
+
+    def __init__(self, path):
+        self.path = None if path is None else pathlib.Path(path)
+        self.records = []
+        if self.path is not None and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            self.records = [json.loads(line) for line in lines]
+
+    def find(self, key):
+        """Return the record of a key, or `None`."""
+        for record in self.records:
+            if record["key"] == key:
+                return record
+        return None
+
+    def add(self, key, values):
+        """Add a record, write all, and return it."""
+        record = {"key": key, **values}
+        self.records.append(record)
+        if self.path is not None:
+            lines = [json.dumps(record) + "\n" for record in self.records]
+            new = self.path.with_suffix(".new")
+            new.write_text("".join(lines), encoding="utf-8")
+            os.replace(new, self.path)
+        return record
+
+
+def measured(key, rounds):
+    """Measure one size with one kind of positions.
+
+    Args:
+        key: dict, see `main`.
+        rounds: int.
+
+    Returns:
+        A dict of JSON values: tokens per second of ours and of the peer, FLOPs
+        per token, and, if wanted, the FLOPs and milliseconds of each part.
+    """
+    keras.backend.clear_session()
+    backbone = CompressedBackbone.from_size(
+        key["size"], key["ids"], dtype=key["dtype"], position=key["position"]
+    )
     model = CompressedCausalLM(backbone)
     model.compile(
         keras.optimizers.AdamW(LEARNING_RATE, global_clipnorm=1.0),
         weighted_metrics=[],
+        jit_compile=True if key["compiled"] else "auto",
     )
-    rows = (STEPS * shape[0], shape[1])
-    ids = np.random.default_rng(0).integers(
-        3, backbone.vocabulary_size, rows, dtype="int32"
-    )
+    shape = key["rows"], key["length"]
+    ids = zipf_ids(key["ids"], (STEPS * shape[0], shape[1]))
+    rates = race(model, ids, shape, rounds)
+    values = {
+        "tokens_per_second": rates,
+        "flops_per_token": training_flops_per_token(backbone, shape[1]),
+    }
+    if key["parts"]:
+        from benchmarks import step_parts
+
+        seconds = step_parts.part_seconds(model, ids[: shape[0]])
+        whole = shape[0] * shape[1] / rates["keras_nc"]
+        seconds["input and host"] = max(whole - seconds["step"], 0.0)
+        parts = sum(seconds.values()) - seconds["step"]
+        seconds["embedding, rest, fusion"] = whole - parts
+        values["parts_ms"] = {k: 1e3 * v for k, v in seconds.items()}
+        values["parts_flops"] = step_parts.part_flops(backbone, shape[1])
+    return values
+
+
+def zipf_ids(vocabulary_size, shape):
+    """Draw ids whose frequency is inverse to their rank."""
+    ranks = np.arange(vocabulary_size - 3)
+    bounds = np.cumsum(1 / (ranks + 2.7))
+    draws = np.random.default_rng(0).random(shape) * bounds[-1]
+    ids = 3 + np.searchsorted(bounds, draws)
+    return np.minimum(ids, vocabulary_size - 1).astype("int32")
+
+
+def race(model, ids, shape, rounds):
+    """Return tokens per second of our model under `fit`, and of the peer."""
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
-    peer = jax_decoder.Trainer(backbone, LEARNING_RATE)
 
     def fit():
         model.fit(inputs, ids, batch_size=shape[0], shuffle=False, verbose=0)
 
-    def fit_peer():
-        peer.fit(ids.reshape(STEPS, *shape))
+    calls = {"keras_nc": fit}
+    if keras.backend.backend() == "jax":
+        from benchmarks import jax_decoder
 
-    seconds = {fit: [], fit_peer: []}
+        batches = ids.reshape(STEPS, *shape)
+        name, attention = "JAX, dense bias", "bias"
+        if model.backbone.position == "rope":
+            name, attention = "JAX, no bias", "causal"
+        peer = jax_decoder.Trainer(model.backbone, LEARNING_RATE, attention)
+        calls[name] = lambda: peer.fit(batches)
+    seconds = {name: [] for name in calls}
     for i in range(rounds + 1):
-        for call, times in seconds.items():
+        for name, call in calls.items():
             start = time.perf_counter()
             call()
             if i:  # the first round compiles
-                times.append(time.perf_counter() - start)
-    return [ids.size / statistics.median(times) for times in seconds.values()]
+                seconds[name].append(time.perf_counter() - start)
+    return {
+        name: ids.size / statistics.median(times)
+        for name, times in seconds.items()
+    }
+
+
+# === Tables ===
+
+
+def rates_table(records, peak_tflops):
+    """Return a table with a line for each model and peer."""
+    lines = []
+    for record in records:
+        key, rates = record["key"], record["tokens_per_second"]
+        label = f"{key['size']}, {key['ids']:,} ids, {key['rows']} x "
+        label += f"{key['length']}, {key['position']}, "
+        for name, rate in rates.items():
+            line = [label + name, f"{rate:,.0f}"]
+            if peak_tflops:
+                used = rate * record["flops_per_token"] / peak_tflops / 1e10
+                line.append(f"{used:.1f}%")
+            lines.append([*line, f"{rates['keras_nc'] / rate:.2f}"])
+    header = ["step", "tokens/s", *(["MFU"] if peak_tflops else [])]
+    return timing.table([*header, "ours / this"], lines)
+
+
+def parts_table(record):
+    """Return the table of a step's parts."""
+    milliseconds = dict(record["parts_ms"])
+    milliseconds.pop("step")
+    whole, flops = sum(milliseconds.values()), record["parts_flops"]
+    tokens = record["key"]["rows"] * record["key"]["length"]
+    lines = []
+    for name, time_of_part in milliseconds.items():
+        of_part = flops.get(name, 0)
+        speed = of_part * tokens / max(time_of_part, 1e-9) / 1e9
+        lines.append(
+            [
+                name,
+                f"{of_part / record['flops_per_token']:.1%}",
+                f"{time_of_part:,.2f}",
+                f"{time_of_part / whole:.1%}",
+                f"{speed:,.2f}" if of_part else "-",
+            ]
+        )
+    lines.append(["whole step", "100.0%", f"{whole:,.2f}", "100.0%", "-"])
+    label = f"{record['key']['size']}, {record['key']['position']}"
+    header = [label, "of the FLOPs", "ms alone", "of the time", "TFLOP/s"]
+    return timing.table(header, lines)
 
 
 def print_memory(settings):
     """Print the memory that XLA plans for a step in three ways."""
+    from benchmarks import jax_decoder
+
     B, T = settings.memory
     rows = []
     steps = [
@@ -103,10 +261,11 @@ def print_memory(settings):
         ("logits in chunks", 1 << 28, False),
         ("logits in chunks, gradient checkpointing", 1 << 28, True),
     ]
+    case = case_of(settings.sizes[0], settings)
     for label, logits_bytes, checkpointing in steps[:: 1 + settings.quick]:
         backbone = CompressedBackbone.from_size(
-            settings.sizes[0],
-            settings.ids,
+            case["size"],
+            case["ids"],
             dtype=settings.dtype,
             gradient_checkpointing=checkpointing,
         )
@@ -114,9 +273,30 @@ def print_memory(settings):
         model.compile(logits_bytes=logits_bytes)
         figures = jax_decoder.step_megabytes(model, B, T)
         rows.append([label, *(f"{megabytes:,.0f}" for megabytes in figures)])
-    header = [f"one step, {settings.sizes[0]}, {B} x {T} tokens"]
+    header = [f"one step, {case['size']}, {B} x {T} tokens"]
     header += ["MB kept for the gradient", "MB at the peak, as planned"]
     print(f"\n{timing.table(header, rows)}", flush=True)
+
+
+def device():
+    """Return the name of the device that the backend computes on."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    if backend == "torch":
+        import torch
+
+        return (
+            torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        )
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "cpu"
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"]
 
 
 if __name__ == "__main__":
@@ -126,13 +306,30 @@ if __name__ == "__main__":
         sizes={
             "nargs": "+",
             "default": ["3m", "25m"],
-            "help": "Of M2, by name.",
+            "metavar": "SIZE[:IDS:ROWS]",
+            "help": "Of M2, by name, perhaps with ids and rows of its own.",
+        },
+        positions={
+            "nargs": "+",
+            "choices": POSITIONS,
+            "default": ["relative_bias"],
+            "help": "One or both.",
+        },
+        parts={
+            "action": "store_true",
+            "help": "Time the parts of each step, too.",
         },
         ids={"type": int, "default": 4096, "help": "Size of the vocabulary."},
         batch_size={"type": int, "default": 8},
         sequence_length={"type": int, "default": 256},
         dtype={"default": "float32", "help": "Or mixed_bfloat16."},
+        compiled={
+            "action": "store_true",
+            "help": "Pass jit_compile=True; Keras does not for torch.",
+        },
         peak_tflops={"type": float, "help": "Of the device, for MFU."},
+        records={"metavar": "FILE", "help": "JSON lines, to continue from."},
+        minutes={"type": float, "help": "Start no row after this time."},
         memory={
             "type": int,
             "nargs": 2,

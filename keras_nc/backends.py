@@ -37,3 +37,19 @@ def choose_backend():
         )
     os.environ["KERAS_BACKEND"] = chosen
     return chosen
+
+
+def prepare_keras():
+    """Choose a backend, and keep keras-hub from importing TensorFlow.
+
+    Importing TensorFlow takes seconds. Call this before Keras is imported. It
+    has no effect later.
+
+    Raises:
+        ValueError: if `KERAS_BACKEND` is not supported or not installed.
+    """
+    if "keras" in sys.modules or "tensorflow" in sys.modules:
+        return
+    if choose_backend() != "tensorflow":
+        # In `sys.modules`, None marks a module that cannot be imported.
+        sys.modules["tensorflow"] = None

@@ -36,12 +36,11 @@ def run(setting):
         needs_model = config.paper or config.units == "any"
         model = NGramModel.from_text(text) if needs_model else None
     else:
-        workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
-        model = ByteLMModel(
-            models.ByteCausalLM.from_preset(
-                str(setting.workdir / "m1" / "preset")
-            )
-        )
+        preset = config.entropy_model
+        if preset == "m1":
+            workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
+            preset = str(setting.workdir / "m1" / "preset")
+        model = ByteLMModel(models.ByteCausalLM.from_preset(preset))
     if config.paper:
         codebook = Codebook.paper(model, window_bits=config.window_bits)
     else:

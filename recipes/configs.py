@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_nc.coding.build import UNITS
 from keras_nc.coding.parses import PARSES
+from keras_nc.presets import BYTE_LMS
 
 #: What the fields may be, for flags that override a configuration.
 POSITIONS = ("relative_bias", "rope")
@@ -60,7 +61,8 @@ class Codebook:
 
     window_bits: int = _one_of(range(9, 17), 16)
     token_bits: int | None = None  # None: one token per window
-    entropy_model: str = _one_of(("m1", "counts"), "m1")  # n-gram counts
+    # M1 of this run, n-gram counts, or a built-in M1.
+    entropy_model: str = _one_of(("m1", "counts", *BYTE_LMS), "m1")
     paper: bool = False  # the paper's windows, by `Codebook.paper`
     units: str = _one_of(UNITS, "phrases")
     parse: str | None = _one_of(PARSES, None)  # None: the best for the units
@@ -276,6 +278,19 @@ CONFIGS = {
     # The built-in presets, on 198.6 MB of text; minutes on one GPU.
     "m1_3m_en": PRESETS,
     "m2_3m_en": PRESETS,
+    # The paper's protocol at a size for CPUs: `recipes.reproduce`. M1 reads
+    # every byte of the text for most schemes, so there is little text.
+    "paper_tiny": dataclasses.replace(
+        paper(2, 4, 128),
+        m1_training=STUDY_TRAINING,
+        m2=Model(2, 4, 128, 512),
+        m2_training=dataclasses.replace(PAPER_M2_TRAINING, sequence_length=128),
+        train_bytes=300_000,
+        held_out_bytes=40_000,
+        probe_bytes=10_000,
+        dtype="float32",
+    ),
+    "paper_3m": paper(3, 4, 256),
     # The paper's, for accelerators and data of your own.
     "paper_25m": paper(6, 8, 512),
     "paper_113m": paper(12, 12, 768),

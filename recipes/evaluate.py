@@ -35,7 +35,10 @@ def run(setting):
 
 def gather(setting):
     """Return all figures of the report, a dict."""
-    m1 = workdir.need(setting.workdir / "m1" / "result.json", "train_m1")
+    path = setting.workdir / "m1" / "result.json"
+    if setting.config.codebook.entropy_model == "m1":
+        workdir.need(path, "train_m1")
+    m1 = workdir.read_json(path)  # perhaps the codebook needs none
     codebook = workdir.need(setting.workdir / "codebook.json", "build_codebook")
     say("Compressing the held-out text with gzip, xz, zstd and brotli")
     held_out = list(setting.documents("held_out"))
@@ -48,7 +51,8 @@ def gather(setting):
         workdir.need(setting.workdir / "models" / "windows", "train_m2")
     sentencepiece = workdir.read_json(setting.workdir / "sentencepiece.json")
     return {
-        "m1": {
+        "m1": m1
+        and {
             "preset": m1.get("preset"),
             **{key: m1[key] for key in ("bits_per_byte", "seconds", "bytes")},
         },
@@ -76,10 +80,11 @@ def evaluate_tokens(setting, tokens):
     tokenized = tokenize_corpus.run(setting, tokens)
     model = models.CompressedCausalLM.from_preset(str(folder / "preset"))
     m1 = None
-    if tokens == "windows" and setting.config.codebook.entropy_model == "m1":
-        m1 = models.ByteCausalLM.from_preset(
-            str(setting.workdir / "m1" / "preset")
-        ).backbone
+    entropy_model = setting.config.codebook.entropy_model
+    if tokens == "windows" and entropy_model != "counts":
+        if entropy_model == "m1":
+            entropy_model = str(setting.workdir / "m1" / "preset")
+        m1 = models.ByteCausalLM.from_preset(entropy_model).backbone
     flops = evaluation.flops_per_byte(
         model.backbone, shards["held_out"].bytes_per_token, m1
     )

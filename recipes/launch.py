@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_nc.cli.errors import orderly_termination
 from keras_nc.training import STRATEGIES
 from keras_nc.training import initialize_processes
 from recipes import flags
@@ -113,7 +114,7 @@ TRAINING = {
 _KERAS_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
-def main(run, trains=False, configure=None, **own):
+def main(run, trains=False, configure=None, choose=None, **own):
     """Run a recipe with the setting that its flags describe.
 
     Args:
@@ -121,9 +122,13 @@ def main(run, trains=False, configure=None, **own):
         trains: bool. Whether the recipe takes the flags of training runs.
         configure: A function of the configuration, and of the recipe's own
             flags by name, that returns the configuration to use; or `None`.
+        choose: A function of the recipe's own flags by name, that returns the
+            name of the configuration, in place of --config; or `None`.
         **own: The recipe's own flags, as keywords of `add_argument`.
     """
-    groups = {"the run": RUN, "the text": TEXT}
+    groups = {"the run": dict(RUN), "the text": TEXT}
+    if choose is not None:
+        del groups["the run"]["config"]
     if own:
         groups["this recipe"] = own
     if trains:
@@ -133,11 +138,12 @@ def main(run, trains=False, configure=None, **own):
     def run_setting(values):
         values = vars(values)
         chosen = {name: values.pop(name) for name in own}
-        name = values.pop("config")
+        name = choose(**chosen) if choose else values.pop("config")
         config = get_config(name, values.pop("overrides"))
         if configure is not None:
             config = check_config(configure(config, **chosen))
-        run(make_setting(name, config, **values), **chosen)
+        with orderly_termination():
+            run(make_setting(name, config, **values), **chosen)
 
     flags.start(run_setting, groups, Config)
 

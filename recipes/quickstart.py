@@ -42,10 +42,10 @@ def run(setting, from_scratch):
     """Run every stage that is not finished yet."""
     start = time.perf_counter()
     kinds = list(tokenize_corpus.TOKENS)
-    if from_scratch:
-        train_m1.run(setting)
-    else:
+    if not from_scratch:
         train_m1.load(setting)
+    elif setting.config.codebook.entropy_model == "m1":
+        train_m1.run(setting)
     if from_scratch or built_in_codebook(setting) not in presets.TOKENIZERS:
         kinds.remove("built_in")
     build_codebook.run(setting)

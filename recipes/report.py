@@ -229,21 +229,21 @@ def at_seconds(history, seconds):
 def m1_section(result):
     """Compare M1 with compressors such as gzip."""
     m1 = result["m1"]
-    seen = f"{m1['bytes']:,} bytes seen"
-    learned = "M1 learned from the training text"
-    if m1.get("preset"):
-        seen = m1["preset"]
-        learned = "M1 is a preset, which learned from other English text,"
-    rows = {
-        f"M1 ({seen})": m1["bits_per_byte"],
-        **result["compressors"],
-    }
+    rows = dict(result["compressors"])
+    about_m1 = ""
+    if m1 is not None:
+        seen = f"{m1['bytes']:,} bytes seen"
+        learned = "M1 learned from the training text"
+        if m1["preset"]:
+            seen = m1["preset"]
+            learned = "M1 is a preset, which learned from other English text,"
+        rows = {f"M1 ({seen})": m1["bits_per_byte"], **rows}
+        about_m1 = f"; {learned} and sees no further back than its sequence"
     lines = [f"| {name} | {bits:.3f} |" for name, bits in rows.items()]
     return (
         "## M1 beside compressors\n\n"
         "Bits per byte of the same held-out text. The compressors see it as "
-        f"one stream; {learned} and sees no further back than its "
-        "sequence.\n\n"
+        f"one stream{about_m1}.\n\n"
         "| | bits/byte |\n|---|---:|\n" + "\n".join(lines)
     )
 
@@ -264,11 +264,11 @@ def curves_section():
 
 def seconds_section(result):
     """Return a table of the seconds of every stage."""
-    m1 = "load and score M1" if result["m1"].get("preset") else "train M1"
-    stages = {
-        m1: result["m1"]["seconds"],
-        "build the codebook": result["codebook"]["seconds"],
-    }
+    stages = {"build the codebook": result["codebook"]["seconds"]}
+    if result["m1"] is not None:
+        loaded = result["m1"]["preset"]
+        name = "load and score M1" if loaded else "train M1"
+        stages = {name: result["m1"]["seconds"], **stages}
     if result["sentencepiece_seconds"] is not None:
         stages["train SentencePiece"] = result["sentencepiece_seconds"]
     for tokens, row in result["models"].items():

@@ -10,6 +10,8 @@ from keras_nc.data import default_corpus
 from keras_nc.data import find_files
 from keras_nc.data import read_documents
 from keras_nc.data import take_bytes
+from keras_nc.data.sources import is_dataset
+from keras_nc.data.sources import is_url
 from keras_nc.progress import ProgressLine
 from recipes.configs import Config
 from recipes.text import Split
@@ -17,6 +19,8 @@ from recipes.text import choose_split
 from recipes.workdir import read_split
 
 DEFAULT = ("default",)
+#: Bytes that are read to check text and to choose what is held out.
+_CHECKED_BYTES = 2**31
 #: Names of the parts of the text.
 NAMES = {
     "train": "training text",
@@ -94,6 +98,23 @@ class Setting:
             raise self._empty(split)
         return itertools.chain([first], documents)
 
+    def corpus(self, split):
+        """Return what `keras_nc.data.tokenize_corpus` reads for a split.
+
+        Args:
+            split: str, see `documents`.
+
+        Returns:
+            The files, and a function of a document that returns the part to
+            keep, or `None` for all of it. `None` if the split is not all of
+            some files.
+        """
+        if split != "train" or self.data == DEFAULT or self.config.train_bytes:
+            return None
+        if self.held_out:
+            return self._training_files(), None
+        return self.data, functools.partial(self.split.part, held_out=False)
+
     def _empty(self, split):
         flag = "held_out" if split != "train" and self.held_out else "data"
         return ValueError(
@@ -118,11 +139,11 @@ class Setting:
 
     def _training_files(self):
         """Return the files of --data that are not held out."""
-        held_out = set(map(os.path.realpath, find_files(self.held_out)))
+        held_out = {self._real(file) for file in find_files(self.held_out)}
         files = [
             file
             for file in find_files(self.data)
-            if os.path.realpath(file) not in held_out
+            if self._real(file) not in held_out
         ]
         if not files:
             raise ValueError(
@@ -139,7 +160,9 @@ class Setting:
         return self.check_text() if kept is None else Split(**kept)
 
     def check_text(self):
-        """Read all text, so that its errors come first.
+        """Read the text, so that its errors come first.
+
+        Of a large corpus, only the beginning is read.
 
         Returns:
             The `Split`.
@@ -154,6 +177,8 @@ class Setting:
                 for document in documents:
                     line.update(len(document))
                     yield document
+                    if line.num_bytes - before >= _CHECKED_BYTES:
+                        break
                 if line.num_bytes == before:
                     raise self._empty(split)
 
@@ -178,5 +203,13 @@ class Setting:
         }
 
     @staticmethod
+    def _real(name):
+        is_path = not is_url(name) and not is_dataset(name)
+        return os.path.realpath(name) if is_path else name
+
+    @staticmethod
     def _absolute(pattern):
-        return pattern if pattern == "default" else os.path.abspath(pattern)
+        is_name = is_url(pattern) or is_dataset(pattern)
+        if is_name or pattern == "default":
+            return pattern
+        return os.path.abspath(pattern)

@@ -1,10 +1,12 @@
 """Train a model of a recipe, score it, and save it as a preset."""
 
 import dataclasses
+import sys
 import time
 
 import keras
 
+from keras_nc.cli.errors import orderly_termination
 from keras_nc.training import get_distribution
 from keras_nc.training import one_writer
 from recipes import workdir
@@ -37,9 +39,22 @@ def train(setting, folder, make_model, training, shards, label):
 def _train(setting, folder, make_model, training, shards, label):
     trainer = Trainer(make_model, training)
     trainer.begin(training.seed)
-    history = trainer.fit(
-        setting, shards, folder, seed=training.seed, label=label
-    )
+    # Several processes stop at once. Their last states are of the same step.
+    with orderly_termination(wait=setting.alone) as stop:
+        history = trainer.fit(
+            setting,
+            shards,
+            folder,
+            seed=training.seed,
+            label=label,
+            stop=stop if setting.alone else None,
+        )
+    if history[-1]["step"] < training.steps:
+        say(
+            f"{label}: stopped by SIGTERM after step {history[-1]['step']:,}, "
+            "whose state is saved. The same command continues"
+        )
+        sys.exit(0)
     say(f"{label}: scoring the held-out text")
     start = time.perf_counter()
     score = trainer.score(shards["held_out"])

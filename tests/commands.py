@@ -30,6 +30,19 @@ SMALL = {
         "m2_training.sequence_length": "64",
     },
 }
+SMALL["reproduce"] = {
+    "experiment": "bytes",
+    "compressor": "counts",
+    "size": "tiny",
+    "tokens": "2k",
+    "workers": "1",
+    "m2.num_layers": "1",
+    "train_bytes": "60000",
+    "held_out_bytes": "9000",
+    "probe_bytes": "3000",
+}
+SMALL["reproduce_report"] = {}
+SMALL["analyses.stability"] = {"experiment": "bytes", "words": "4"}
 SMOKE = {"config": "smoke"}
 #: Recipes without files, whose output several pages show.
 WITHOUT_FILES = ("recipes.show_collision",)
@@ -40,7 +53,7 @@ GIVEN = {
     "unseen": "held_out.txt",
 }
 #: Flags whose files are moved to the temporary folder.
-OUTPUTS = ("workdir", "output")
+OUTPUTS = ("workdir", "workdirs", "output")
 #: Features of shells that the runner lacks.
 SHELL = re.compile(r"[|<>;&`$*~]")
 PROGRAM = r"(?:\.venv/bin/)?"
@@ -69,9 +82,10 @@ def plan(command):
             return None
     program = re.sub(f"^{PROGRAM}", "", words[0])
     if program == "python" and words[1] == "-m":
-        recipe = re.fullmatch(r"recipes\.(\w+)", words[2])
+        recipe = re.fullmatch(r"recipes\.([\w.]+)", words[2])
         assert recipe, f"not a recipe: {command}"
-        assert (ROOT / "recipes" / f"{recipe[1]}.py").is_file(), command
+        file = ROOT / f"{words[2].replace('.', '/')}.py"
+        assert file.is_file(), command
         flags = reduce_flags(words[3:], SMALL.get(recipe[1], SMOKE))
         return [sys.executable, "-m", words[2], *flags], environment
     assert program == "keras-nc", f"unknown command: {command}"

@@ -153,135 +153,123 @@ def powers_of_two():
     return powers
 
 
-def squash_table(powers):
-    """Return the probability, of 2^16, for each x from -2047 to 2047."""
-    table = {}
-    for x in range(2048):
-        odds = powers[8 * x % 1024] << 8 * x // 1024
-        table[x] = (odds << 16) // (odds + (1 << 96))
-        table[-x] = 65536 - table[x]
-    return table
-
-
-def initial_cells(windows, costs, bits, powers):
-    """Return the cell [p, n] of order 0 for each prefix of bits."""
-    weights = [0] * (1 << bits)
+def initial_cells(windows, costs, digits):
+    """Return the cell [parts, uses] of order 0 for each beginning of an id."""
+    powers = powers_of_two()
+    weights = [0] * 16**digits
     for i, window in enumerate(windows):
         cost = costs[i] if costs else 0
         power = powers[-cost % 1024] >> 58 >> -(-cost // 1024)
         weights[i] = bool(window) * (max(power, 1) if costs else 1)
     cells = {}
-    for depth in reversed(range(bits)):
-        for i in range(1 << depth):
-            zero, one = weights[2 * i : 2 * i + 2]
-            p = (one << 22) // (zero + one) if zero + one else 1 << 21
-            p = min(max(p, 1 << 8), (1 << 22) - (1 << 8))
-            cells[(1 << depth) + i] = [p, 4 if costs else 2]
-        pairs = zip(weights[::2], weights[1::2], strict=True)
-        weights = [zero + one for zero, one in pairs]
+    for depth in range(digits):
+        for node in range(16**depth):
+            size = 16 ** (digits - depth - 1)
+            first = 16 * size * node
+            sums = [
+                sum(weights[first + d * size : first + (d + 1) * size])
+                for d in range(16)
+            ]
+            if not any(sums):
+                sums = [1] * 16
+            parts = [
+                sum(sums[:d]) * (2**15 - 64) // sum(sums) + 4 * d
+                for d in range(16)
+            ]
+            cells[depth, node] = [[*parts, 2**15], 8]
     return cells
 
 
-class BitDecoder:
-    """The range coder for bits with a probability in units of 2^-16."""
+class Decoder:
+    """The range coder with parts of 2^15."""
 
     def __init__(self, code):
         self.code, self.at, self.span = code, 8, (1 << 64) - 1
         self.distance = int.from_bytes(code[:8].ljust(8, b"\0"), "big")
 
-    def decode(self, part):
-        step = self.span >> 16
-        bit = int(self.distance < step * part)
-        if not bit:
-            self.distance -= step * part
-        self.span = step * (part if bit else 65536 - part)
+    def decode(self, parts):
+        """Return the symbol whose part holds the code."""
+        step = self.span >> 15
+        target = min(self.distance // step, 2**15 - 1)
+        symbol = bisect.bisect_right(parts, target) - 1
+        self.distance -= step * parts[symbol]
+        self.span = step * (parts[symbol + 1] - parts[symbol])
         while self.span < 1 << 56:
             more = self.code[self.at] if self.at < len(self.code) else 0
             self.distance = self.distance << 8 | more
             self.span, self.at = self.span << 8, self.at + 1
-        return bit
+        return symbol
 
-
-class Slots:
-    """The cells of order 1."""
-
-    def __init__(self, count):
-        self.size = 1 << min(max(10, (4 * count).bit_length()), 16)
-        self.slots = [self.fresh(0) for _ in range(self.size)]
-
-    def fresh(self, check):
-        return {"check": check, **{i: [2048, 0] for i in range(1, 16)}}
-
-    def find(self, previous, node):
-        key = (previous << 16 | node) * 0x9E3779B97F4A7C15 % 2**64
-        i = (key >> 40) % self.size
-        check = (key >> 20) % 65536
-        for j in (i, i ^ 1):
-            if self.slots[j]["check"] == check:
-                return self.slots[j]
-        if self.slots[i ^ 1][1][1] < self.slots[i][1][1]:
-            i ^= 1
-        self.slots[i] = self.fresh(check)
-        return self.slots[i]
+    def ask(self, values, i, shift, learns=True):
+        """Decode a yes, and move its probability."""
+        yes = self.decode([0, values[i] >> 1, 2**15]) == 0
+        if learns:
+            move(values, i, yes, shift)
+        return yes
 
 
 def decode_adaptive(code, count, windows, costs):
     """Decode `count` codes of a block."""
     bits = (len(windows) - 1).bit_length()
-    powers = powers_of_two()
-    exact = squash_table(powers)
-    stretch = [
-        bisect.bisect_left(range(-2047, 2047), 16 * p + 8, key=exact.get) - 2047
-        for p in range(4096)
-    ]
-    squash = {x: min(max(p, 16), 65520) for x, p in exact.items()}
-    cells = initial_cells(windows, costs, bits, powers)
-    coder, slots, last = BitDecoder(code), Slots(count), {}
+    digits = -(-bits // 4)
+    cells = initial_cells(windows, costs, digits)
+    others, trust = {}, {(j, n): 32000 for j in range(2) for n in range(21)}
+    followers, streaks, last = {}, {}, {}
+    answers = {(s, k): 20000 for s in range(16) for k in range(2)}
     last_size = 1 << min(max(8, count.bit_length() + 1), 18)
-    weights = [[28000, 46000, 40000] for _ in range(16)]
-    weights[0], weights[8] = [65536, 0, 40000], [65536, 0, 40000]
-    hits = [30000] * 3 + [50000] * 3 + [60000] * 10
-    agreements = list(hits)
+    hits = [40000] * 16
+    coder = Decoder(code)
     ids, match, length, previous = [], 0, 0, 0
     for t in range(count):
         guess = ids[match] if length else None
-        asked = length > 0 and hits[length] >= 40000
-        hit = asked and coder.decode(min(hits[length], 65472))
-        agrees = length > 0 and not asked
-        node = 1
-        for j in range(0 if hit else bits):
-            if j % 4 == 0:
-                slot, number = slots.find(previous, node), 1
-            zero, one = cells[node], slot[number]
-            row, expected = min(one[1], 7), None
-            if agrees:
-                expected = guess >> (bits - 1 - j) & 1
-                agrees = guess >> (bits - j) == node - (1 << j)
-            x = [stretch[zero[0] >> 10], stretch[one[0]], 0]
-            if agrees:
-                row += 8
-                x[2] = stretch[agreements[length] >> 4]
-                x[2] *= 1 if expected else -1
-            w = weights[row]
-            mixed = sum(a * b for a, b in zip(w, x, strict=True)) >> 16
-            part = squash[min(max(mixed, -2047), 2047)]
-            bit = coder.decode(part)
-            error = 3 * (65536 * bit - part)
-            for k in range(3):
-                w[k] += (x[k] * error + 32768) >> 16
-            if agrees:
-                move(agreements, length, bit == expected, 6)
-            if not one[1]:
-                one[0] = zero[0] >> 10
-            adapt(zero, bit << 22, 127)
-            adapt(one, 4095 * bit, 7)
-            number, node = 2 * number + bit, 2 * node + bit
-        ids.append(guess if hit else node - (1 << bits))
+        refused, i = None, None
+        if length and hits[length] >= 26000:
+            yes = coder.ask(hits, length, 5, learns=False)
+            i, refused = (guess, None) if yes else (None, guess)
+        pair = followers.setdefault(previous, [0, 0])
+        streak = streaks.get(previous, 0)
+        for k, candidate in enumerate(pair):
+            if i is not None or not candidate:
+                break
+            if candidate != refused and coder.ask(answers, (streak, k), 6):
+                i = candidate
+        if i is None:
+            i = 0
+            for j in range(digits):
+                cell = cells[j, i]
+                if j == 0 or (j == 1 and digits < 4):
+                    key = (previous, j, i)
+                    other = others.setdefault(key, [list(cell[0]), 0])
+                    w = trust[j, other[1]]
+                    parts = [
+                        a + ((b - a) * w >> 16)
+                        for a, b in zip(cell[0], other[0], strict=True)
+                    ]
+                    d = coder.decode(parts)
+                    gains = [c[0][d + 1] - c[0][d] for c in (cell, other)]
+                    if gains[1] > gains[0]:
+                        trust[j, other[1]] += (62000 - w) >> 6
+                    elif gains[1] < gains[0]:
+                        trust[j, other[1]] -= w >> 6
+                    adapt(other, d, 20)
+                else:
+                    d = coder.decode(cell[0])
+                adapt(cell, d, 60)
+                i = 16 * i + d
+        ids.append(i)
+        if pair[0] == i:
+            streaks[previous] = min(streak + 1, 15)
+        else:
+            streaks[previous] = streak >> 1
+            if pair[1] == i:
+                pair.reverse()
+            else:
+                pair[bool(pair[0])] = i
         if length:
-            right = ids[t] == guess
+            right = i == guess
             move(hits, length, right, 5)
             match, length = match + 1, min(length + 1, 15) if right else 0
-        key = (previous << 16 | ids[t]) * 0xD6E8FEB86659FD93 % 2**64
+        key = (previous << 16 | i) * 0xD6E8FEB86659FD93 % 2**64
         place = (key >> 40) % last_size
         if not length and t:
             match = last.get(place, 0)
@@ -290,24 +278,29 @@ def decode_adaptive(code, count, windows, costs):
             ):
                 length += 1
             length = length if length > 1 else 0
-        last[place], previous = t + 1, ids[t]
+        last[place], previous = t + 1, i
     return ids
 
 
 def move(values, i, up, shift):
     """Move a probability in units of 2^-16 towards 1 or 0."""
-    values[i] += (65535 - values[i]) >> shift if up else -(values[i] >> shift)
+    p = values[i]
+    values[i] += (65472 - p) >> shift if up else -((p - 64) >> shift)
 
 
-def adapt(cell, target, limit):
-    """Move the probability of a cell towards a bit."""
-    cell[0] += (target - cell[0]) * (131072 // (2 * cell[1] + 3)) >> 16
-    cell[1] = min(cell[1] + 1, limit)
+def adapt(cell, digit, limit):
+    """Move the parts of a cell towards a digit."""
+    parts, uses = cell
+    rate = 131072 // (2 * uses + 3)
+    for d in range(16):
+        goal = 4 * d + (2**15 - 64) * (d > digit)
+        parts[d] += (goal - parts[d]) * rate >> 16
+    cell[1] = min(uses + 1, limit)
 
 
 def read_encoded(data, windows, costs):
-    """Return the text of an encoded file of format version 2."""
-    at, text = 46, b""
+    """Return the text of an encoded file of format version 3."""
+    at, text = 56, b""
     while True:
         numbers = struct.unpack_from("<IIII", data, at)
         num_bytes, count, size, _ = numbers

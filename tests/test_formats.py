@@ -7,7 +7,9 @@ import zlib
 import numpy as np
 import pytest
 
+from keras_nc.cli.block_coders import CodeBlocks
 from keras_nc.cli.encode import encode_stream
+from keras_nc.coding import AdaptiveCoder
 from keras_nc.coding import Codebook
 from keras_nc.coding import PrefixCache
 from keras_nc.data import write_shards
@@ -108,7 +110,26 @@ def test_encoded_files(tmp_path, parse):
     code = DOCUMENTS[-1]
     for text in (code + code[500:2000] + code[:1000], bytes(range(256)), b""):
         sink = io.BytesIO()
-        encode_stream(codebook, io.BytesIO(text), sink)
+        encode_stream(CodeBlocks(codebook), io.BytesIO(text), sink)
         data = sink.getvalue()
         found = independent_decoder.read_encoded(data, windows, costs)
         assert found == text
+
+
+@pytest.mark.parametrize("vocabulary", [9, 200, 3000, 5000])
+@pytest.mark.parametrize("has_costs", [False, True])
+def test_codes_of_every_number_of_digits(vocabulary, has_costs):
+    rng = np.random.default_rng(vocabulary)
+    costs = rng.integers(0, 1 << 14, vocabulary).astype(np.uint16)
+    ids = rng.integers(0, vocabulary, 300) ** 2 // vocabulary
+    ids = np.concatenate([ids, ids[:200], ids[150:300], ids[:60]])
+    coder = AdaptiveCoder(
+        np.ones(vocabulary, bool), costs if has_costs else None
+    )
+    found = independent_decoder.decode_adaptive(
+        coder.encode(ids),
+        ids.size,
+        [b"a"] * vocabulary,
+        costs.tolist() if has_costs else None,
+    )
+    assert found == ids.tolist()

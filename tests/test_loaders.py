@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from keras_nc.cli.container import BlockCoder
+from keras_nc.cli.block_coders import CodeBlocks
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.coding import Codebook
@@ -138,9 +138,9 @@ def test_manifests(name, inner, value, signed, pieces):
 def test_containers(texts, pieces, size):
     sink = io.BytesIO()
     writer = ContainerWriter(sink, codebook().fingerprint)
-    coder = BlockCoder(codebook())
+    coder = CodeBlocks(codebook())
     for text in texts:
-        writer.write(coder.pack(codebook().encode(text), text))
+        writer.write(coder.pack(text))
     writer.finish(num_bytes=7, sha256=bytes(32))
     data = overwrite(sink.getvalue(), pieces)[: size + 1]
     with refusal():

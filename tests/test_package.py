@@ -4,8 +4,10 @@ import ast
 import importlib.util
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import zipfile
 
 import keras
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import keras_nc
 from keras_nc.backends import BACKENDS
 from keras_nc.backends import choose_backend
+from tests import processes
 from tests.scripts import run_script
 
 ROOT = pathlib.Path(keras_nc.__file__).parent
@@ -42,6 +45,8 @@ BENEATH_ALL = {"backends", "imports", "presets", "progress"}
 #: Optional packages.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}
+EXTRAS |= {"apache_beam", "array_record", "datasets", "fsspec", "pyarrow"}
+EXTRAS |= {"tensorflow_datasets"}
 #: Packages that are imported inside the functions that use them.
 LAZY = EXTRAS | {"numba", "sentencepiece", "tokenizers"}
 #: Parts that load Keras only when something needs it.
@@ -325,3 +330,43 @@ print(choose_backend(), os.environ["KERAS_BACKEND"], "keras" in sys.modules)
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", "pyproject.toml"])
 def test_project_files_exist(name):
     assert (PROJECT / name).stat().st_size > 0
+
+
+WHEEL = """
+import sys
+from setuptools import build_meta
+print(build_meta.build_wheel(sys.argv[1]))
+"""
+INSTALLED = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import keras_nc
+from keras_nc import presets, tokenizers
+assert pathlib.Path(keras_nc.__file__).is_relative_to(sys.argv[1])
+for name, entry in presets.PRESETS.items():
+    assert pathlib.Path(entry["kaggle_handle"], "README.md").exists(), name
+tokenizer = tokenizers.EqualInfoTokenizer.from_preset("equal_info_16bit_en")
+print(tokenizer.detokenize(tokenizer("from a wheel")))
+"""
+
+
+def test_a_wheel_holds_the_presets(tmp_path):
+    """Build a wheel of a copy of the tree, unpack it, and use it alone."""
+    tree = tmp_path / "tree"
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, tree / "keras_nc", ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, tree)
+    built = processes.run(["-c", WHEEL, str(tmp_path)], folder=tree)
+    assert built.returncode == 0, built.stderr[-4000:]
+    wheel = tmp_path / built.stdout.splitlines()[-1]
+    assert wheel.stat().st_size < 25e6
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(installed)
+    used = processes.run(
+        ["-c", INSTALLED, str(installed)],
+        folder=tmp_path,
+    )
+    assert used.returncode == 0, used.stderr[-4000:]
+    assert used.stdout.splitlines()[-1] == "from a wheel"

@@ -1,53 +1,55 @@
-r"""The file that `keras-nc encode` writes, and the codes that it holds.
+r"""The file that `keras-nc encode` writes.
 
-All numbers are little-endian. Format version 2:
+All numbers are little-endian. Format version 3:
 
     header    8 bytes   \x89 K N C \r \n \x1a \n
-              uint16    format version: 2
-              32 bytes  fingerprint of the codebook, a SHA-256
+              uint16    format version: 3
+              uint16    method: 0 for codes, 1 for a model in the loop
+              32 bytes  fingerprint of the codebook, tokenizer or model
+              8 bytes   method 1: the first of the SHA-256 of the probabilities
+                        that the model gives here, see `ModelBlocks`; else 0
               uint32    CRC-32 of the header so far
     blocks    uint32    bytes of text in this block, 1 to 2^22
-              uint32    number of its codes
+              uint32    number of its codes or streams
               uint32    bytes of its content, at most those of its text
               uint32    CRC-32 of its content
               uint32    CRC-32 of these four numbers
               bytes     the content: the codes as `coding.AdaptiveCoder` writes
-                        them; or the text itself, if it has as many bytes
+                        them, or the streams of `ModelBlocks`; or the text
+                        itself, if it has as many bytes
     end       uint32    0
               uint64    bytes of the text
               32 bytes  SHA-256 of the text
               uint32    CRC-32 of the end so far
 
-The text is that of all blocks, joined. Nothing follows the end. In version 1,
-the codes are stored in two bytes each:
-
-    blocks    uint32    number of codes in this block, 1 to 2^21
-              uint32    CRC-32 of the codes
-              uint16s   the codes
+The text is that of all blocks, joined. Nothing follows the end.
 """
 
 import dataclasses
 import math
 import struct
+import threading
 import zlib
 
 import numpy as np
 
-from keras_nc.coding import AdaptiveCoder
-
 MAGIC = b"\x89KNC\r\n\x1a\n"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+#: Methods: what the blocks of a file hold.
+BY_CODES, BY_MODEL = 0, 1
+PROBE_BYTES = 8
+NO_PROBE = bytes(PROBE_BYTES)
 #: Bytes of text in a block that is written. Blocks are decoded independently:
 #: larger ones are smaller in all, but take longer to read from the middle.
 BLOCK_BYTES = 1 << 20
 MAX_BLOCK_BYTES = 1 << 22
-MAX_BLOCK_CODES = 1 << 21  # in version 1
 MAX_VOCABULARY = 1 << 16  # codes have two bytes
 
-_HEADER = struct.Struct("<8sH32s")
+_HEADER = struct.Struct(f"<8sHH32s{PROBE_BYTES}s")
 _BLOCK = struct.Struct("<IIII")
 _END = struct.Struct("<IQ32s")
 _NUMBER = struct.Struct("<I")
+_VERSION = struct.Struct("<H")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Block:
     """A block of an encoded file.
 
     Attributes:
-        num_codes: int.
+        num_codes: int, its codes or streams.
         content: bytes, or `None` if it was skipped.
-        num_bytes: int, bytes of its text; `None` in version 1.
+        num_bytes: int, bytes of its text.
     """
 
     num_codes: int
     content: bytes | None
-    num_bytes: int | None
+    num_bytes: int
 
     @property
     def holds_text(self):
@@ -70,65 +72,14 @@ class Block:
         return len(self.content) == self.num_bytes
 
 
-class BlockCoder:
-    """Text and codes to the blocks of a file, and back.
-
-    Args:
-        codebook: what `load_codebook` returns.
-
-    Example:
-    >>> from keras_nc.coding import Codebook
-    >>> from keras_nc.entropy_models import UnigramModel
-    >>> codebook = Codebook.paper(UnigramModel([1] * 256), window_bits=10)
-    >>> coder = BlockCoder(codebook)
-    >>> text = b"no " * 100
-    >>> block = coder.pack(codebook.encode(text), text)
-    >>> len(block.content), coder.unpack(block) == text
-    (6, True)
-    """
-
-    def __init__(self, codebook):
-        self._codebook = codebook
-        used = codebook.token_lengths > 0
-        self._coder = AdaptiveCoder(used, codebook.costs)
-
-    def pack(self, codes, text):
-        """Return the block of a text and its codes."""
-        content = self._coder.encode(codes, limit=len(text) - 1)
-        return Block(len(codes), content or text, len(text))
-
-    def codes(self, block):
-        """Return the codes of a block; encode its text if it holds that."""
-        if block.num_bytes is None:
-            return np.frombuffer(block.content, "<u2").astype(np.uint16)
-        if block.holds_text:
-            return self._codebook.encode(block.content)
-        return self._coder.decode(block.content, block.num_codes)
-
-    def unpack(self, block):
-        """Return the text of a block.
-
-        Raises:
-            ValueError: if the content is damaged.
-        """
-        if block.holds_text:
-            return block.content
-        text = self._codebook.decode(self.codes(block))
-        if block.num_bytes not in (None, len(text)):
-            raise ValueError(
-                "The codes of a block must stand for the bytes that it tells. "
-                f"Received: {len(text)} bytes instead of {block.num_bytes}. "
-                "Encode the text again."
-            )
-        return text
-
-
 class ContainerWriter:
     """Write blocks to a binary stream.
 
     Args:
         sink: the stream.
-        fingerprint: of the codebook, 64 hexadecimal digits.
+        fingerprint: of the codebook or model, 64 hexadecimal digits.
+        method: `BY_CODES` or `BY_MODEL`.
+        probe: `PROBE_BYTES` bytes.
 
     Example:
     >>> import io
@@ -141,10 +92,12 @@ class ContainerWriter:
     [b'sea']
     """
 
-    def __init__(self, sink, fingerprint):
+    def __init__(self, sink, fingerprint, method=BY_CODES, probe=NO_PROBE):
         self._sink = sink
         digest = bytes.fromhex(fingerprint)
-        self._write_checked(_HEADER.pack(MAGIC, FORMAT_VERSION, digest))
+        self._write_checked(
+            _HEADER.pack(MAGIC, FORMAT_VERSION, method, digest, probe)
+        )
 
     def write(self, block):
         """Write a block."""
@@ -175,8 +128,10 @@ class ContainerReader:
         name: str, the name of the stream in errors.
 
     Attributes:
-        version: int, the format version.
-        fingerprint: of the codebook, 64 hexadecimal digits.
+        name: str.
+        method: `BY_CODES` or `BY_MODEL`.
+        fingerprint: of the codebook or model, 64 hexadecimal digits.
+        probe: `PROBE_BYTES` bytes.
         num_bytes: int, bytes of the text; `None` until all blocks are read.
         sha256: bytes, of the text; `None` until all blocks are read.
 
@@ -186,7 +141,7 @@ class ContainerReader:
 
     def __init__(self, source, name="stream"):
         self._source = source
-        self._name = name
+        self.name = name
         self.num_bytes = self.sha256 = None
         magic = source.read(len(MAGIC))
         if magic != MAGIC:
@@ -196,16 +151,19 @@ class ContainerReader:
                 f"Received: {name!r}, which {begins}. Name a file that was "
                 "encoded."
             )
-        rest = self._read(_HEADER.size - len(MAGIC))
-        _, self.version, digest = _HEADER.unpack(magic + rest)
-        if not 1 <= self.version <= FORMAT_VERSION:
+        (version,) = _VERSION.unpack(head := self._read(_VERSION.size))
+        if version != FORMAT_VERSION:
             raise ValueError(
-                "An encoded file must have a format version from 1 to "
-                f"{FORMAT_VERSION}. Received: {name!r} with version "
-                f"{self.version}. Decode it with the version of keras-nc that "
-                "encoded it."
+                f"An encoded file must have the format version "
+                f"{FORMAT_VERSION}. Received: {name!r} with version {version}. "
+                "Decode it with the version of keras-nc that encoded it."
             )
-        self._check_crc(magic + rest, "header")
+        head = magic + head
+        head += self._read(_HEADER.size - len(head))
+        self._check_crc(head, "header")
+        _, _, self.method, digest, self.probe = _HEADER.unpack(head)
+        if self.method not in (BY_CODES, BY_MODEL):
+            raise self.damaged(f"the unknown method {self.method}")
         self.fingerprint = digest.hex()
 
     def blocks(self, start=0):
@@ -213,8 +171,7 @@ class ContainerReader:
 
         Args:
             start: int. Blocks whose text ends at this byte or before are
-                skipped: they have no content, which is not checked. Version 1
-                does not tell where text ends, so nothing is skipped.
+                skipped: they have no content, which is not checked.
 
         Yields:
             `Block` objects.
@@ -222,28 +179,19 @@ class ContainerReader:
         Raises:
             ValueError: if the stream is damaged or cut short.
         """
-        read_rest = self._read_flat if self.version == 1 else self._read_block
         first_byte = 0
         while True:
             head = self._read(_NUMBER.size)
             (number,) = _NUMBER.unpack(head)
             if number == 0:
                 break
-            yield read_rest(number, start - first_byte)
+            yield self._read_block(number, start - first_byte)
             first_byte += number
         end = head + self._read(_END.size - len(head))
         self._check_crc(end, "end")
         if self._source.read(1):
             raise self.damaged("bytes after its end")
         _, self.num_bytes, self.sha256 = _END.unpack(end)
-
-    def _read_flat(self, num_codes, _):
-        if num_codes > MAX_BLOCK_CODES:
-            raise self.damaged(f"a block of {num_codes} codes")
-        (crc,) = _NUMBER.unpack(self._read(_NUMBER.size))
-        content = self._read(2 * num_codes)
-        self._check_content(content, crc)
-        return Block(num_codes, content, None)
 
     def _read_block(self, num_bytes, skipped):
         head = _NUMBER.pack(num_bytes)
@@ -272,7 +220,7 @@ class ContainerReader:
         """Make the ValueError for a damaged stream."""
         return ValueError(
             "An encoded file must be complete and unchanged. Received: "
-            f"{self._name!r} with {fault}. Fetch the file again, or encode the "
+            f"{self.name!r} with {fault}. Fetch the file again, or encode the "
             "text again."
         )
 
@@ -321,6 +269,8 @@ class SchemeCodes:
                 "Pass a codebook, or another preset."
             )
         self._scheme = scheme
+        # Schemes do not promise that several threads may use them.
+        self._lock = threading.Lock()
         #: As those of a `Codebook`.
         self.token_lengths, self.costs = lengths, None
         self.fingerprint = scheme.fingerprint
@@ -330,12 +280,14 @@ class SchemeCodes:
 
     def encode(self, data):
         """Return the ids of bytes, uint16 of shape (T,)."""
-        ids, _ = self._scheme.encode_batch([data])
+        with self._lock:
+            ids, _ = self._scheme.encode_batch([data])
         return ids.astype(np.uint16)
 
     def decode(self, ids):
         """Return the bytes of ids."""
-        return self._scheme.decode(ids.astype(np.int32))
+        with self._lock:
+            return self._scheme.decode(ids.astype(np.int32))
 
     def token_bytes(self, token_id):
         """Return the bytes of one id."""

@@ -8,7 +8,9 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 
 import click
@@ -80,8 +82,11 @@ def one_line_errors(program):
         remedy = "Use a smaller input, or a machine with more memory."
         _exit(program, f"error: Out of memory{reason}. {remedy}", 2)
     except ImportError as error:
-        remedy = "Install it, or set KERAS_BACKEND to an installed backend."
-        _exit(program, f"error: {error}. {remedy}", 2)
+        message = str(error)
+        if not message.endswith("."):  # the error of Python, without a remedy
+            message += ". Install it, or set KERAS_BACKEND to an installed "
+            message += "backend."
+        _exit(program, f"error: {message}", 2)
     finally:
         sys.stdout = output
 
@@ -139,6 +144,41 @@ def option_names(names):
     except ValueError as error:
         message = re.sub(r"`(\w+)(=[^`]*)?`", rename, str(error))
         raise ValueError(message) from error
+
+
+@contextlib.contextmanager
+def orderly_termination(wait=False):
+    """End a command that can be continued with code 0 on SIGTERM.
+
+    Schedulers send this signal before they take a machine away, and start again
+    what ended without an error.
+
+    Args:
+        wait: bool. Whether the block ends itself, after it has saved its state.
+            A second signal does not wait.
+
+    Yields:
+        A function without arguments that returns whether the signal came.
+
+    Raises:
+        SystemExit: with code 0, if the signal comes.
+    """
+    came = False
+
+    def end(number, frame):
+        nonlocal came
+        if came or not wait:
+            raise SystemExit(0)
+        came = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def describe(error):

@@ -10,13 +10,14 @@ import glob
 import json
 import os
 import pathlib
+import re
 import stat
 import sys
 
 import click
 
 from keras_nc import presets
-from keras_nc.backends import choose_backend
+from keras_nc.backends import prepare_keras
 from keras_nc.cli.container import MAGIC
 from keras_nc.cli.container import SchemeCodes
 from keras_nc.cli.errors import NamedStream
@@ -205,7 +206,7 @@ def find_kind(path):
         ValueError: if it holds something else.
         OSError: if it cannot be read.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(locate(path))
     if path.is_dir():
         names = {entry.name for entry in path.iterdir()}
         if names & {"manifest.json", "progress.json"}:
@@ -237,6 +238,21 @@ def _look_into(path):
     return kind, f"begins with {begin!r}" if begin else "is empty"
 
 
+def locate(path):
+    """Return the folder of a built-in name; an existing path stays as it is.
+
+    Raises:
+        FileNotFoundError: if there is neither.
+    """
+    folder = path if os.path.exists(path) else presets.resolve(path)
+    if not os.path.exists(folder):
+        reason = os.strerror(errno.ENOENT)
+        if re.fullmatch(r"\w+", path):  # perhaps a name
+            reason += f" or built-in name ({', '.join(presets.PRESETS)})"
+        raise FileNotFoundError(errno.ENOENT, reason, path)
+    return folder
+
+
 def load_codebook(path):
     """Load a codebook from its file or from a preset.
 
@@ -251,8 +267,7 @@ def load_codebook(path):
         ValueError: if there is no codebook, or if it is damaged.
         OSError: if it cannot be read.
     """
-    if path in presets.TOKENIZERS and not os.path.exists(path):
-        path = presets.TOKENIZERS[path]["kaggle_handle"]
+    path = locate(path)
     path = pathlib.Path(path)
     if not path.is_dir():
         kind, begins = _look_into(path)
@@ -382,19 +397,3 @@ def holds_model(folder):
     config = read_json(path)
     names = config.get("class_name") if isinstance(config, dict) else None
     return names != "TokenizerPreset"
-
-
-def prepare_keras():
-    """Choose a backend, and keep keras-hub from importing TensorFlow.
-
-    Importing TensorFlow takes seconds. Call this before Keras is imported. It
-    has no effect later.
-
-    Raises:
-        ValueError: if `KERAS_BACKEND` is not supported or not installed.
-    """
-    if "keras" in sys.modules or "tensorflow" in sys.modules:
-        return
-    if choose_backend() != "tensorflow":
-        # In `sys.modules`, None marks a module that cannot be imported.
-        sys.modules["tensorflow"] = None

@@ -6,15 +6,16 @@ import pathlib
 import click
 import numpy as np
 
-from keras_nc.cli.container import BlockCoder
+from keras_nc.cli.block_coders import find_blocks
+from keras_nc.cli.container import BLOCK_BYTES
+from keras_nc.cli.container import BY_MODEL
+from keras_nc.cli.container import FORMAT_VERSION
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import make_console
 from keras_nc.cli.display import print_table
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.display import quoted
 from keras_nc.cli.display import ratio
-from keras_nc.cli.encode import encode_blocks
-from keras_nc.cli.encode import read_blocks
 from keras_nc.cli.files import MODEL_CONFIG
 from keras_nc.cli.files import NAMES
 from keras_nc.cli.files import TOKENIZER_CONFIG
@@ -22,6 +23,7 @@ from keras_nc.cli.files import codebook_option
 from keras_nc.cli.files import find_kind
 from keras_nc.cli.files import holds_model
 from keras_nc.cli.files import load_codebook
+from keras_nc.cli.files import locate
 from keras_nc.cli.files import open_input
 from keras_nc.cli.files import read_json
 from keras_nc.cli.files import read_scheme
@@ -53,8 +55,9 @@ _SPECIAL = {0: "(pad)", 1: "(start)", 2: "(end)"}
 def inspect(path, text, codebook, top):
     """Describe PATH.
 
-    PATH is a codebook, an encoded file, a folder of token shards or a preset.
-    The tables repeat what the files say; `keras-nc verify` checks the files.
+    PATH is a codebook, an encoded file, a folder of token shards, a preset or a
+    built-in name. The tables repeat what the files say; `keras-nc verify`
+    checks the files.
     """
     kind = find_kind(path)
     if text is not None and kind not in ("codebook", "preset"):
@@ -85,7 +88,7 @@ def inspect_preset(path, text, top):
         text: str, a file to count windows in, or `None`.
         top: int, rows of a table.
     """
-    folder = pathlib.Path(path)
+    folder = pathlib.Path(locate(path))
     rows = _model_rows(folder)
     scheme = {}
     if (folder / TOKENIZER_CONFIG).exists():
@@ -173,9 +176,14 @@ def _count_windows(codebook, path):
         open_input(path) as (source, size),
         progress_bar("Counting", size) as progress,
     ):
-        blocks = read_blocks(source, progress)
-        for codes, _ in encode_blocks(codebook, blocks):
+        rest = b""
+        while block := source.read(BLOCK_BYTES):
+            # The windows at the end may change with what comes next.
+            codes, committed = codebook.encode_part(rest + block)
+            rest = (rest + block)[committed:]
             counts += np.bincount(codes, minlength=len(counts))
+            progress(len(block))
+        counts += np.bincount(codebook.encode(rest), minlength=len(counts))
     return counts
 
 
@@ -322,51 +330,54 @@ def inspect_encoded(path, codebook, top):
         codebook: str, the codebook or preset that made it, or `None`.
         top: int, rows of the table of frequent windows.
     """
-    loaded = None if codebook is None else load_codebook(codebook)
     counts = np.zeros(1 << 16, np.int64)
     num_blocks = num_codes = 0
     with open_input(path) as (source, size):
         reader = ContainerReader(source, path)
-        if loaded is not None and loaded.fingerprint != reader.fingerprint:
+        by_model = reader.method == BY_MODEL
+        if by_model and codebook is not None:
             raise ValueError(
-                "Codes must be shown with the codebook that made them. "
-                f"Received: a codebook with fingerprint {loaded.fingerprint}; "
-                f"{path!r} needs {reader.fingerprint}. Pass that codebook "
-                "with --with."
+                "Codes can be shown if a file has codes. Received: --with for "
+                f"{path!r}, which was encoded with a model in the loop. Leave "
+                "out --with."
             )
-        coder = loaded and BlockCoder(loaded)
+        blocks = None if codebook is None else find_blocks(reader, codebook)
         with progress_bar("Counting", size) as progress:
             for block in reader.blocks():
                 num_blocks += 1
                 num_codes += block.num_codes
-                if coder:
-                    codes = coder.codes(block)
+                if blocks:
+                    codes = blocks.codes(block)
                     counts += np.bincount(codes, minlength=len(counts))
                 progress(len(block.content))
     console = make_console()
+    maker, unit = ("model", "stream") if by_model else ("codebook", "code")
     rows = [
-        ("format version", reader.version),
-        ("codebook's fingerprint", reader.fingerprint),
+        ("format version", FORMAT_VERSION),
+        (f"{maker}'s fingerprint", reader.fingerprint),
         ("SHA-256 of the text", reader.sha256.hex()),
         ("bytes of the text", reader.num_bytes),
         ("blocks", num_blocks),
-        ("codes", num_codes),
-        ("bytes/code", ratio(reader.num_bytes, num_codes)),
+        (f"{unit}s", num_codes),
+        (f"bytes/{unit}", ratio(reader.num_bytes, num_codes)),
         ("bytes of the file", source.num_bytes),
         (
             "bits/byte of the file",
             ratio(8 * source.num_bytes, reader.num_bytes),
         ),
     ]
-    if coder:
+    if blocks:
         rows.append(("different codes", int(np.count_nonzero(counts))))
-    else:
+    elif not by_model:
         rows.append(("not shown", "the codes; --with CODEBOOK shows them"))
     rows.append(("not checked", "the text; `keras-nc verify --with` does"))
     print_table(console, "Encoded file", rows)
-    if coder:
+    if blocks:
         print_frequent(
-            console, counts, top, lambda i: quoted(loaded.token_bytes(i))
+            console,
+            counts,
+            top,
+            lambda i: quoted(blocks.codebook.token_bytes(i)),
         )
 
 

@@ -1,18 +1,17 @@
 """`keras-nc tokenize`: files to token shards."""
 
-import itertools
 import pathlib
 
 import click
 
 from keras_nc.cli.errors import option_names
+from keras_nc.cli.errors import orderly_termination
 from keras_nc.cli.files import ASSETS
 from keras_nc.cli.files import codebook_option
 from keras_nc.cli.files import find_input_files
 from keras_nc.cli.files import force_option
 from keras_nc.cli.files import load_codebook
 from keras_nc.cli.files import load_scheme
-from keras_nc.cli.files import no_text
 from keras_nc.cli.files import read_scheme
 from keras_nc.cli.files import text_key_option
 from keras_nc.coding import TextTokenizer
@@ -22,6 +21,8 @@ OPTIONS = {
     "overwrite": "--force",
     "shard_tokens": "--shard-tokens",
     "text_key": "--text-key",
+    "skip_damaged": "--skip-damaged",
+    "workers": "--workers",
     "write_shards": "`keras-nc tokenize`",
     "tokenizer": "--with",
 }
@@ -56,50 +57,97 @@ def load_tokenizer(path):
 @codebook_option("The codebook file, or a preset whose tokenizer to use.")
 @click.option("-o", "--output", required=True, help="The folder of the shards.")
 @click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that tokenize. The shards are the same.",
+)
+@click.option(
+    "--runner",
+    metavar="NAME",
+    help="A runner of Apache Beam that tokenizes instead, such as "
+    "DataflowRunner. Needs the extra [beam].",
+)
+@click.option(
+    "--runner-option",
+    metavar="OPTION",
+    multiple=True,
+    help="An option of the Beam pipeline, as in "
+    "--runner-option=--region=us-central1; repeatable.",
+)
+@click.option(
     "--shard-tokens",
     type=click.IntRange(min=1),
     default=1 << 26,
     show_default=True,
     help="Most tokens of a shard, which is held in memory.",
 )
+@click.option(
+    "--skip-damaged",
+    is_flag=True,
+    help="Skip what cannot be read, and list it in inputs.json, instead of "
+    "stopping.",
+)
+@click.option(
+    "--verify",
+    "verifies",
+    is_flag=True,
+    help="At the end, decode all shards and compare the text.",
+)
 @text_key_option
 @force_option
-def tokenize(files, codebook, output, shard_tokens, text_key, force):
+def tokenize(files, codebook, output, text_key, force, verifies, **settings):
     """Tokenize the documents in FILES into a folder of token shards.
 
-    FILES are files, patterns such as 'corpus/*.jsonl.zst', or folders. A file
-    is one document, or JSON lines with a document on each, and may be
-    compressed.
+    FILES are files, patterns such as 'corpus/*.jsonl.zst', folders, URLs such
+    as 'gs://bucket/*.parquet', or data sets by name: tfds:NAME, hf:NAME. A file
+    is one document, JSON lines with a document on each, a Parquet table or an
+    ArrayRecord file. Text and JSON lines may be compressed.
 
     If it was interrupted, the same command continues after the last complete
     shard. If files of shards are damaged or missing, it writes only those
     shards again. `keras-nc verify` checks shards.
     """
     # Import late, because it would slow down the start of every command.
-    from keras_nc.data import read_documents
-    from keras_nc.data import write_shards
+    from keras_nc.data import tokenize_corpus
+    from keras_nc.data import verify_shards
 
     tokenizer = load_tokenizer(codebook)
-    with option_names(OPTIONS):
-        documents = read_documents(find_input_files(files), text_key)
-        first = next(documents, None)
-        if first is None:
-            raise no_text(files)
-        shards = write_shards(
-            itertools.chain([first], documents),
+    options = settings.pop("runner_option")
+    with option_names(OPTIONS), orderly_termination():
+        shards = tokenize_corpus(
+            find_input_files(files),
             tokenizer,
             output,
-            shard_tokens=shard_tokens,
+            text_key=text_key,
             overwrite=force,
+            runner_options=options,
+            **settings,
         )
-    click.echo(f"{output}: {describe_shards(shards)}.")
+        if verifies:
+            verify_shards(output, tokenizer)
+    checked = " They decode to the text that was tokenized." * verifies
+    click.echo(f"{output}: {describe_shards(shards)}.{checked}")
 
 
 def describe_shards(shards):
     """Return the counts of token shards in words."""
-    return (
+    described = (
         f"{shards.num_tokens:,} tokens of {shards.num_bytes:,} bytes "
         f"({shards.bytes_per_token:.3f} bytes/token); documents: "
         f"{shards.num_documents:,}; shards: "
         f"{len(shards.manifest['shards']):,}"
     )
+    # Import late, because it would slow down the start of every command.
+    from keras_nc.data.corpus_groups import read_inputs
+
+    inputs = read_inputs(shards.directory)
+    if inputs is not None:
+        empty = sum(group["empty"] for group in inputs["groups"])
+        skipped = sum(len(group["skipped"]) for group in inputs["groups"])
+        if empty:
+            described += f"; empty texts: {empty:,}"
+        if skipped:
+            described += f"; skipped: {skipped:,}, listed in inputs.json"
+    return described

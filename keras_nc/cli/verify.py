@@ -6,6 +6,9 @@ import pathlib
 import click
 import numpy as np
 
+from keras_nc.backends import prepare_keras
+from keras_nc.cli.block_coders import find_blocks
+from keras_nc.cli.container import BY_MODEL
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.encode import decode_stream
@@ -20,8 +23,8 @@ from keras_nc.cli.files import holds_model
 from keras_nc.cli.files import load_codebook
 from keras_nc.cli.files import load_model
 from keras_nc.cli.files import load_scheme
+from keras_nc.cli.files import locate
 from keras_nc.cli.files import open_input
-from keras_nc.cli.files import prepare_keras
 from keras_nc.cli.files import read_scheme
 from keras_nc.cli.files import text_key_option
 from keras_nc.cli.tokenize import OPTIONS
@@ -78,35 +81,39 @@ def _verify_codebook(path):
 
 
 def _verify_encoded(path, codebook):
-    loaded = None if codebook is None else load_codebook(codebook)
     with (
         open_input(path) as (source, size),
         progress_bar("Checking", size) as progress,
     ):
-        if loaded is not None:
+        reader = ContainerReader(source, path)
+        if codebook is not None:
+            blocks = find_blocks(reader, codebook)
             with open(os.devnull, "wb") as nowhere:
                 num_bytes, num_codes = decode_stream(
-                    loaded, source, nowhere, progress, name=path
+                    blocks, reader, nowhere, progress
                 )
-            return (
-                f"{num_codes:,} codes decode to the {num_bytes:,} bytes that "
-                "were encoded."
-            )
-        reader = ContainerReader(source, path)
-        num_codes = 0
-        for block in reader.blocks():
-            num_codes += block.num_codes
-            progress(len(block.content))
+        else:
+            num_codes = 0
+            for block in reader.blocks():
+                num_codes += block.num_codes
+                progress(len(block.content))
+    by_model = reader.method == BY_MODEL
+    what = f"{num_codes:,} {'streams' if by_model else 'codes'}"
+    if codebook is not None:
+        return f"{what} decode to the {num_bytes:,} bytes that were encoded."
     return (
-        f"{num_codes:,} codes are as they were written. The text was not "
-        f"checked; pass --with the codebook {reader.fingerprint}."
+        f"{what} are as they were written. The text was not checked; pass "
+        f"--with the {'model' if by_model else 'codebook'} "
+        f"{reader.fingerprint}."
     )
 
 
 def _verify_shards(path, codebook, against, text_key):
     # Import late, because it would slow down the start of every command.
+    from keras_nc.data import ReadingReport
     from keras_nc.data import read_documents
     from keras_nc.data import verify_shards
+    from keras_nc.data.corpus_groups import read_inputs
 
     if against and codebook is None:
         raise ValueError(
@@ -114,10 +121,17 @@ def _verify_shards(path, codebook, against, text_key):
             "--with. Received: --against without --with. Pass both."
         )
     tokenizer = None if codebook is None else load_tokenizer(codebook)
+    inputs = read_inputs(path)
     with option_names(OPTIONS):
         documents = None
         if against:
-            documents = read_documents(find_input_files(against), text_key)
+            # Skip what was skipped when the shards were written.
+            skips = inputs is not None and inputs["settings"]["skip_damaged"]
+            documents = read_documents(
+                find_input_files(against),
+                text_key,
+                report=ReadingReport(skip_damaged=skips),
+            )
         shards = verify_shards(path, tokenizer, documents)
     if against:
         result = "They are as they were written, and decode to the input."
@@ -137,7 +151,7 @@ def _verify_shards(path, codebook, against, text_key):
 def _verify_preset(path):
     prepare_keras()
     try:
-        results = _load_preset(pathlib.Path(path))
+        results = _load_preset(pathlib.Path(locate(path)))
     except (ImportError, MemoryError):  # not the preset's fault
         raise
     except Exception as error:  # a damaged preset may raise anything

@@ -19,4 +19,5 @@ from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.streams import StreamCoder
 from keras_nc.coding.text_tokenizer import TextTokenizer
 from keras_nc.coding.windows import WindowCoder
+from keras_nc.coding.word_text import WordText
 from keras_nc.coding.zero_padded import ZeroPaddedWindows

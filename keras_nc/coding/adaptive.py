@@ -2,24 +2,24 @@
 
 The rule is a part of the format of encoded files, see `docs/files.md`.
 
-An id of W bits is coded as W binary decisions, the highest bit first, by the
-range coder of `arithmetic` with parts of 2^16. Two models give a probability
-for each decision:
+An id is coded by the range coder of `arithmetic`, in up to three ways, which
+are tried in this order:
 
-- **Order 0** has a cell for each prefix of an id's bits. It begins with the
-  probabilities that the costs of a codebook tell.
-- **Order 1** has cells for each prefix after each previous id, in a table of
-  limited size that forgets what is used least.
+- **A guess:** the id that followed when the last two or more ids were the same.
+  If such guesses are right often enough, code whether this one is.
+- **Candidates:** two ids that followed the previous id before. Code whether the
+  id is the first, then whether it is the second.
+- **Digits:** the id is a number of base 16. Code its digits, the highest first.
+  Order 0 has a cell for each beginning of an id, with a probability for each
+  next digit. It begins with the probabilities that the costs of a codebook
+  tell. Order 1 has such cells for each previous id, which begin as copies of
+  those of order 0, but only for the first digit, and for the second of two or
+  three. These digits have a mixture of both orders.
 
-A third model guesses the next id: the one that followed when the last two or
-more ids were the same. If such guesses are mostly right, one decision says
-whether this one is, and the bits are coded only if it is not. Otherwise, the
-guess tells its bits, as long as the bits before were right.
-
-The probabilities are mixed as in PAQ: the logarithms of their odds, in units of
-1/128 bit, get weights, which then move to where the bit would have cost less.
-All of this is in integers, so it is the same on every machine. Nothing is
-shared between two calls.
+After each id, the probabilities of all answers and digits move towards what
+came, and the weight of order 1 towards the order that gave it more. All of this
+is in integers, so it is the same on every machine. Nothing is shared between
+two calls.
 """
 
 import functools
@@ -34,6 +34,11 @@ _FRACTION = 96
 #: Fractional bits of an id's weight in the initial probabilities.
 _WEIGHT_BITS = 38
 _MAX_IDS = 1 << 16
+#: The least part of a digit, and what is left of 2^15 for all.
+_LEAST = 4
+_SPARE = (1 << 15) - 16 * _LEAST
+#: The cells of order 0 begin as if they had been used so often.
+_USES = 8
 
 
 class AdaptiveCoder:
@@ -61,8 +66,8 @@ class AdaptiveCoder:
         weights = is_used.astype(np.int64)
         if costs is not None:
             weights *= np.maximum(_powers_of_costs(costs), 1)
-        confidence = 2 if costs is None else 4
-        self._nodes = _initial_nodes(weights, self.bits, confidence)
+        self._digits = -(-self.bits // 4)
+        self._cells = _initial_cells(weights, self._digits)
 
     def encode(self, ids, limit=None):
         """Return the code of ids.
@@ -89,7 +94,7 @@ class AdaptiveCoder:
         if limit is None:
             limit = ids.size * kernels.MAX_ID_BYTES
         code = np.empty(limit + 2 * kernels.MAX_ID_BYTES, np.uint8)
-        size = kernels.run(False, ids, code, limit, *self._state(ids.size))
+        size = kernels.encode(ids, code, limit, *self._state(ids.size))
         too_long = size == kernels.TOO_LONG or size > limit
         return None if too_long else code[:size].tobytes()
 
@@ -111,7 +116,7 @@ class AdaptiveCoder:
 
         ids = np.empty(as_integer("count", count, 0), np.uint16)
         data = np.frombuffer(bytearray(code), np.uint8)
-        fault = kernels.run(True, ids, data, 0, *self._state(ids.size))
+        fault = kernels.decode(ids, data, 0, *self._state(ids.size))
         if fault:
             raise ValueError(
                 "A code must be one that this coder writes, with the same "
@@ -122,41 +127,44 @@ class AdaptiveCoder:
 
     def _state(self, count):
         """Return the arguments of the kernel for a number of ids."""
-        from keras_nc.coding.kernels import adaptive as kernels
-
-        # A slot holds four decisions. Larger tables would leave the cache.
-        size = 1 << min(max(10, (4 * count).bit_length()), 16)
-        slots = np.full((size, 16), kernels.FRESH)
-        slots[:, 0] = 0
-        last = np.zeros(1 << min(max(8, count.bit_length() + 1), 18), np.int32)
-        weights = np.empty((16, 3), np.int32)
-        weights[:] = 28000, 46000, 40000  # in units of 2^-16
-        weights[::8] = 65536, 0, 40000  # if order 1 does not know the context
-        hits = np.full(16, 60000, np.int32)
-        hits[:6] = 30000, 30000, 30000, 50000, 50000, 50000
-        tables = _tables()
-        nodes = self._nodes.copy()
+        # A damaged code may give any digits.
+        size = 16**self._digits
+        mixed_digits = 2 if self._digits in (2, 3) else 1
+        per_id = 1 + 16 * (mixed_digits - 1)
         return (
-            self.bits, tables, nodes, slots, last, weights, hits, hits.copy()
-        )  # fmt: skip
+            self._digits,
+            _tables(),
+            self._cells.copy(),
+            np.full(len(self._cells), _USES, np.uint8),
+            mixed_digits,
+            per_id,
+            np.zeros((size * per_id, 16), np.uint16),
+            np.zeros(size * per_id, np.uint8),
+            np.full((2, 32), 32000, np.int32),
+            np.zeros((size, 2), np.uint16),
+            np.zeros(size, np.uint8),
+            np.full((16, 2), 20000, np.int32),
+            np.full(16, 40000, np.int32),
+            np.zeros(1 << min(max(8, count.bit_length() + 1), 18), np.int32),
+        )
 
 
-def _initial_nodes(weights, bits, confidence):
+def _initial_cells(weights, digits):
     """Return the cells of order 0 for given weights of ids.
 
-    A cell holds the probability of a 1 in 22 bits, and above that, in 10 bits,
-    how often it was used, as if it had been used `confidence` times.
+    The cell of a beginning of an id has the sums of the parts of all digits
+    below each digit, in units of 2^-15. A digit's part is at least `_LEAST`.
     """
-    level = np.zeros(1 << bits, np.int64)
-    level[: weights.size] = weights
-    nodes = np.zeros(1 << bits, np.uint32)
-    for depth in reversed(range(bits)):
-        ones, level = level[1::2], level[::2] + level[1::2]
-        p = (ones << 22) // np.maximum(level, 1)
-        p[level == 0] = 1 << 21
-        p = np.clip(p, 1 << 8, (1 << 22) - (1 << 8))
-        nodes[1 << depth : 2 << depth] = p << 10 | confidence
-    return nodes
+    leaves = np.zeros(16**digits, np.int64)
+    leaves[: weights.size] = weights
+    tables = []
+    for depth in range(digits):
+        cells = leaves.reshape(16**depth, 16, -1).sum(2)
+        cells[cells.sum(1) == 0] = 1
+        sums = np.cumsum(cells, axis=1)
+        below, total = sums - cells, sums[:, -1:]
+        tables.append(below * _SPARE // total + _LEAST * np.arange(16))
+    return np.concatenate(tables).astype(np.uint16)
 
 
 def _powers_of_costs(costs):
@@ -180,21 +188,13 @@ def _powers():
 
 @functools.cache
 def _tables():
-    """Return the tables `stretch`, `squash` and `rates` of the kernel.
+    """Return the tables `rates` and `goals` of the kernel.
 
-    `squash[2047 + x]` is the probability, in units of 2^-16, whose odds have
-    the logarithm x, in units of 1/128 bit. `stretch[p]` is the x for a
-    probability in units of 2^-12. After n uses, a cell moves towards the bit by
-    `1 / (n + 1.5)`; `rates` has this in units of 2^-16.
+    After n uses, a cell moves towards the digit by `1 / (n + 1.5)`; `rates` has
+    this in units of 2^-16. `goals` has the cell that each digit moves it to.
     """
-    exact = []
-    for x in range(-2047, 2048):
-        odds = _powers()[abs(x) * 8 % 1024] << abs(x) * 8 // 1024
-        part = (odds << 16) // (odds + (1 << _FRACTION))
-        exact.append(part if x >= 0 else (1 << 16) - part)
-    exact = np.array(exact)
-    middles = 16 * np.arange(1 << 12) + 8
-    stretch = np.minimum(np.searchsorted(exact, middles), 4094) - 2047
-    squash = np.clip(exact, 16, (1 << 16) - 16)
     rates = np.array([(2 << 16) // (2 * n + 3) for n in range(128)], np.int32)
-    return stretch.astype(np.int16), squash.astype(np.uint16), rates
+    digits = np.arange(16)
+    is_above = digits > digits[:, None]
+    goals = _LEAST * digits + _SPARE * is_above
+    return rates, goals.astype(np.int32)

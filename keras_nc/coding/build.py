@@ -19,6 +19,7 @@ from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import check_rows
 from keras_nc.coding.shares import frequencies
 from keras_nc.coding.units import choose_windows
+from keras_nc.coding.word_text import WordText
 
 ROOT_WEIGHT = 1 << 39  # its product with a 24-bit frequency fits 63 bits
 _BYTES = [bytes([b]) for b in range(256)]
@@ -66,7 +67,7 @@ def build_content(
         prior = {}
         documents = []
         if model is None or text is not None:
-            documents = _check_text(text, f"units={units!r}")
+            documents = _check_text(text, f"units={units!r}", parse)
         if model is not None:
             _check_model(model)
             prior = _make_prior(
@@ -392,9 +393,29 @@ def _make_prior(model, window_bits, max_window_bytes, tokens):
     return prior
 
 
-def _check_text(text, why):
-    """Return the documents of the text, or raise a ValueError."""
-    documents = [] if text is None else as_documents(text)
+def _check_text(text, why, parse=None):
+    """Return the documents of the text, or raise a ValueError.
+
+    Args:
+        text: `str` or bytes, or a list of documents, or a `WordText`.
+        why: str, what needs the text.
+        parse: the `Parse`, where a `WordText` can be enough.
+    """
+    if isinstance(text, WordText):
+        if parse is None or (
+            parse.weighs_windows and parse.name != "likely_words"
+        ):
+            raise ValueError(
+                "Numbered words are enough for windows of words and phrases. "
+                f"Received: a `WordText`, for {why}"
+                f"{f', parse={parse.name!r}' if parse else ''}. Pass the "
+                "documents."
+            )
+        if text.letters.size:
+            return text
+    documents = []
+    if text is not None and not isinstance(text, WordText):
+        documents = as_documents(text)
     if not any(len(document) for document in documents):
         raise ValueError(
             "These windows are chosen by a text. Received: no bytes of text, "

@@ -130,8 +130,9 @@ class Codebook:
             model: an `EntropyModel`. For words and phrases it may be `None`;
                 else its most probable strings are candidates, too, and its
                 probabilities are added to what the text counts.
-            text: `str` or bytes, or a list of them. It may be `None` if there
-                is a model and no option needs it.
+            text: `str` or bytes, or a list of them; or, for words and phrases
+                of a text that is larger than memory, a `WordText`. It may be
+                `None` if there is a model and no option needs it.
             window_bits: W, bits per code, 9 to 16.
             units: what windows may be. `"phrases"`: strings inside one word,
                 and runs of 2 to 5 words. `"words"`: only the former. `"any"`:

@@ -8,11 +8,38 @@ surrogates has no UTF-8 and raises a ValueError.
 """
 
 import collections.abc
+import itertools
 
 import numpy as np
 
 _STRING_KINDS = "SUOT"  # dtypes of arrays that hold texts
 _NO_BYTES = np.zeros(0, np.uint8)
+
+
+class JoinedDocuments:
+    """Documents that are joined already, so that none is copied by itself.
+
+    Args:
+        text: uint8 of shape (L,), all documents joined.
+        offsets: int64 of shape (documents + 1,): document i is
+            `text[offsets[i]:offsets[i + 1]]`.
+
+    Example:
+    >>> joined = JoinedDocuments(*join_documents(["one", "two"]))
+    >>> len(joined), list(joined)
+    (2, [b'one', b'two'])
+    """
+
+    def __init__(self, text, offsets):
+        self.text = as_byte_array(text)
+        self.offsets = offsets
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def __iter__(self):
+        for start, stop in itertools.pairwise(self.offsets.tolist()):
+            yield self.text[start:stop].tobytes()
 
 
 def as_bytes(text):
@@ -136,6 +163,8 @@ def join_documents(text):
         The bytes, uint8 of shape (L,), and offsets, int64 of shape
         (documents + 1,): document i is `[offsets[i], offsets[i + 1])`.
     """
+    if isinstance(text, JoinedDocuments):
+        return text.text, text.offsets
     text = _without_tensor(text)
     documents = [text] if _is_one(text) else list(text)
     if documents and all(type(document) is bytes for document in documents):

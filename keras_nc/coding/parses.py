@@ -127,14 +127,20 @@ def _run_likely(trie, costs, marks, text, *arrays):
     )
 
 
-def _run_likely_words(trie, costs, marks, text, *arrays):
+def _run_likely_words(trie, costs, marks, text, offsets, ids, id_offsets):
     from keras_nc.coding.kernels import likely_words
 
     phrases = trie.find_phrases(costs)
-    return likely_words.encode_likely_words(
-        trie.cells, trie.id_of_slot, costs, phrases.words.cells,
-        phrases.words.id_of_slot, phrases.phrases, marks, text, *arrays
+    caches = phrases.take_caches()
+    room = np.empty(ids.size + likely_words.SPARE, ids.dtype)
+    written, opened = likely_words.encode_likely_words(
+        trie.cells, trie.id_of_slot, costs, phrases.slot_costs,
+        phrases.words.cells, phrases.words.id_of_slot, phrases.phrases, caches,
+        marks, text, offsets, room, id_offsets
     )  # fmt: skip
+    phrases.give_caches(caches)
+    ids[:written] = room[:written]
+    return written, opened
 
 
 def _any_end(ends, marks, is_window):

@@ -60,7 +60,9 @@ class Trie:
         known_costs, tables = self._phrases
         if known_costs is not costs:
             content = self._content[: -self._kernels.BLOCK]
-            tables = PhraseTables(self.lengths, content, costs)
+            tables = PhraseTables(
+                self.lengths, content, costs, costs[self.id_of_slot]
+            )
             self._phrases = costs, tables
         return tables
 
@@ -137,13 +139,15 @@ class PhraseTables:
         lengths: as in `Trie`.
         content: as in `Trie`.
         costs: uint16 of shape (V,).
+        slot_costs: uint16, the cost of each slot's window.
 
     Attributes:
+        slot_costs: the same.
         phrases: their trie; see `kernels.phrases.build_phrases`.
         words: a `Trie` of the words, whose ids are the numbers of the words.
     """
 
-    def __init__(self, lengths, content, costs):
+    def __init__(self, lengths, content, costs, slot_costs):
         from keras_nc.coding.kernels import phrases
         from keras_nc.coding.kernels.word_boundaries import mark_words
         from keras_nc.coding.kernels.words import number_words
@@ -168,6 +172,7 @@ class PhraseTables:
         numbers = np.zeros(len(words) + 1, np.int32)  # the last is for -1
         numbers[order] = np.arange(1, len(words) + 1)
         joined = numbers[sequence[sequence >= 0]]
+        self.slot_costs = slot_costs
         self.phrases = phrases.build_phrases(
             joined,
             np.append(0, np.cumsum(boundaries[ids])),
@@ -179,6 +184,20 @@ class PhraseTables:
             np.array([0] + [len(words[k]) for k in order], np.uint8),
             np.frombuffer(b"".join(words[k] for k in order), np.uint8),
         )
+        self._caches = []
+
+    def take_caches(self):
+        """Return how words and groups of words were cut, for one thread."""
+        from keras_nc.coding.kernels.cut_cache import make_caches
+
+        try:
+            return self._caches.pop()
+        except IndexError:
+            return make_caches()
+
+    def give_caches(self, caches):
+        """Take them back for later calls."""
+        self._caches.append(caches)
 
 
 def window_starts(lengths):

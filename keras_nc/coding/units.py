@@ -1,11 +1,8 @@
 """Windows of words and phrases, chosen by likelihood.
 
-A word, here, is what lies between two boundaries of `mark_words`. Candidates
-are strings inside one word, and phrases: runs of 2 to 5 words, where a run of
-punctuation or line ends counts as one. The text is cut by the parse
-`likely_words`, and the windows that are needed least are dropped. This is how
-SentencePiece chooses the pieces of its unigram models (Kudo, 2018); phrases are
-ours.
+The text is cut by the parse `likely_words`, and the windows that are needed
+least are dropped. This is how SentencePiece chooses the pieces of its unigram
+models (Kudo, 2018); phrases are ours.
 
 The text is read once. After that, all work is on its distinct words and on the
 sequence of their numbers.
@@ -13,25 +10,25 @@ sequence of their numbers.
 
 import numpy as np
 
-from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.candidates import LONGEST_PART
+from keras_nc.coding.candidates import CandidateText
+from keras_nc.coding.candidates import best
 from keras_nc.coding.prune import CANDIDATES
 from keras_nc.coding.prune import SHRINK
 from keras_nc.coding.prune import window_costs
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
+from keras_nc.coding.word_text import HEAD_BYTES
+from keras_nc.coding.word_text import WordText
 
-LONGEST_PART = 24  # bytes of a string inside a word
-MOST_WORDS = 5  # words of a phrase
-LONGEST_WORD = 255  # bytes; longer words are read as several
-MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
 ROUNDS = 2  # parses with new costs before uses are counted
 
 
-def choose_windows(documents, size, *, phrases, prune, price, longest, prior):
+def choose_windows(text, size, *, phrases, prune, price, longest, prior):
     """Choose windows for the parse `likely_words`.
 
     Args:
-        documents: list of documents (bytes).
+        text: list of documents (bytes), or a `WordText`.
         size: how many windows to choose, at least 256.
         phrases: bool, whether windows of several words are candidates.
         prune: `"likelihood"` drops the windows whose absence costs the fewest
@@ -48,7 +45,10 @@ def choose_windows(documents, size, *, phrases, prune, price, longest, prior):
     Raises:
         ValueError: if the text has fewer different strings.
     """
-    text = WordText(documents, prior)
+    if not isinstance(text, WordText):
+        text = WordText.from_documents(text)
+    head = text.head + b"".join(prior)
+    text = CandidateText(text, prior)
     times = CANDIDATES if prune else 1
     candidates = text.count_parts(times * size, min(longest, LONGEST_PART))
     tables = [candidates]
@@ -56,7 +56,7 @@ def choose_windows(documents, size, *, phrases, prune, price, longest, prior):
         tables.append(text.count_phrases(times * size, longest))
     candidates = text.add_prior(np.concatenate(tables), phrases)
     if not prune:
-        candidates = _best(candidates, size - 256)
+        candidates = best(candidates, size - 256)
     windows = Windows(text, candidates)
     while len(windows) > size:
         uses, costs = windows.count_uses(price)
@@ -64,179 +64,18 @@ def choose_windows(documents, size, *, phrases, prune, price, longest, prior):
         windows = windows.keep(kept, uses, costs, prune)
     uses, _ = windows.count_uses(price)
     uses = dict(zip(windows.strings, uses[1:].tolist(), strict=True))
-    chosen = _fill(list(uses), size, documents + list(prior), longest)
+    chosen = _fill(list(uses), size, head[:HEAD_BYTES], longest)
     uses = np.array([uses.get(window, 0) for window in chosen])
     return chosen, window_costs(uses, np.ones(size, bool), price)
-
-
-class WordText:
-    """A text as a sequence of numbered words.
-
-    Args:
-        documents: list of documents (bytes).
-        prior: see `choose_windows`.
-
-    Attributes:
-        prior: the same.
-        text: uint8 of shape (L,), all documents joined.
-        starts: int64 of shape (words,), where each distinct word begins.
-        lengths: int64 of shape (words,), bytes of each distinct word.
-        sequence: int32, the number of each word, from 1 on, with a 0 after
-            each document.
-        size: int, how much of the sequence is text.
-    """
-
-    def __init__(self, documents, prior):
-        from keras_nc.coding.kernels.word_boundaries import mark_words
-        from keras_nc.coding.kernels.words import number_words
-
-        #: The strings of the prior follow as documents, but are not counted.
-        self.prior = prior
-        self.text, offsets = join_documents([*documents, *prior])
-        marks = mark_words(self.text, offsets)
-        self.sequence, self.starts, self.lengths, _ = number_words(
-            self.text, offsets, marks, LONGEST_WORD
-        )
-        self.sequence += 1
-        ends = np.flatnonzero(self.sequence == 0)
-        self.size = ends[len(documents) - 1] + 1 if documents else 0
-        self._counts = np.bincount(
-            self.sequence[: self.size], minlength=len(self.starts) + 1
-        )[1:]
-        self._prior_begins = offsets[len(documents) : -1]
-        self._prior_words = np.diff(ends, prepend=-1)[len(documents) :] - 1
-
-    def count_parts(self, most, longest):
-        """Count the strings of 2 or more bytes inside words.
-
-        Args:
-            most: int, how many strings to return.
-            longest: int, bytes of a string.
-
-        Returns:
-            The strings that save most bytes if each use counts, int64 of shape
-            (strings, 4): where a string begins in the text, its bytes, its
-            words (1), and its uses.
-        """
-        from keras_nc.coding.kernels import units
-
-        # Without words, all of the text may be distinct: bound the work.
-        order = np.argsort(-self._counts, kind="stable")
-        letters = np.cumsum(self.lengths[order])
-        order = order[: np.searchsorted(letters, MOST_LETTERS, side="right")]
-        places, sizes, weights, keys = units.make_suffixes(
-            self.text,
-            self.starts[order],
-            self.lengths[order],
-            self._counts[order],
-            longest,
-        )
-        order = np.lexsort([sizes, *keys[::-1]])
-        places, sizes, weights = (
-            array[order] for array in (places, sizes, weights)
-        )
-        tables = [np.zeros((0, 4), np.int64)]
-        for length in range(2, longest + 1):
-            found, uses = units.count_substrings(
-                self.text, places, sizes, weights, length
-            )
-            table = np.stack(
-                [found, *np.broadcast_arrays(length, 1, found)[:2], uses], 1
-            )
-            tables.append(_best(table, most))
-        return _best(np.concatenate(tables), most)
-
-    def count_phrases(self, most, longest):
-        """Count runs of several words, as `count_parts` does strings."""
-        from keras_nc.coding.kernels import units
-
-        sequence = self.sequence[: self.size]
-        sizes = np.append(0, self.lengths)[sequence]
-        ends = np.cumsum(sizes)
-        # A byte of punctuation after another one is no word of its own.
-        first = np.append(0, self.text[self.starts])[sequence]
-        single = (sizes == 1) & ~_is_word_byte()[first] & (first != ord(" "))
-        joins = single[1:] & single[:-1]
-        words = np.cumsum(~np.append(False, joins))
-        runs = sequence - 1  # -1 after documents
-        tables = [np.zeros((0, 4), np.int64)]
-        places = np.flatnonzero(runs >= 0)
-        count = 1
-        while places.size:
-            count += 1
-            places = places[places < sequence.size - count]
-            last = places + count - 1
-            fits = (
-                (runs[places] >= 0)
-                & (runs[places + 1] >= 0)
-                & (words[last] - words[places] < MOST_WORDS)
-                & (ends[last] - ends[places] + sizes[places] <= longest)
-            )
-            places = places[fits]
-            firsts, uses = units.count_pairs(places, runs)
-            lengths = ends[firsts + count - 1] - ends[firsts] + sizes[firsts]
-            begins = ends[firsts] - sizes[firsts]
-            table = np.stack(
-                [begins, lengths, np.full_like(begins, count), uses], 1
-            )
-            tables.append(_best(table, most))
-        return _best(np.concatenate(tables), most)
-
-    def add_prior(self, candidates, phrases):
-        """Add the strings of the prior that are not among the candidates.
-
-        Args:
-            candidates: int64 of shape (strings, 4), see `count_parts`.
-            phrases: bool, whether strings of several words are added.
-        """
-        known = set(self.strings_of(candidates))
-        rows = [
-            (begin, len(string), words, 0)
-            for string, begin, words in zip(
-                self.prior,
-                self._prior_begins.tolist(),
-                self._prior_words.tolist(),
-                strict=True,
-            )
-            if len(string) > 1
-            and (phrases or words == 1)
-            and string not in known
-        ]
-        added = np.array(rows, np.int64).reshape(-1, 4)
-        return np.concatenate([candidates, added])
-
-    def strings_of(self, candidates):
-        """Return the bytes of candidates, a list."""
-        return [
-            self.text[begin : begin + length].tobytes()
-            for begin, length in candidates[:, :2].tolist()
-        ]
-
-    def words_of(self, begins, counts):
-        """Return the words of phrases and their offsets.
-
-        Args:
-            begins: int64, where the phrases begin in the text.
-            counts: int64, their words.
-
-        Returns:
-            Numbers of words, int32, and int64 of shape (phrases + 1,).
-        """
-        sizes = np.append(0, self.lengths)[self.sequence]
-        # The word after byte `begin`; a 0 has no bytes and comes before it.
-        at = np.searchsorted(np.cumsum(sizes), begins, side="right")
-        offsets = np.append(0, np.cumsum(counts))
-        steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-        return self.sequence[np.repeat(at, counts) + steps], offsets
 
 
 class Windows:
     """Windows of words and phrases, with what their uses tell.
 
     Args:
-        text: a `WordText`.
-        candidates: int64 of shape (strings, 4), as `WordText.count_parts`
-            returns them. The 256 single bytes are windows, too.
+        text: a `CandidateText`.
+        candidates: int64 of shape (strings, 4), as its `count_parts` returns
+            them. The 256 single bytes are windows, too.
     """
 
     def __init__(self, text, candidates):
@@ -288,7 +127,7 @@ class Windows:
             uses = np.zeros(size, np.int64)
             word_uses = np.zeros(text.starts.size + 1, np.int64)
             units.count_cuts(
-                text.sequence[: text.size],
+                text.sequence,
                 word_costs,
                 phrases,
                 word_uses,
@@ -298,7 +137,7 @@ class Windows:
                 self._trie.cells,
                 self._trie.id_of_slot,
                 costs,
-                text.text,
+                text.letters,
                 text.starts,
                 text.lengths,
                 word_uses[1:],
@@ -372,7 +211,7 @@ class Windows:
             self._trie.cells,
             self._trie.id_of_slot,
             costs,
-            text.text,
+            text.letters,
             text.starts,
             text.lengths,
         )
@@ -403,22 +242,7 @@ class Windows:
         return np.concatenate([own, of_phrases])
 
 
-def _best(candidates, most):
-    """Return the candidates that save most bytes, in their order."""
-    saved = candidates[:, 3] * (candidates[:, 1] - 1)
-    order = np.argsort(-saved, kind="stable")[:most]
-    return candidates[np.sort(order)]
-
-
-def _is_word_byte():
-    """Return which bytes are word bytes, bool of shape (256,)."""
-    from keras_nc.coding.kernels.word_boundaries import WORD
-    from keras_nc.coding.kernels.word_boundaries import classify
-
-    return np.array([classify(np.uint8(b)) == WORD for b in range(256)])
-
-
-def _fill(windows, size, documents, longest):
+def _fill(windows, size, text, longest):
     """Add strings of any kind to windows if a text has too few words.
 
     They come from the beginning of the text, shorter ones first.
@@ -426,7 +250,6 @@ def _fill(windows, size, documents, longest):
     known = set(windows)
     if len(known) == size:
         return sorted(known)
-    text = b"".join(documents)[: 1 << 20]
     for length in range(2, longest + 1):
         found = {text[i : i + length] for i in range(len(text) - length + 1)}
         added = sorted(found - known)[: size - len(known)]

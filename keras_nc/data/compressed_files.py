@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import zstandard
 
+from keras_nc.data.sources import open_binary
+
 _BLOCK_BYTES = 2**16
 #: Enough for every magic number below; that of tar is at byte 257.
 _HEAD_BYTES = 512
@@ -17,6 +19,10 @@ _HEAD_BYTES = 512
 
 class DamageError(Exception):
     """A compressed file is cut short, or its content is damaged."""
+
+
+class PackedError(ValueError):
+    """A file is packed in a format that is not supported."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,11 +186,11 @@ def open_file(file):
         A buffered binary stream, to be closed. `peek` gives its first bytes.
 
     Raises:
-        ValueError: If it is packed in an unsupported format.
+        PackedError: If it is packed in an unsupported format.
         DamageError: If its name says that it is compressed, but it is not.
             Reading the stream may also raise it.
     """
-    stream = open(file, "rb")  # noqa: SIM115, closed by the caller
+    stream = open_binary(file)  # closed by the caller
     try:
         head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
         _refuse_packed(file, head)
@@ -214,7 +220,7 @@ def _refuse_packed(file, head):
 
 
 def _packed_error(file, what):
-    return ValueError(
+    return PackedError(
         "Files must be text or JSON lines, plain or compressed "
         f"({', '.join(COMPRESSED_SUFFIXES)}). Received: {file}, {what}. "
         "Unpack it, or save its text as a .txt or .jsonl file."

@@ -1,12 +1,14 @@
-"""Documents from files, text or JSON lines; and parts of documents."""
+"""Documents from files, tables and data sets; and parts of documents."""
 
-import glob
+import dataclasses
 import json
-import os
 import warnings
 
+from keras_nc.data import records
+from keras_nc.data import sources
 from keras_nc.data.compressed_files import COMPRESSED_SUFFIXES
 from keras_nc.data.compressed_files import DamageError
+from keras_nc.data.compressed_files import PackedError
 from keras_nc.data.compressed_files import describe_binary
 from keras_nc.data.compressed_files import name_suffix
 from keras_nc.data.compressed_files import open_file
@@ -18,8 +20,40 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COMPRESSED_JSON = ", ".join(f".jsonl{end}" for end in COMPRESSED_SUFFIXES)
 
 
-def read_documents(patterns, text_key="text"):
-    r"""Iterate over the documents in files.
+@dataclasses.dataclass
+class ReadingReport:
+    """What was not read: counted, and listed.
+
+    Args:
+        skip_damaged: bool. Whether to go on after damage: a line or record
+            without a text is skipped, and the rest of a file that cannot be
+            read on. Otherwise damage is an error.
+
+    Attributes:
+        num_empty: int, empty texts and empty files, which give no document.
+        skipped: list of str, an error with its place for all that was skipped.
+    """
+
+    skip_damaged: bool = False
+    num_empty: int = 0
+    skipped: list = dataclasses.field(default_factory=list)
+
+    def fault(self, error):
+        """Note an error if damage is skipped, else raise it."""
+        if not self.skip_damaged:
+            raise error
+        self.skipped.append(" ".join(str(error).split()))
+
+
+def read_documents(patterns, text_key="text", *, report=None):
+    r"""Iterate over the documents in files, tables and data sets.
+
+    The input is named by paths and patterns, also those of fsspec, such as
+    `gs://bucket/c4/*.jsonl.zst`, and by the names of data sets: `tfds:NAME` for
+    one that TFDS prepared, `hf:NAME` for one of Hugging Face, which is
+    streamed. After the name, `#` and a split may follow, by default `#train`.
+    So `tfds:c4/en:3.1.0#validation`, and `hf:allenai/c4:en` with the name of a
+    configuration. Optional packages that these need are named if missing.
 
     A file named `*.jsonl`, `*.ndjson`, `*.jsonlines` or `*.json` holds one
     JSON object per line, each a document, and is read line by line. Any other
@@ -28,18 +62,25 @@ def read_documents(patterns, text_key="text"):
     empty texts and empty files give no document. If JSON escapes half a
     surrogate pair, it becomes the three bytes that UTF-8 would give it.
 
-    A file that does not look like text is read with a warning. Archives,
-    tables and other packed files are refused.
+    Files named `*.parquet` hold a document in each row, and those named
+    `*.array_record` in each record, which may be a `tf.train.Example`.
+
+    A file that does not look like text is read with a warning. Archives and
+    other packed files are refused.
 
     The call only finds the files. The iterator reads them, and holds one
     document in memory at a time. It can be used once. For another pass, call
     again or make a list.
 
     Args:
-        patterns: a path or glob pattern, or a sequence of them; `**` stands
-            for any number of folders. Files that several patterns match are
-            read once, and all files in the order of their paths.
-        text_key: str, the key under which JSON objects hold their text.
+        patterns: a path, glob pattern, URL or name of a data set, or a
+            sequence of them; `**` stands for any number of folders. Files that
+            several patterns match are read once, and all files in the order of
+            their names.
+        text_key: str, the key under which JSON objects hold their text, or the
+            column of tables and data sets.
+        report: a `ReadingReport`, which counts what gives no document, and
+            says whether to skip damage; `None` to stop at the first damage.
 
     Returns:
         An iterator of bytes.
@@ -49,6 +90,7 @@ def read_documents(patterns, text_key="text"):
             iterator, with file and line, if a line is not a JSON object with
             a text under `text_key`, if a file is packed, or if a compressed
             file is damaged or cut short.
+        ImportError: if the input needs a package that is not installed.
 
     Example:
     >>> import pathlib
@@ -60,55 +102,62 @@ def read_documents(patterns, text_key="text"):
     ...     list(read_documents(f"{folder}/*"))
     [b'one\n', b'two']
     """
-    files = find_files(patterns)  # now, not when the iterator starts
-    return _read_files(files, text_key)
+    parts = sources.find_parts(patterns)  # now, not when the iterator starts
+    return read_parts(parts, text_key, report)
 
 
-def find_files(patterns):
-    """List the files that patterns match.
+def read_parts(parts, text_key="text", report=None):
+    """Iterate over the documents of parts.
 
     Args:
-        patterns: a path or glob pattern, or a sequence of them; `**` stands
-            for any number of folders.
+        parts: iterable of `Part`, as `sources.find_parts` finds them.
+        text_key: str, see `read_documents`.
+        report: a `ReadingReport` or `None`, see `read_documents`.
 
-    Returns:
-        A list of str: each file once, in the order of the paths.
-
-    Raises:
-        ValueError: if a pattern matches no file, or if there is no pattern.
+    Yields:
+        bytes: documents, none of them empty.
     """
-    if isinstance(patterns, (str, os.PathLike)):
-        patterns = [patterns]
-    found = set()
-    for pattern in map(os.fspath, patterns):
-        # A path that exists is not a pattern, even if it has brackets.
-        if os.path.isfile(pattern):
-            matches = [pattern]
-        else:
-            matches = glob.glob(pattern, recursive=True)
-            matches = list(filter(os.path.isfile, matches))
-        if not matches:
-            raise ValueError(
-                "Each pattern must match at least one file. Received: "
-                f"{pattern!r}, which matches none. For all files below a "
-                "folder, use 'folder/**/*'."
-            )
-        found.update(matches)
-    if not found:
-        raise ValueError(
-            "`patterns` must name at least one file. Received: an empty "
-            "sequence. Pass a path or a glob pattern."
-        )
-    return sorted(found)
+    report = report or ReadingReport()
+    for part in parts:
+        try:
+            for document in _read_part(part, text_key, report):
+                if document:
+                    yield document
+                else:
+                    report.num_empty += 1
+        except _FileError as error:
+            report.fault(error)
+        except OSError as error:
+            # What a network loses may come back. Do not skip it.
+            if sources.is_url(part.name) or sources.is_dataset(part.name):
+                raise
+            error.filename = part.name
+            if not report.skip_damaged:
+                raise
+            report.fault(error)
 
 
-def _read_files(files, text_key):
-    for file in files:
-        if name_suffix(file) in _JSON_SUFFIXES:
-            documents = _read_json_lines(file, text_key)
-        else:
-            documents = _read_text(file, text_key)
-        yield from filter(None, documents)
+class _FileError(ValueError):
+    """A file that cannot be read any further."""
+
+
+def _read_part(part, text_key, report):
+    if records.holds_records(part):
+        return _read_records(part, text_key, report)
+    if name_suffix(part.name) in _JSON_SUFFIXES:
+        return _read_json_lines(part.name, text_key, report)
+    return _read_text(part.name, text_key)
+
+
+def _read_records(part, text_key, report):
+    try:
+        for where, value in records.read_records(part, text_key):
+            try:
+                yield _as_document(value, text_key, where)
+            except ValueError as error:
+                report.fault(error)
+    except records.RecordError as error:
+        raise _FileError(str(error)) from error
 
 
 def _read_text(file, text_key):
@@ -117,7 +166,9 @@ def _read_text(file, text_key):
             what = describe_binary(stream)
             document = stream.read()
     except DamageError as error:
-        raise ValueError(f"{file} is damaged: {error}. {_REMEDY}") from error
+        raise _FileError(f"{file} is damaged: {error}. {_REMEDY}") from error
+    except PackedError as error:
+        raise _FileError(str(error)) from error
     if what is None and b"\0" in document:
         what = "a binary file, with zero bytes"
     if what:
@@ -148,7 +199,7 @@ def _is_json_line(document, text_key):
     return isinstance(record.get(text_key), str)
 
 
-def _read_json_lines(file, text_key):
+def _read_json_lines(file, text_key, report):
     number = 0
     try:
         with open_file(file) as stream:
@@ -158,23 +209,31 @@ def _read_json_lines(file, text_key):
                     _check_encoding(file, line)
                     line = line.removeprefix(_BYTE_ORDER_MARK)
                 if line.strip():
-                    yield _parse_line(line, text_key, f"{file}, line {number}")
+                    try:
+                        text = _parse_line(line, text_key, file, number)
+                    except ValueError as error:
+                        report.fault(error)
+                    else:
+                        yield text
     except DamageError as error:
-        raise ValueError(
+        raise _FileError(
             f"{file} is damaged at line {number + 1}: {error}. {_REMEDY}"
         ) from error
+    except PackedError as error:
+        raise _FileError(str(error)) from error
 
 
 def _check_encoding(file, line):
     encoding = json.detect_encoding(line)
     if not encoding.startswith("utf-8"):
-        raise ValueError(
+        raise _FileError(
             f"{file}, line 1: JSON lines must be in UTF-8. Received: "
             f"{encoding.upper()}. Save the file as UTF-8."
         )
 
 
-def _parse_line(line, text_key, where):
+def _parse_line(line, text_key, file, number):
+    where = f"{file}, line {number}"
     try:
         record = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
@@ -195,15 +254,21 @@ def _parse_line(line, text_key, where):
             f"an object with the keys {listed}. Set `text_key` to the key of "
             "the text."
         )
-    text = record[text_key]
-    if not isinstance(text, str):
-        raise ValueError(
-            f"{where}: the text under {text_key!r} must be a string. "
-            f"Received: {type(text).__name__}. Set `text_key` to the key of "
-            "the text, or leave this line out."
-        )
-    # JSON may escape half a surrogate pair. Keep it.
-    return text.encode("utf-8", "surrogatepass")
+    return _as_document(record[text_key], text_key, where)
+
+
+def _as_document(text, text_key, where):
+    """Return a value as bytes, or raise a ValueError."""
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        # JSON may escape half a surrogate pair. Keep it.
+        return text.encode("utf-8", "surrogatepass")
+    raise ValueError(
+        f"{where}: the text under {text_key!r} must be a string. "
+        f"Received: {type(text).__name__}. Set `text_key` to the key of "
+        "the text, or leave this line out."
+    )
 
 
 def cut_position(document, limit):

@@ -1,8 +1,7 @@
-"""Token shards cut into batches of equal shape, for Keras and for `tf.data`.
+"""Token shards cut into batches of one shape, for Keras.
 
-The tokens of all documents are joined. Sequence j holds the tokens
-`[j * T, (j + 1) * T)`. Every token is a target exactly once per epoch, and all
-batches have one shape, so nothing is compiled twice.
+Every token is a target exactly once per epoch, and all batches have one shape,
+so nothing is compiled twice.
 """
 
 import operator
@@ -10,10 +9,16 @@ import operator
 import keras
 import numpy as np
 
+from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.checks import as_choice
+from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.origin import set_origin
+from keras_nc.data.sequence_order import PACKINGS
+from keras_nc.data.sequence_order import Mixture
+from keras_nc.data.sequence_order import Sequences
 from keras_nc.data.token_shards import TokenShards
 
 
@@ -36,7 +41,8 @@ class PackedSequences(keras.utils.PyDataset):
     own seed.
 
     Args:
-        shards: `TokenShards`.
+        shards: `TokenShards`, or a list of them to mix; all must be written by
+            one tokenizer.
         sequence_length: int, T, tokens per sequence.
         batch_size: int, B, sequences per batch.
         seed: int, determines the order of the sequences.
@@ -51,6 +57,19 @@ class PackedSequences(keras.utils.PyDataset):
             as many tokens in more rows. A model learns to begin as well as to
             go on, as M1 must, which restarts at every window.
         short_every: int, the number of steps from one such batch to the next.
+        packing: `"joined"`: all documents are joined, and sequence j holds the
+            tokens `[j * T, (j + 1) * T)`. `"whole"`: a document that does not
+            fit the rest of a sequence begins the next one. `"single"`: every
+            document begins a sequence. Documents longer than a sequence are cut
+            into several. What a sequence lacks is filled with pads.
+        document_masks: if True, `x["padding_mask"]` numbers the documents of a
+            sequence from 1 on, and each document begins with the start id. In a
+            backbone with `document_masks=True`, no document sees another one.
+        weights: for several shards, their shares of the sequences, a list of
+            numbers in any unit; by default, their numbers of tokens. Each of
+            the shards is shuffled by itself and begins again after its end.
+            An epoch has as many sequences as all shards, and a row that an
+            epoch would drop belongs to the next one.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`. Leave `workers` at 1: with more, Keras 3.15
             reorders batches, and loses some when it looks at the first one to
@@ -92,14 +111,14 @@ class PackedSequences(keras.utils.PyDataset):
         drop_remainder=None,
         short_length=None,
         short_every=4,
+        packing="joined",
+        document_masks=False,
+        weights=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(shards, TokenShards):
-            raise TypeError(
-                f"`shards` must be `TokenShards`. Received: {shards!r}. Open a "
-                "folder with `TokenShards(directory)`."
-            )
+        mixed = _as_list(shards, weights)
+        shards = mixed[0]
         if drop_remainder is None:
             drop_remainder = shuffle
         self.shards = shards
@@ -121,7 +140,26 @@ class PackedSequences(keras.utils.PyDataset):
         self.short_every = as_integer("short_every", short_every)
         if steps is not None:
             steps = as_integer("steps", steps)
-        self.num_sequences = -(-shards.num_tokens // self.sequence_length)
+        self.packing = as_choice("packing", packing, PACKINGS)
+        self.document_masks = as_flag("document_masks", document_masks)
+        #: The `Sequences` of each part of the mixture.
+        self.parts = [
+            Sequences(
+                part,
+                self.sequence_length,
+                self.packing,
+                [self.seed, *([number] if number else [])],
+                self.shuffle,
+            )
+            for number, part in enumerate(mixed)
+        ]
+        self.weights = weights
+        self._mixture = None
+        if len(mixed) > 1:
+            if weights is None:
+                weights = [part.num_tokens for part in mixed]
+            self._mixture = Mixture(weights, self.seed)
+        self.num_sequences = sum(map(len, self.parts))
         if drop_remainder:
             self.steps_per_epoch = self.num_sequences // self.batch_size
         else:
@@ -129,18 +167,21 @@ class PackedSequences(keras.utils.PyDataset):
         if self.steps_per_epoch == 0:
             raise ValueError(
                 "An epoch must have at least one batch. Received: "
-                f"{shards.num_tokens} tokens, {self.num_sequences} sequences "
-                f"of {sequence_length}, for batch_size={batch_size} with "
-                "drop_remainder=True. Use smaller batches or sequences, more "
-                "text, or `drop_remainder=False`."
+                f"{self.num_sequences} sequences of {sequence_length} tokens, "
+                f"for batch_size={batch_size} with drop_remainder=True. Use "
+                "smaller batches or sequences, more text, or "
+                "`drop_remainder=False`."
             )
         self.steps = self.steps_per_epoch if steps is None else steps
-        self._epoch_order = (None, None)
 
     def __len__(self):
         return self.steps
 
     def __getitem__(self, index):
+        return self.make(index)
+
+    def make(self, index, rows=None):
+        """Make the batch at an index, or some of its rows; see `batch`."""
         index = operator.index(index)
         # This also makes `for batch in dataset` end.
         if not 0 <= index < self.steps:
@@ -148,13 +189,15 @@ class PackedSequences(keras.utils.PyDataset):
                 f"Batches are numbered from 0 to {self.steps - 1}. Received: "
                 f"index={index}. Make a dataset with more `steps`."
             )
-        return self.batch(self.start_step + index)
+        step = self.start_step + index
+        return self.batch(step) if rows is None else self.batch(step, rows)
 
-    def batch(self, step):
+    def batch(self, step, rows=None):
         """Make the batch of one step, whatever batches were made before.
 
         Args:
             step: int, counted from the beginning of training.
+            rows: the rows to make, a sequence of int, or `None` for all.
 
         Returns:
             A tuple `(x, y, sample_weight)`: `x` is a dict of `token_ids` and
@@ -162,19 +205,18 @@ class PackedSequences(keras.utils.PyDataset):
             int32 but `sample_weight`, which is float32. A batch of short
             sequences has the shape `(B * T / short_length, short_length)`.
         """
-        B, T = self.batch_size, self.sequence_length
+        T = self.sequence_length
         step = operator.index(step)
+        if rows is None:
+            rows = range(self.batch_size)
+        y = np.full((len(rows), T), PAD_ID, "int32")
+        lengths = np.zeros((len(rows), 1), "int32")
+        for target, length, row in zip(y, lengths, rows, strict=True):
+            found = self._find(step, row)
+            if found is not None:
+                part, epoch, place = found
+                length[:] = part.read(epoch, place, target)
         is_short = step % self.short_every == self.short_every - 1
-        epoch, step = divmod(step, self.steps_per_epoch)
-        rows = range(step * B, min((step + 1) * B, self.num_sequences))
-        order = self._order(epoch) if self.shuffle else None
-        y = np.full((B, T), PAD_ID, "int32")
-        lengths = np.zeros((B, 1), "int32")
-        for row, position in enumerate(rows):
-            start = T * (position if order is None else int(order[position]))
-            stop = min(start + T, self.shards.num_tokens)
-            y[row, : stop - start] = self.shards.tokens(start, stop)
-            lengths[row] = stop - start
         if self.short_length is not None and is_short:
             lengths = lengths - np.arange(0, T, self.short_length)
             T = self.short_length
@@ -186,6 +228,10 @@ class PackedSequences(keras.utils.PyDataset):
         # The start id is not padding. If all of a row were masked, its softmax
         # and the loss would be NaN.
         padding_mask = (positions <= lengths).astype("int32")
+        if self.document_masks:
+            ended = token_ids == END_ID
+            token_ids[ended] = START_ID
+            padding_mask *= 1 + np.cumsum(ended, axis=1, dtype="int32")
         # Models refuse the ids of another tokenizer by this mark, even in a
         # batch that was taken out of this data set.
         for ids in (token_ids, y):
@@ -194,118 +240,33 @@ class PackedSequences(keras.utils.PyDataset):
         x = {"token_ids": token_ids, "padding_mask": padding_mask}
         return x, y, sample_weight
 
-    def _order(self, epoch):
-        """Return the order of an epoch's sequences, kept until the next."""
-        known, order = self._epoch_order
-        if known != epoch:
-            seeds = np.random.SeedSequence([self.seed, epoch])
-            # Use raw bits, not `permutation`, because NumPy guarantees that
-            # they are the same in all versions.
-            bits = np.random.Philox(seeds).random_raw(self.num_sequences)
-            order = np.argsort(bits, kind="stable")
-            # Assign once, because workers may be in different epochs.
-            self._epoch_order = (epoch, order)
-        return order
+    def _find(self, step, row):
+        """Return the part, the epoch and the place of a row, or `None`."""
+        if self._mixture is not None:
+            number, row = self._mixture.find(step * self.batch_size + row)
+            part = self.parts[number]
+            return part, *divmod(row, len(part))
+        epoch, step = divmod(step, self.steps_per_epoch)
+        place = step * self.batch_size + row
+        if place >= self.num_sequences:
+            return None
+        return self.parts[0], epoch, place
 
 
-def tf_dataset(sequences, prefetch=None):
-    """Make a `tf.data.Dataset` with the batches of `PackedSequences`.
-
-    TensorFlow is imported here, at the call.
-
-    Args:
-        sequences: `PackedSequences`.
-        prefetch: int, batches made ahead; by default, TensorFlow's choice.
-
-    Returns:
-        A `tf.data.Dataset` of `len(sequences)` batches
-        `(x, y, sample_weight)`, in the order of `sequences`, of static
-        shapes `(B, T)`. Its name (`options().dataset_name`) says which
-        tokenizer made the ids, so that models can refuse the ids of another
-        tokenizer. Data sets made from it by `map`, `take`, `prefetch` and the
-        like inherit the name. If you give another name, inside `flat_map` or
-        `interleave`, and after `save` and `load`, nothing is checked.
-
-    Example:
-    >>> import tempfile
-    >>> from keras_nc.data import PackedSequences
-    >>> from keras_nc.data import tf_dataset
-    >>> from keras_nc.data import write_shards
-    >>> from keras_nc.tokenizers import ByteTokenizer
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     shards = write_shards([b"AB", b"C"], ByteTokenizer(), folder)
-    ...     dataset = tf_dataset(PackedSequences(shards, 4, batch_size=2))
-    ...     dataset.element_spec[1].shape
-    TensorShape([2, 4])
-    """
-    import tensorflow as tf
-
-    shape = (sequences.batch_size, sequences.sequence_length)
-    if sequences.short_length is not None:
-        shape = (None, None)
-
-    def make(index):
-        x, y, sample_weight = sequences[int(index)]
-        return x["token_ids"], x["padding_mask"], y, sample_weight
-
-    def load(index):
-        types = (tf.int32, tf.int32, tf.int32, tf.float32)
-        arrays = tf.numpy_function(make, [index], types)
-        for array in arrays:
-            array.set_shape(shape)
-        token_ids, padding_mask, y, sample_weight = arrays
-        x = {"token_ids": token_ids, "padding_mask": padding_mask}
-        return x, y, sample_weight
-
-    if prefetch is None:
-        prefetch = tf.data.AUTOTUNE
-    options = tf.data.Options()
-    options.dataset_name = sequences.shards.origin.dataset_name
-    batches = tf.data.Dataset.range(len(sequences)).map(load)
-    return batches.prefetch(prefetch).with_options(options)
-
-
-def process_batches(sequences):
-    """Return this process's rows of every batch, if several train together.
-
-    Under a `keras.distribution` of several JAX processes, Keras expects each
-    process to feed only the rows of its own devices.
-
-    Args:
-        sequences: `PackedSequences`, the same in every process.
-
-    Returns:
-        A `keras.utils.PyDataset`: with one process, `sequences` itself.
-    """
-    distribution = keras.distribution.distribution()
-    if distribution is None or distribution.num_processes == 1:
-        return sequences
-    return _ProcessBatches(sequences, distribution)
-
-
-class _ProcessBatches(keras.utils.PyDataset):
-    def __init__(self, sequences, distribution):
-        super().__init__()
-        self.sequences = sequences
-        self.shards = sequences.shards
-        # The mesh knows which device has which rows. Devices may not be in the
-        # order of their processes.
-        shape = (sequences.batch_size, sequences.sequence_length)
-        layout = distribution.get_data_layout(shape).backend_layout
-        indices = layout.addressable_devices_indices_map(shape).values()
-        rows = [np.arange(sequences.batch_size)[index[0]] for index in indices]
-        self._rows = np.unique(np.concatenate(rows))
-        self._batch_size = sequences.batch_size
-
-    def __len__(self):
-        return len(self.sequences)
-
-    def __getitem__(self, index):
-        # Reading the rows of other processes costs little: they are mapped.
-        x, y, sample_weight = self.sequences[index]
-        # A short sequence belongs to the process of the sequence it is from.
-        parts = len(y) // self._batch_size
-        rows = (self._rows[:, None] * parts + np.arange(parts)).ravel()
-        return keras.tree.map_structure(
-            lambda array: array[rows], (x, y, sample_weight)
+def _as_list(shards, weights):
+    """Return the shards to mix, a list, or raise an error."""
+    mixed = shards if isinstance(shards, (list, tuple)) else [shards]
+    for part in mixed:
+        if not isinstance(part, TokenShards):
+            raise TypeError(
+                f"`shards` must be `TokenShards`. Received: {part!r}. Open a "
+                "folder with `TokenShards(directory)`."
+            )
+        part.check_tokenizer(mixed[0])
+    count = len(mixed) if weights is None else len(weights)
+    if not mixed or len(mixed) != count:
+        raise ValueError(
+            "A mixture must have shards, and a weight for each of them. "
+            f"Received: {len(mixed)} shards and {count} weights."
         )
+    return mixed

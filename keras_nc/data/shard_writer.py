@@ -1,5 +1,7 @@
 """Write token shards: one pass over a corpus, safe to interrupt."""
 
+import collections
+import concurrent.futures
 import hashlib
 import itertools
 import pathlib
@@ -15,8 +17,8 @@ from keras_nc.progress import ProgressLine
 
 _BATCH_BYTES = 4 * 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
-_SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
-
+#: The files of shards, and what a process that was killed leaves of them.
+SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
 
 _REMEDY = (
     "Use another folder, delete the shards in this one, or pass "
@@ -32,6 +34,7 @@ def write_shards(
     shard_tokens=2**26,
     overwrite=False,
     progress=True,
+    threads=1,
 ):
     """Tokenize documents one by one and write them as token shards.
 
@@ -56,6 +59,9 @@ def write_shards(
             document with more tokens is a shard by itself.
         overwrite: if True, existing shards are deleted first.
         progress: if True, shows megabytes and speed on a terminal.
+        threads: int, how many threads tokenize while documents are read. They
+            help tokenizers that work outside of Python, as those of codebooks
+            do. The shards are the same.
 
     Returns:
         The `TokenShards`.
@@ -84,21 +90,24 @@ def write_shards(
             "has not been used up."
         )
     shard_tokens = as_integer("shard_tokens", shard_tokens)
+    threads = as_integer("threads", threads)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
     fields["shard_tokens"] = shard_tokens
     with ProgressLine("Writing shards", enabled=progress) as line:
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
-        _skip(documents, tokenizer, fields, directory, line)
+        repair_shards(documents, tokenizer, fields, directory, line)
         if complete:
             if next(documents, None) is not None:
-                raise _other_input(directory, "has more documents")
+                raise other_input(directory, "has more documents")
             (directory / shard_format.PROGRESS).unlink(missing_ok=True)
             return TokenShards(directory)
         writer = _ShardWriter(directory, fields)
-        for batch in _batches(documents):
-            writer.add(batch, *_encode(tokenizer, batch, fields))
+        for batch, ids, offsets in _encoded(
+            documents, tokenizer, fields, threads
+        ):
+            writer.add(batch, ids, offsets)
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
         writer.finish()
     return TokenShards(directory)
@@ -110,7 +119,7 @@ def _prepare(directory, fields, overwrite):
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
     files = sorted(directory.iterdir())
-    ours = [file for file in files if _SHARD_FILE.fullmatch(file.name)]
+    ours = [file for file in files if SHARD_FILE.fullmatch(file.name)]
     if overwrite:
         # The manifests first: without them, the other files are not used.
         for file in (manifest, partial, *ours):
@@ -138,9 +147,21 @@ def _prepare(directory, fields, overwrite):
     return False, []
 
 
-def _skip(documents, tokenizer, fields, directory, line):
-    """Compare documents with complete shards, and rewrite damaged shards."""
-    for number, shard in enumerate(fields["shards"]):
+def repair_shards(documents, tokenizer, fields, directory, line, first=0):
+    """Compare documents with complete shards, and rewrite damaged shards.
+
+    Args:
+        documents: iterator of bytes, which is read up to the last shard.
+        tokenizer: see `write_shards`.
+        fields: dict, the manifest's, with the `shards` to compare.
+        directory: `pathlib.Path` of the shards.
+        line: a `ProgressLine`.
+        first: int, the number of the first of these shards.
+
+    Raises:
+        ValueError: if the documents are others, or the ids.
+    """
+    for number, shard in enumerate(fields["shards"], first):
         is_damaged = shard_format.find_damage(directory, number, shard)
         digest = hashlib.sha256()
         count, kept = 0, []
@@ -151,9 +172,9 @@ def _skip(documents, tokenizer, fields, directory, line):
                 kept.append(document)
             line.update(len(document), f"comparing shard {number}")
         if count < shard["documents"]:
-            raise _other_input(directory, "has fewer documents")
+            raise other_input(directory, "has fewer documents")
         if digest.hexdigest() != shard["documents_sha256"]:
-            raise _other_input(directory, f"differs in shard {number}")
+            raise other_input(directory, f"differs in shard {number}")
         if is_damaged:
             writer = _ShardWriter(directory, {**fields, "shards": []})
             for batch in _batches(kept):
@@ -168,7 +189,8 @@ def _skip(documents, tokenizer, fields, directory, line):
                 )
 
 
-def _other_input(directory, how):
+def other_input(directory, how):
+    """Make the ValueError for shards of other documents."""
     return ValueError(
         f"{directory} holds shards of other documents. Received: input that "
         f"{how}. Pass the same documents in the same order. Or: {_REMEDY}"
@@ -186,6 +208,24 @@ def _batches(documents):
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _encoded(documents, tokenizer, fields, threads):
+    """Yield batches with their ids and offsets, in the order of documents."""
+    if threads == 1:
+        for batch in _batches(documents):
+            yield batch, *_encode(tokenizer, batch, fields)
+        return
+    pending = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for batch in _batches(documents):
+            encoding = pool.submit(_encode, tokenizer, batch, fields)
+            pending.append((batch, encoding))
+            if len(pending) > threads:  # one is ready while it is written
+                batch, encoding = pending.popleft()
+                yield batch, *encoding.result()
+        for batch, encoding in pending:
+            yield batch, *encoding.result()
 
 
 def _encode(tokenizer, batch, fields):

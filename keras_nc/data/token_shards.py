@@ -182,6 +182,17 @@ class TokenShards:
         start, stop = self._offsets[shard][row : row + 2]
         return self._tokens[shard][start:stop]
 
+    def document_offsets(self):
+        """Yield for each shard where its documents begin, and its end.
+
+        Yields:
+            int64 of shape (documents + 1,), tokens of the corpus.
+        """
+        for start, offsets in zip(
+            self._token_starts, self._offsets, strict=False
+        ):
+            yield start + offsets
+
     def document_bytes(self, index):
         """Return the size of one document's text, an int, in bytes."""
         shard, row = self._locate_document(index)

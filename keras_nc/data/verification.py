@@ -4,7 +4,10 @@ import hashlib
 import itertools
 
 from keras_nc.coding.inputs import iterate_documents
+from keras_nc.data.shard_format import ARRAYS
+from keras_nc.data.shard_format import file_name
 from keras_nc.data.shard_format import hash_document
+from keras_nc.data.shard_writer import SHARD_FILE
 from keras_nc.data.token_shards import TokenShards
 from keras_nc.progress import ProgressLine
 
@@ -16,7 +19,7 @@ _BATCH_DOCUMENTS = 1 << 14
 def verify_shards(directory, tokenizer=None, documents=None, *, progress=True):
     """Check token shards against their manifest, tokenizer and input.
 
-    The files are compared with the manifest: hashes, counts, and where
+    The files are compared with the manifest: names, hashes, counts, and where
     documents end. With a tokenizer, its fingerprint is compared, and all
     documents are decoded and compared with the hash of the text that was
     tokenized. With documents, the hash of these is compared, too. Then the
@@ -49,6 +52,7 @@ def verify_shards(directory, tokenizer=None, documents=None, *, progress=True):
     shards = TokenShards(directory)
     if tokenizer is not None:
         shards.check_tokenizer(tokenizer)
+    _check_names(shards)
     with ProgressLine("Checking files", enabled=progress) as line:
         shards.verify(line.update)
     if tokenizer is not None:
@@ -60,6 +64,24 @@ def verify_shards(directory, tokenizer=None, documents=None, *, progress=True):
         with ProgressLine("Comparing", enabled=progress, total=total) as line:
             _compare_input(shards, iterate_documents(documents), line)
     return shards
+
+
+def _check_names(shards):
+    """Refuse files of shards that the manifest does not have."""
+    numbers = range(len(shards.manifest["shards"]))
+    known = {file_name(array, n) for array in ARRAYS for n in numbers}
+    others = sorted(
+        path.name
+        for path in shards.directory.iterdir()
+        if SHARD_FILE.fullmatch(path.name) and path.name not in known
+    )
+    if others:
+        raise ValueError(
+            "A folder of token shards must hold those of its manifest and no "
+            f"others. Received: {shards.directory} with {', '.join(others[:9])}"
+            f"{' and more' if others[9:] else ''}. If the manifest is that of "
+            "other shards, fetch the right one; else delete these files."
+        )
 
 
 def _compare_decoded(shards, tokenizer, line):

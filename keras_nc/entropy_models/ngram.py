@@ -1,18 +1,24 @@
-"""Counts of substrings, smoothed: an entropy model without training."""
+"""Counts of substrings, or of bytes: entropy models without training."""
+
+import functools
 
 import numpy as np
 
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import cumulative_frequencies
+from keras_nc.entropy_models.count_trie import BYTES_SHIFT
+from keras_nc.entropy_models.count_trie import MAX_WINDOW_BYTES
+from keras_nc.entropy_models.count_trie import STARTS_SHIFT
+from keras_nc.entropy_models.count_trie import CountTrie
+from keras_nc.entropy_models.count_trie import count_parts
+from keras_nc.entropy_models.count_trie import count_window_starts
+from keras_nc.entropy_models.count_trie import read_starts
+from keras_nc.entropy_models.count_trie import read_text
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import register
 from keras_nc.entropy_models.stepping import PrefixStepper
-
-#: No codebook has longer windows.
-MAX_WINDOW_BYTES = 255
-#: Attributes of a trie, in the order that kernels take, and their types.
-FIELDS = {"starts": "<i8", "bytes": "|u1", "counts": "<u4", "children": "<i4"}
 
 
 @register("ngram")
@@ -81,20 +87,60 @@ class NGramModel(EntropyModel):
         >>> model.probabilities([b"", b"o"]).shape
         (2, 256)
         """
-        order = as_integer("order", order, 0, MAX_WINDOW_BYTES)
-        if min_count is not None:
-            min_count = as_integer("min_count", min_count, 1)
-        if start_min_count is not None:
-            start_min_count = as_integer("start_min_count", start_min_count, 1)
+        order, min_count = _settings(order, min_count)
         joined, offsets = join_documents(text)
         if not joined.size:
-            raise ValueError(
-                "An n-gram model needs text to count. Received: no bytes. "
-                "Pass text like the text that will be encoded."
-            )
+            _refuse_nothing()
         if min_count is None:
-            min_count = max(2, joined.size >> 23)
+            min_count = max(2, joined.size >> BYTES_SHIFT)
         counts = CountTrie.count(joined, offsets, None, order, min_count)
+        return cls(counts, CountTrie.empty(), start_min_count)
+
+    @classmethod
+    def from_parts(
+        cls,
+        read,
+        parts,
+        *,
+        order=6,
+        min_count=None,
+        start_min_count=None,
+        run=map,
+    ):
+        """Count the substrings of a text in parts.
+
+        Memory is needed for one part at a time, about 20 times its bytes, and
+        for the counts.
+
+        Args:
+            read: function that returns the documents of a part.
+            parts: a sequence of what `read` takes, such as file names. Each
+                part is read twice.
+            order: see `from_text`.
+            min_count: see `from_text`.
+            start_min_count: see `from_text`.
+            run: function like `map`, such as that of a
+                `concurrent.futures.ProcessPoolExecutor`, whose workers then
+                read and count the parts.
+
+        Returns:
+            An `NGramModel`, the same as by `from_text` of all documents.
+
+        Raises:
+            ValueError: as `from_text`.
+
+        Example:
+        >>> texts = {"first": [b"abra", b"cad"], "second": [b"abra"]}
+        >>> model = NGramModel.from_parts(texts.get, ["first", "second"])
+        >>> again = NGramModel.from_text([b"abra", b"cad", b"abra"])
+        >>> model.fingerprint == again.fingerprint
+        True
+        """
+        order, min_count = _settings(order, min_count)
+        read = functools.partial(read_text, read)
+        counts = count_parts(read, parts, order, min_count, BYTES_SHIFT, run)
+        if not counts.counts.size:
+            _refuse_nothing()
         return cls(counts, CountTrie.empty(), start_min_count)
 
     def refit(self, text, starts):
@@ -121,6 +167,24 @@ class NGramModel(EntropyModel):
         True
         """
         start_counts = count_window_starts(text, starts, self._start_min_count)
+        return NGramModel(self._counts, start_counts, self._start_min_count)
+
+    def refit_parts(self, read, parts, run=map):
+        """Mix in the statistics of the window starts of a text in parts.
+
+        Args:
+            read: function that returns the documents of a part, and the offsets
+                of the window starts in these documents joined.
+            parts: see `from_parts`.
+            run: see `from_parts`.
+
+        Returns:
+            A new `NGramModel`, the same as by `refit` of all documents.
+        """
+        start_counts = count_parts(
+            functools.partial(read_starts, read), parts, MAX_WINDOW_BYTES,
+            self._start_min_count, STARTS_SHIFT, run,
+        )  # fmt: skip
         return NGramModel(self._counts, start_counts, self._start_min_count)
 
     def probabilities(self, prefixes):
@@ -170,13 +234,28 @@ class NGramModel(EntropyModel):
         return cls(counts, start_counts, **settings)
 
 
+def _settings(order, min_count):
+    """Return checked settings of counts."""
+    order = as_integer("order", order, 0, MAX_WINDOW_BYTES)
+    if min_count is not None:
+        min_count = as_integer("min_count", min_count, 1)
+    return order, min_count
+
+
+def _refuse_nothing():
+    raise ValueError(
+        "An n-gram model needs text to count. Received: no bytes. "
+        "Pass text like the text that will be encoded."
+    )
+
+
 class _NGramStepper(PrefixStepper):
     """Steps of an `NGramModel`; see `coding.StreamCoder` for its streams."""
 
     def encode_streams(self, text, bounds, precision, out, firsts, ends):
-        from keras_nc.entropy_models.kernels import streams
+        from keras_nc.entropy_models.kernels import counts
 
-        streams.encode(
+        counts.encode_streams(
             self.model.tries,
             text,
             bounds,
@@ -188,9 +267,9 @@ class _NGramStepper(PrefixStepper):
         )
 
     def decode_streams(self, codes, offsets, precision, text, bounds):
-        from keras_nc.entropy_models.kernels import streams
+        from keras_nc.entropy_models.kernels import counts
 
-        return streams.decode(
+        return counts.decode_streams(
             self.model.tries,
             codes,
             offsets,
@@ -201,181 +280,117 @@ class _NGramStepper(PrefixStepper):
         )
 
 
-class CountTrie:
-    """Counts of the bytes that follow frequent strings.
+@register("unigram")
+class UnigramModel(EntropyModel):
+    """The same distribution of the next byte after every prefix.
 
-    A node is a string. Node 0 is the empty string, and nodes are numbered level
-    by level. A record says how often a byte follows a node. If that is often
-    enough, the record leads to the node of the longer string. The attributes
-    are arrays:
-
-        starts: where the records of each node start, int64 (nodes + 1,)
-        bytes: the following byte, ascending in a node, uint8 (records,)
-        counts: how often it follows, uint32 (records,)
-        children: the node it leads to or -1, int32 (records,)
-    """
-
-    def __init__(self, starts, bytes_, counts, children):
-        self.starts = starts
-        self.bytes = bytes_
-        self.counts = counts
-        self.children = children
-
-    @property
-    def arrays(self):
-        """The arrays as the kernels take them."""
-        return self.starts, self.bytes, self.counts, self.children
-
-    def named(self, prefix):
-        """Return the arrays by name, as a model's state holds them."""
-        return {
-            f"{prefix}_{field}": array
-            for field, array in zip(FIELDS, self.arrays, strict=True)
-        }
-
-    @classmethod
-    def from_named(cls, prefix, arrays):
-        """Return the trie that `named` gave; take its arrays from the dict.
-
-        Raises:
-            FaultError: If the kernels cannot walk them as a trie.
-        """
-        fields = [arrays.pop(f"{prefix}_{field}") for field in FIELDS]
-        for array, dtype in zip(fields, FIELDS.values(), strict=True):
-            if array.dtype.str != dtype or array.ndim != 1:
-                raise FaultError(f"{prefix}: {array.dtype}, {array.shape}")
-        if not _is_trie(*fields):
-            raise FaultError(f"{prefix}: records that do not form a trie")
-        return cls(*fields)
-
-    @classmethod
-    def empty(cls):
-        """Return a trie without counts."""
-        return cls(
-            np.zeros(2, np.int64),
-            np.zeros(0, np.uint8),
-            np.zeros(0, np.uint32),
-            np.zeros(0, np.int32),
-        )
-
-    @classmethod
-    def count(cls, text, offsets, positions, order, min_count):
-        """Count the strings that begin at given positions.
-
-        Args:
-            text: documents joined, uint8 of shape (L,).
-            offsets: where documents begin and end, int64. No string crosses
-                from one into the next.
-            positions: where strings begin, int64, or None for everywhere.
-            order: bytes of the longest string with a node.
-            min_count: least number of occurrences of a node.
-
-        Returns:
-            A `CountTrie`.
-        """
-        from keras_nc.entropy_models.kernels import counts as kernels
-
-        # NumPy puts large arrays in large pages, if the system has them.
-        places = text.size + offsets.size - 1
-        symbols = np.empty(places + kernels.CARRIED, np.uint16)
-        kernels.separate(text, offsets, symbols)
-        if positions is None:
-            items = np.empty(places, np.uint64)
-            kernels.all_occurrences(symbols, items)
-        else:
-            items = np.empty(positions.size, np.uint64)
-            kernels.occurrences(symbols, positions, offsets, items)
-        spare = np.empty_like(items)
-        bounds = np.array([0, items.size], np.int64)
-        levels = []
-        for depth in range(order + 1):
-            last = depth == order
-            *level, used, bounds = kernels.count_level(
-                symbols, items, spare, bounds, depth, min_count, last
-            )
-            items, spare = spare[:used], items
-            levels.append(level)
-            if bounds.size == 1:
-                break
-        return cls._joined(levels)
-
-    @classmethod
-    def _joined(cls, levels):
-        starts, children = [np.zeros(1, np.int64)], []
-        records, nodes = 0, 0
-        for level_starts, _, _, level_children in levels:
-            nodes += level_starts.size - 1
-            level_children[level_children >= 0] += nodes
-            children.append(level_children)
-            starts.append(level_starts[1:] + records)
-            records += level_children.size
-        return cls(
-            np.concatenate(starts),
-            np.concatenate([level[1] for level in levels]),
-            np.concatenate([level[2] for level in levels]),
-            np.concatenate(children),
-        )
-
-
-def _is_trie(starts, bytes_, counts, children):
-    """Return whether arrays have the form of `CountTrie.count`."""
-    records = bytes_.size
-    if (
-        counts.size != records
-        or counts.min(initial=1) < 1
-        or children.size != records
-        or starts.size < 2
-        or starts[0] != 0
-        or starts[-1] != records
-        or (np.diff(starts) < 0).any()
-    ):
-        return False
-    # Nodes are numbered level by level, in the order of their records, and
-    # the records of a node ascend.
-    nodes = np.repeat(np.arange(starts.size - 1), np.diff(starts))
-    leads = children >= 0
-    steps = np.diff(bytes_.astype(np.int64))
-    return (
-        (children[~leads] == -1).all()
-        and np.array_equal(children[leads], np.arange(1, starts.size - 1))
-        and (children[leads] > nodes[leads]).all()
-        and (steps[np.diff(nodes) == 0] > 0).all()
-    )
-
-
-def count_window_starts(text, starts, min_count=None):
-    """Count the strings that begin at window starts.
+    This is the model of StaticAC in "Training LLMs over Neurally Compressed
+    Text", section 3.3.
 
     Args:
-        text: `str` or bytes, or a list of documents.
-        starts: offsets of the window starts in the documents joined, int64 of
-            shape (windows,), ascending.
-        min_count: occurrences that a string needs. The default is one in 2^18
-            windows, and at least 2.
-
-    Returns:
-        A `CountTrie`.
+        counts: 256 non-negative integers, not all zero. A byte of count zero
+            gets probability zero.
 
     Raises:
-        ValueError: if `starts` are not ascending offsets into the text.
+        ValueError: if `counts` is anything else.
+
+    Example:
+    >>> model = UnigramModel([1] * 256)
+    >>> float(model.probabilities([b"", b"abc"])[1, 0])
+    0.00390625
     """
-    joined, offsets = join_documents(text)
-    starts = np.asarray(starts)
-    if (
-        starts.dtype.kind not in "iu"
-        or starts.ndim != 1
-        or not starts.size
-        or starts[0] < 0
-        or starts[-1] >= joined.size
-        or (starts[1:] <= starts[:-1]).any()
-    ):
-        raise ValueError(
-            "`starts` must be ascending offsets into the text. Received: "
-            f"dtype={starts.dtype}, shape={starts.shape} for {joined.size} "
-            "bytes of text. Pass the offsets of windows in the same text."
+
+    def __init__(self, counts):
+        counts = np.array(counts)
+        if (
+            counts.shape != (256,)
+            or counts.dtype.kind not in "iu"
+            or counts.min() < 0
+            or counts.max() == 0
+            or sum(counts.tolist()) >= 2**63
+        ):
+            raise ValueError(
+                "`counts` must be 256 non-negative integers, not all zero, "
+                "with a sum below 2^63. "
+                f"Received: shape={counts.shape}, dtype={counts.dtype}. "
+                "Count the bytes with `UnigramModel.from_text`."
+            )
+        self._counts = counts.astype(np.int64)
+        self._row = self._counts / self._counts.sum()
+
+    @classmethod
+    def from_text(cls, text):
+        """Count the bytes of a text, and add one to every count.
+
+        Args:
+            text: `str` or bytes, or a list of documents.
+
+        Returns:
+            A `UnigramModel`.
+
+        Example:
+        >>> model = UnigramModel.from_text(b"abab")
+        >>> float(model.probabilities([b""])[0, ord("a")])  # 3 / 260
+        0.011538461538461539
+        """
+        joined, _ = join_documents(text)
+        return cls(np.bincount(joined, minlength=256) + 1)
+
+    @property
+    def counts(self):
+        """The counts of the 256 bytes, int64 of shape (256,)."""
+        return self._counts.copy()
+
+    def probabilities(self, prefixes):
+        """Return the distribution of the byte after each prefix.
+
+        Args:
+            prefixes: sequence of n prefixes (bytes).
+
+        Returns:
+            float64 of shape (n, 256), all rows the same.
+
+        Example:
+        >>> UnigramModel([1] * 256).probabilities([b"", b"a"]).shape
+        (2, 256)
+        """
+        return np.tile(self._row, (len(prefixes), 1))
+
+    def stepper(self, batch_size, context_bytes):
+        """Return a stepper that codes streams with one table."""
+        return _UnigramStepper(self, batch_size, context_bytes)
+
+    def state(self):
+        """Return the counts; see `EntropyModel.state`."""
+        return {}, {"counts": self.counts}
+
+    @classmethod
+    def from_state(cls, settings, arrays):
+        """Return the model of a state; see `EntropyModel.from_state`."""
+        if settings or set(arrays) != {"counts"}:
+            raise FaultError(f"fields {sorted([*settings, *arrays])}")
+        return cls(arrays["counts"])
+
+
+class _UnigramStepper(PrefixStepper):
+    """Steps of a `UnigramModel`; see `coding.StreamCoder` for its streams."""
+
+    def encode_streams(self, text, bounds, precision, out, firsts, ends):
+        from keras_nc.coding.kernels import range_coder
+
+        table = self._table(precision)
+        range_coder.encode_static(
+            text, bounds, table, precision, out, firsts, ends
         )
-    if min_count is None:
-        min_count = max(2, starts.size >> 18)
-    return CountTrie.count(
-        joined, offsets, starts.astype(np.int64), MAX_WINDOW_BYTES, min_count
-    )
+
+    def decode_streams(self, codes, offsets, precision, text, bounds):
+        from keras_nc.coding.kernels import range_coder
+
+        table = self._table(precision)
+        return range_coder.decode_static(
+            codes, offsets, table, precision, text, bounds
+        )
+
+    def _table(self, precision):
+        row = self.model.probabilities([b""])
+        return cumulative_frequencies(row, precision)[0]

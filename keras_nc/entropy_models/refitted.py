@@ -7,8 +7,8 @@ import numpy as np
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_rows
-from keras_nc.entropy_models.ngram import CountTrie
-from keras_nc.entropy_models.ngram import count_window_starts
+from keras_nc.entropy_models.count_trie import CountTrie
+from keras_nc.entropy_models.count_trie import count_window_starts
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import class_named
 from keras_nc.entropy_models.protocol import model_error

@@ -13,6 +13,32 @@ HIDDEN = -1e9
 HIDDEN_IN_FLOAT16 = -6e4
 
 
+def project_together(x, projections):
+    """Return what several projections without biases make of one input.
+
+    One product reads the input once, and its gradient is one product as well.
+    The kernels are stacked along a new axis, which no layout divides, so
+    devices that share heads or MLP width send nothing. For one position, that
+    copy would cost more than the product.
+
+    Args:
+        x: A tensor of shape `(B, T, D)`.
+        projections: Layers with kernels of one shape, `(D, ...)`.
+
+    Returns:
+        A list of tensors `(B, T, ...)`.
+    """
+    if x.shape[1] == 1 or any(
+        layer.quantization_mode is not None for layer in projections
+    ):
+        return [layer(x) for layer in projections]
+    kernels = [ops.cast(layer.kernel, x.dtype) for layer in projections]
+    outputs = ops.tensordot(x, ops.stack(kernels, axis=1), axes=1)
+    # The gradient of a split is a concatenation, that of slices a sum.
+    parts = ops.split(outputs, len(projections), axis=2)
+    return [ops.squeeze(part, axis=2) for part in parts]
+
+
 def _attend_with_one(query, key, value, bias):
     """Attend with one query per row, `(B, 1, H, K)`, without copying keys.
 
@@ -64,6 +90,8 @@ class CausalSelfAttention(keras.layers.Layer):
         cache: `None`, or a pair `(keys, values)` of shape `(B, S, H, K)` each,
             that holds the positions seen so far.
         cache_update_index: Position of the first query (int or scalar tensor).
+        segments: `None`, or an int tensor of shape `(B, T)`: positions attend
+            only to those with the same number. Not with a cache.
 
     Returns:
         A tensor of shape `(B, T, D)`. With a cache, a pair
@@ -148,32 +176,81 @@ class CausalSelfAttention(keras.layers.Layer):
             self.rotary.build(projected_shape)
         self.built = True
 
-    def call(self, x, cache=None, cache_update_index=0):
+    def call(self, x, cache=None, cache_update_index=0, segments=None):
         """Attend from every position of `x` to the positions before it."""
-        query, key, value = self.query(x), self.key(x), self.value(x)
+        query, key, value = project_together(
+            x, (self.query, self.key, self.value)
+        )
         if self.position == "rope":
             query = self.rotary(query, start_index=cache_update_index)
             key = self.rotary(key, start_index=cache_update_index)
-        start_index = None
-        if cache is not None:
-            start_index = cache_update_index
-            key = _write(cache[0], start_index, key)
-            value = _write(cache[1], start_index, value)
-        if self.position == "rope" and cache is None:
-            # Without a bias, backends may choose fused kernels.
-            attended = ops.dot_product_attention(
-                query, key, value, is_causal=True
+        if cache is None:
+            return self.output_projection(
+                self.attend(query, key, value, segments)
             )
-        else:
-            bias = self._score_bias(
-                ops.shape(query)[1], ops.shape(key)[1], start_index
-            )
-            attend = ops.dot_product_attention
-            if cache is not None and query.shape[1] == 1:
-                attend = _attend_with_one
-            attended = attend(query, key, value, bias=bias)
-        output = self.output_projection(attended)
-        return output if cache is None else (output, (key, value))
+        key = _write(cache[0], cache_update_index, key)
+        value = _write(cache[1], cache_update_index, value)
+        bias = self._score_bias(
+            ops.shape(query)[1], ops.shape(key)[1], cache_update_index
+        )
+        attend = ops.dot_product_attention
+        if query.shape[1] == 1:
+            attend = _attend_with_one
+        attended = attend(query, key, value, bias=bias)
+        return self.output_projection(attended), (key, value)
+
+    def attend(self, query, key, value, segments=None):
+        """Attend from every position to those before it, without a cache.
+
+        Args:
+            query: A tensor of shape `(B, T, H, K)`, rotated if positions are.
+            key: As `query`.
+            value: As `query`.
+            segments: See `call`.
+
+        Returns:
+            A tensor of shape `(B, T, H, K)`.
+        """
+        if segments is None and self._takes_causal_kernels():
+            return self._attend_causally(query, key, value)
+        length = ops.shape(query)[1]
+        bias = self._score_bias(length, length, None)
+        if segments is not None:
+            bias = self._hide(bias, segments)
+        return ops.dot_product_attention(query, key, value, bias=bias)
+
+    def _takes_causal_kernels(self):
+        """Return whether to tell the backend that the mask is causal.
+
+        Fused kernels then skip what is hidden. With a bias, only cuDNN gains:
+        torch refuses it, and XLA would apply a second mask.
+        """
+        if self.position == "rope":
+            return True
+        if keras.backend.backend() != "jax":
+            return False
+        import jax
+
+        return jax.default_backend() == "gpu"
+
+    def _attend_causally(self, query, key, value):
+        """Attend without a cache; Keras takes fused kernels if there are."""
+        bias, fused = None, None
+        if self.position == "relative_bias":
+            length = ops.shape(query)[1]
+            positions = ops.arange(length, dtype="int32")
+            bias = self.relative_bias(positions)[None]
+            # cuDNN has no gradient of a bias for odd lengths.
+            if isinstance(length, int) and length % 2:
+                fused = False
+        return ops.dot_product_attention(
+            query,
+            key,
+            value,
+            bias=bias,
+            is_causal=True,
+            flash_attention=fused,
+        )
 
     def _score_bias(self, query_length, key_length, start_index):
         """Return what to add to scores for position and causality."""
@@ -187,12 +264,22 @@ class CausalSelfAttention(keras.layers.Layer):
             bias = self.relative_bias(queries, None if same else keys)
         else:
             bias = ops.zeros((1, 1, 1), dtype=self.compute_dtype)
+        return ops.where(visible[None], bias, self._hidden())[None]
+
+    def _hidden(self):
+        """Return what is added to the scores of hidden keys."""
         half = self.compute_dtype == "float16"
         hidden = HIDDEN_IN_FLOAT16 if half else HIDDEN
-        hidden = ops.cast(hidden, self.compute_dtype)
-        return ops.where(visible[None], bias, hidden)[None]
+        return ops.cast(hidden, self.compute_dtype)
 
-    def compute_output_spec(self, x, cache=None, cache_update_index=0):
+    def _hide(self, bias, segments):
+        """Return the bias with the keys of other segments hidden."""
+        same = segments[:, None, :, None] == segments[:, None, None, :]
+        return ops.where(same, bias, self._hidden())  # (B, H, T, T)
+
+    def compute_output_spec(
+        self, x, cache=None, cache_update_index=0, segments=None
+    ):
         """Return the spec of the output, and the cache if there is one."""
         output = keras.KerasTensor(x.shape, self.compute_dtype)
         return output if cache is None else (output, cache)

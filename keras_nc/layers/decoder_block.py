@@ -4,6 +4,7 @@ import keras
 
 from keras_nc.coding.checks import as_integer
 from keras_nc.layers.causal_self_attention import CausalSelfAttention
+from keras_nc.layers.causal_self_attention import project_together
 
 
 def rms_norm(dtype, name):
@@ -28,6 +29,7 @@ class DecoderBlock(keras.layers.Layer):
         x: A tensor of shape `(B, T, D)`.
         cache: See `CausalSelfAttention`.
         cache_update_index: See `CausalSelfAttention`.
+        segments: See `CausalSelfAttention`.
 
     Returns:
         A tensor of shape `(B, T, D)`, with a cache as in
@@ -74,12 +76,13 @@ class DecoderBlock(keras.layers.Layer):
         self.mlp.build(input_shape)
         self.built = True
 
-    def call(self, x, cache=None, cache_update_index=0):
+    def call(self, x, cache=None, cache_update_index=0, segments=None):
         """Apply the block."""
         attended = self.attention(
             self.attention_norm(x),
             cache=cache,
             cache_update_index=cache_update_index,
+            segments=segments,
         )
         if cache is not None:
             attended, cache = attended
@@ -87,7 +90,9 @@ class DecoderBlock(keras.layers.Layer):
         x = x + self.mlp(self.mlp_norm(x))
         return x if cache is None else (x, cache)
 
-    def compute_output_spec(self, x, cache=None, cache_update_index=0):
+    def compute_output_spec(
+        self, x, cache=None, cache_update_index=0, segments=None
+    ):
         """Return the spec of the output, and the cache if there is one."""
         output = keras.KerasTensor(x.shape, self.compute_dtype)
         return output if cache is None else (output, cache)
@@ -156,8 +161,8 @@ class GatedMLP(keras.layers.Layer):
 
     def call(self, x):
         """Apply the MLP at every position."""
-        hidden = keras.ops.relu(self.gate(x)) * self.value(x)
-        return self.output_projection(hidden)
+        gate, value = project_together(x, (self.gate, self.value))
+        return self.output_projection(keras.ops.relu(gate) * value)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the input."""

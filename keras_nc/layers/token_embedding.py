@@ -76,6 +76,9 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
             embeddings_initializer=keras.initializers.RandomNormal(
                 stddev=hidden_dim**-0.5
             ),
+            # Rows are cast after they are looked up, so that the gradients of
+            # one id are added in float32.
+            autocast=False,
             **kwargs,
         )
         self.vocabulary_size = vocabulary_size
@@ -126,10 +129,10 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
 
     def call(self, inputs, reverse=False):
         """Embed ids, or return the logits of hidden states."""
-        if reverse and self.is_made_from_bytes:
+        if reverse and self.quantization_mode is None:
             return self.logits_of(inputs, self.table)
         if reverse:
-            return self._masked(super().call(inputs, reverse=True))
+            return self.masked(super().call(inputs, reverse=True))
         # Backends differ in what they return for ids outside of the table.
         known = (inputs >= 0) & (inputs < self.vocabulary_size)
         ids = ops.where(known, inputs, 0)
@@ -140,7 +143,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         outputs = outputs * self.output_dim**0.5
         return ops.where(known[..., None], outputs, float("nan"))
 
-    def _masked(self, logits):
+    def masked(self, logits):
+        """Return logits in float32, those of rows that are no ids masked."""
         # Sums of exponentials need float32, even if the policy computes in
         # less.
         logits = ops.cast(logits, "float32")
@@ -181,8 +185,6 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     def logits_of(self, hidden, table):
         """Return logits as with `reverse=True`, for a given table.
 
-        This is for manual gradients, chunk by chunk.
-
         Args:
             hidden: A tensor of shape `(B, T, D)`.
             table: The value of the property `table`.
@@ -191,7 +193,7 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
             Float32 logits of shape `(B, T, rows)`.
         """
         hidden = ops.cast(hidden, table.dtype)
-        return self._masked(ops.matmul(hidden, ops.transpose(table)))
+        return self.masked(ops.matmul(hidden, ops.transpose(table)))
 
     def compute_output_spec(self, inputs, reverse=False):
         """Return shape and dtype of the embeddings or logits."""

@@ -3,6 +3,7 @@
 import keras
 import keras_hub
 
+from keras_nc.coding.checks import as_flag
 from keras_nc.coding.checks import as_integer
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
@@ -65,6 +66,9 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         vocabulary: For `embedding="bytes"`: the tokenizer, or the bytes of all
             ids, a list. The configuration keeps them, so that a saved model can
             be loaded without its tokenizer.
+        document_masks: bool. Whether positions attend only to those of the same
+            number in `"padding_mask"`, so that no document of a sequence sees
+            another one. `keras_nc.data.PackedSequences` numbers them.
         dtype: A dtype policy, such as `"float32"` or `"mixed_bfloat16"`.
         **kwargs: See `keras_hub.models.Backbone`.
 
@@ -90,6 +94,7 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         gradient_checkpointing=False,
         embedding="plain",
         vocabulary=None,
+        document_masks=False,
         dtype=None,
         **kwargs,
     ):
@@ -111,6 +116,7 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         head_dim = as_integer("head_dim", head_dim)
         gradient_checkpointing = bool(gradient_checkpointing)
         check_embedding(embedding, vocabulary)
+        document_masks = as_flag("document_masks", document_masks)
 
         # === Layers ===
         self.token_embedding = TokenEmbedding(
@@ -148,8 +154,11 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             ),
         }
         x = self.token_embedding(inputs["token_ids"])
+        masked = {}
+        if document_masks:
+            masked["segments"] = inputs["padding_mask"]
         for block in self.transformer_layers:
-            x = block(x)
+            x = block(x, **masked)
         outputs = self.layer_norm(x)
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
 
@@ -165,6 +174,7 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
         self.max_distance = max_distance
         self.gradient_checkpointing = gradient_checkpointing
         self.embedding = embedding
+        self.document_masks = document_masks
 
     @classmethod
     def from_size(cls, size, vocabulary_size, **kwargs):
@@ -326,6 +336,8 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
                 embedding=self.embedding,
                 vocabulary=self.token_embedding.packed_vocabulary,
             )
+        if self.document_masks:
+            config.update(document_masks=True)
         return config
 
     @classmethod

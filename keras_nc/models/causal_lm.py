@@ -21,9 +21,7 @@ from keras_nc.models.presets import model_card
 from keras_nc.models.presets import new_preset
 from keras_nc.models.sampling import generate_batch
 from keras_nc.models.scoring import bits_per_byte
-from keras_nc.models.scoring import positions_at_once
-from keras_nc.models.scoring import scores_in_chunks
-from keras_nc.models.scoring import scores_of_logits
+from keras_nc.models.scoring import score_targets
 from keras_nc.models.training import TrainableCausalLM
 
 #: The layers with most of the weights, apart from the embedding table.
@@ -151,7 +149,13 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
         target_ids = in_vocabulary(
             target_ids, self.backbone.vocabulary_size, "target_ids"
         )
-        scores = self._logit_scores(hidden, target_ids, with_ranks)
+        scores = score_targets(
+            self.backbone.token_embedding,
+            hidden,
+            target_ids,
+            self.logits_bytes,
+            with_ranks,
+        )
         scored = target_ids != PAD_ID
         if training and self.z_loss:
             log_z, count = scores[..., 1], ops.cast(scored, scores.dtype)
@@ -162,27 +166,6 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
             )
         nats = ops.where(scored[..., None], scores[..., :1], 0.0)
         return ops.concatenate([nats, scores[..., 2:]], axis=-1)
-
-    def _logit_scores(self, hidden, target_ids, with_ranks):
-        """Return `scores_of_logits`, in chunks if there are many logits."""
-        embedding = self.backbone.token_embedding
-        B, T, _ = ops.shape(hidden)
-        symbolic = None in (B, T)  # nothing is computed, so no memory is needed
-        if not symbolic and embedding.quantization_mode is None:
-            positions = positions_at_once(
-                B, T, embedding.input_dim, self.logits_bytes
-            )
-            if not isinstance(positions, int) or positions < T:
-                return scores_in_chunks(
-                    ops.cast(hidden, embedding.compute_dtype),
-                    embedding.table,
-                    target_ids,
-                    embedding.logits_of,
-                    positions,
-                    with_ranks,
-                )
-        logits = embedding(hidden, reverse=True)
-        return scores_of_logits(target_ids, logits, with_ranks)
 
     def score(
         self,

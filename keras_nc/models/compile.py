@@ -16,9 +16,6 @@ from keras_nc.models.sampling import to_sampler
 from keras_nc.models.token_loss import TokenLoss
 from keras_nc.models.token_metrics import token_metrics
 
-#: Float32 logits of 1,024 tokens of 65,536 ids.
-LOGITS_BYTES = 1 << 28
-
 
 class NatsCausalLM(keras_hub.models.CausalLM):
     """A causal language model whose losses and metrics take nats.
@@ -29,7 +26,7 @@ class NatsCausalLM(keras_hub.models.CausalLM):
 
     #: See `compile`.
     z_loss = 0.0
-    logits_bytes = LOGITS_BYTES
+    logits_bytes = "auto"
     #: Whether a metric needs to know how many ids beat the target.
     wants_ranks = False
     #: The weights that the compiled functions were made for.
@@ -46,7 +43,7 @@ class NatsCausalLM(keras_hub.models.CausalLM):
         weighted_metrics="auto",
         sampler="top_k",
         z_loss=0.0,
-        logits_bytes=LOGITS_BYTES,
+        logits_bytes="auto",
         **kwargs,
     ):
         """Configure training and generation.
@@ -89,13 +86,16 @@ class NatsCausalLM(keras_hub.models.CausalLM):
                 take in training and evaluation. If the logits of all tokens
                 need more, they are computed for a few positions at a time, and
                 again for the gradient. This saves memory and costs a third more
-                multiplications.
+                multiplications. `"auto"` is an eighth of the memory of the
+                devices, and 256 MiB if the backend does not tell it: on CPUs
+                and on TensorFlow.
             **kwargs: See `keras.Model.compile`.
 
         Raises:
             ValueError: If a loss or metric cannot be computed from nats.
         """
-        logits_bytes = as_integer("logits_bytes", logits_bytes)
+        if not _is_auto(logits_bytes):
+            logits_bytes = as_integer("logits_bytes", logits_bytes)
         sampler = to_sampler(sampler, self.backbone.vocabulary_size)
         if _is_auto(optimizer):
             optimizer = keras.optimizers.AdamW(1e-3)

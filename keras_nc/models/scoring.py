@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -13,6 +14,77 @@ from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_documents
 from keras_nc.losses import nats_and_log_z
 from keras_nc.losses import ranks
+
+#: Float32 logits of 1,024 tokens of 65,536 ids.
+LOGITS_BYTES = 1 << 28
+#: The part of a device's memory that logits may take, as a divisor.
+LOGITS_SHARE = 8
+
+
+def score_targets(
+    embedding, hidden, target_ids, logits_bytes="auto", with_ranks=False
+):
+    """Score targets, in chunks if there are many logits.
+
+    Args:
+        embedding: The `TokenEmbedding` that makes the logits.
+        hidden: Hidden states of shape `(B, T, D)`.
+        target_ids: An int tensor of shape `(B, T)`.
+        logits_bytes: int, the memory that float32 logits may take; or
+            `"auto"`, see `auto_logits_bytes`.
+        with_ranks: bool. Whether to count the ids that beat the targets.
+
+    Returns:
+        As from `scores_of_logits`.
+    """
+    B, T, _ = ops.shape(hidden)
+    symbolic = None in (B, T)  # nothing is computed, so no memory is needed
+    if symbolic or embedding.quantization_mode is not None:
+        logits = embedding(hidden, reverse=True)
+        return scores_of_logits(target_ids, logits, with_ranks)
+    if logits_bytes == "auto":
+        logits_bytes = auto_logits_bytes()
+    positions = positions_at_once(B, T, embedding.input_dim, logits_bytes)
+    hidden = ops.cast(hidden, embedding.compute_dtype)
+    inputs = hidden, embedding.table, target_ids, embedding
+    if not isinstance(positions, int) or positions < T:
+        return scores_in_chunks(*inputs, positions, with_ranks)
+    if keras.backend.backend() == "torch":
+        # A gradient of our own would break the graph that torch compiles.
+        logits = embedding.logits_of(hidden, embedding.table)
+        return scores_of_logits(target_ids, logits, with_ranks)
+    return scores_at_once(*inputs, with_ranks)
+
+
+def auto_logits_bytes():
+    """Return the memory that float32 logits may take on this device.
+
+    An eighth of the memory of the devices that share a batch: a step may hold
+    logits three times. `LOGITS_BYTES` if the backend does not tell how much
+    there is: on CPUs and on TensorFlow.
+
+    Returns:
+        int.
+    """
+    memory = device_bytes() or 0
+    distribution = keras.distribution.distribution()
+    if distribution is not None:
+        memory *= math.prod(distribution.device_mesh.shape)
+    return max(memory // LOGITS_SHARE, LOGITS_BYTES)
+
+
+def device_bytes():
+    """Return the memory of an accelerator; `None` if it is not known."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_properties().total_memory
+    return None
 
 
 def positions_at_once(batch_size, length, num_logits, logits_bytes):
@@ -51,8 +123,63 @@ def scores_of_logits(target_ids, logits, with_ranks=False):
     return ops.stack(scores, axis=-1)
 
 
+def scores_at_once(hidden, table, target_ids, embedding, with_ranks=False):
+    """Score all targets, and keep the logits for the gradient.
+
+    They are kept in the compute dtype, and the gradient is one pass over them.
+    That of a gather would fill a second array of float32 logits.
+
+    Args:
+        hidden: Hidden states of shape `(B, T, D)`, in the compute dtype.
+        table: The property `table` of the embedding, `(V, D)`.
+        target_ids: An int tensor of shape `(B, T)`.
+        embedding: The `TokenEmbedding`.
+        with_ranks: bool. Whether to count the ids that beat the targets.
+
+    Returns:
+        As from `scores_of_logits`.
+    """
+
+    @ops.custom_gradient
+    def score(hidden, table):
+        kept = ops.matmul(hidden, ops.transpose(table))
+        logits = embedding.masked(kept)
+        scores = scores_of_logits(target_ids, logits, with_ranks)
+
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            of_logits = logit_gradients(
+                embedding.masked(kept), scores, target_ids, upstream
+            )
+            of_logits = ops.cast(of_logits, table.dtype)
+            of_table = ops.einsum("btv,btd->vd", of_logits, hidden)
+            return ops.matmul(of_logits, table), of_table
+
+        return scores, gradient
+
+    return score(hidden, table)
+
+
+def logit_gradients(logits, scores, target_ids, upstream):
+    """Return the gradients of nats and log denominators, as `logits`.
+
+    Both are the softmax; that of nats is less by one at the target.
+
+    Args:
+        logits: Float32 logits of shape `(B, T, V)`.
+        scores: What `scores_of_logits` returned.
+        target_ids: An int tensor of shape `(B, T)`.
+        upstream: The gradients of the scores, as `scores`.
+    """
+    of_nats, of_log_z = upstream[..., :1], upstream[..., 1:2]
+    ids = ops.arange(ops.shape(logits)[-1], dtype="int32")
+    is_target = ops.cast(target_ids, "int32")[..., None] == ids
+    gradients = ops.exp(logits - scores[..., 1:2]) * (of_nats + of_log_z)
+    return ops.where(is_target, gradients - of_nats, gradients)
+
+
 def scores_in_chunks(
-    hidden, table, target_ids, logits_of, positions, with_ranks=False
+    hidden, table, target_ids, embedding, positions, with_ranks=False
 ):
     """Score targets, a few positions of every row at a time.
 
@@ -62,11 +189,10 @@ def scores_in_chunks(
     devices is not moved.
 
     Args:
-        hidden: Hidden states of shape `(B, T, D)`.
-        table: The embedding table `(V, D)`, in the dtype of `hidden`.
-        target_ids: An int tensor of shape `(B, T)`.
-        logits_of: A function of hidden states and the table that returns
-            float32 logits: `h @ table.T`, with masked ids.
+        hidden: As for `scores_at_once`.
+        table: As for `scores_at_once`.
+        target_ids: As for `scores_at_once`.
+        embedding: As for `scores_at_once`.
         positions: int or scalar tensor. Positions of a chunk.
         with_ranks: bool. Whether to count the ids that beat the targets.
 
@@ -87,14 +213,13 @@ def scores_in_chunks(
     @ops.custom_gradient
     def score(hidden, table):
         def add_scores(i, scores):
-            logits = logits_of(chunk(hidden, i), table)
+            logits = embedding.logits_of(chunk(hidden, i), table)
             new = scores_of_logits(chunk(target_ids, i), logits, with_ranks)
             return ops.slice_update(scores, [0, i * positions, 0], new)
 
         count = 4 if with_ranks else 2
         scores = ops.zeros((B, T + padding, count), "float32")
         scores = ops.fori_loop(0, chunks, add_scores, scores)
-        log_z = scores[..., 1:2]
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
@@ -102,17 +227,12 @@ def scores_in_chunks(
             def add_gradients(i, gradients):
                 of_hidden, of_table = gradients
                 h = chunk(hidden, i)
-                logits = logits_of(h, table)
-                slopes = chunk(upstream, i)
-                of_nats, of_log_z = slopes[..., :1], slopes[..., 1:2]
-                # Both gradients are the softmax; that of nats is less by one at
-                # the target.
-                is_target = chunk(target_ids, i)[..., None] == ops.arange(
-                    ops.shape(logits)[-1], dtype="int32"
+                of_logits = logit_gradients(
+                    embedding.logits_of(h, table),
+                    chunk(scores, i),
+                    chunk(target_ids, i),
+                    chunk(upstream, i),
                 )
-                of_logits = ops.exp(logits - chunk(log_z, i))
-                of_logits = of_logits * (of_nats + of_log_z)
-                of_logits = ops.where(is_target, of_logits - of_nats, of_logits)
                 of_logits = ops.cast(of_logits, table.dtype)
                 of_hidden = ops.slice_update(
                     of_hidden,

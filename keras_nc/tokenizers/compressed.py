@@ -16,6 +16,7 @@ from keras_nc.tokenizers.scheme import check_fingerprint
 
 #: Threads make the coder of a scheme one after the other.
 _LOCK = threading.Lock()
+_WORD_BITS = 64
 
 
 class BitScheme(Scheme):
@@ -261,3 +262,59 @@ def refuse_ids(what):
         f"{what}. They are damaged or cut; decode what was encoded, with the "
         "tokenizer that encoded it."
     )
+
+
+# === Codes of windows in pieces of N bits ===
+
+
+def codes_to_bytes(codes, window_bits):
+    """Join the codes of a `WindowCoder` into bytes."""
+    width = 8 * -(-window_bits // _WORD_BITS)
+    rows = np.ascontiguousarray(codes, ">u8").view(np.uint8)
+    rows = rows.reshape(len(codes), width)
+    return rows[:, width - window_bits // 8 :].tobytes()
+
+
+def bytes_to_codes(data, window_bits):
+    """Undo `codes_to_bytes`; `data` holds whole windows."""
+    rows = np.frombuffer(data, np.uint8).reshape(-1, window_bits // 8)
+    width = 8 * -(-window_bits // _WORD_BITS)
+    wide = np.zeros((len(rows), width), np.uint8)
+    wide[:, width - rows.shape[1] :] = rows
+    codes = wide.view(">u8").astype(np.uint64)
+    return codes if window_bits > _WORD_BITS else codes[:, 0]
+
+
+def bytes_to_pieces(data, token_bits):
+    """Return pieces of N bits, most significant first, int32."""
+    return np.frombuffer(data, f">u{token_bits // 8}").astype("int32")
+
+
+def pieces_to_bytes(pieces, token_bits):
+    """Undo `bytes_to_pieces`."""
+    return pieces.astype(f">u{token_bits // 8}").tobytes()
+
+
+def join_pieces(pieces, window_bits, token_bits):
+    """Return the codes of the windows of a document.
+
+    After the last window, zero bits fill its last piece.
+
+    Raises:
+        ValueError: If a window is incomplete, or padding is not zero.
+    """
+    data = pieces_to_bytes(pieces, token_bits)
+    complete = len(data) - len(data) % (window_bits // 8)
+    used = -(-complete // (token_bits // 8))
+    if used != len(pieces):
+        raise ValueError(
+            f"Windows of {window_bits} bits in tokens of {token_bits} must be "
+            f"whole. Received: {len(pieces)} ids of windows, of which only "
+            f"{used} are. Decode whole documents."
+        )
+    if any(data[complete:]):
+        raise ValueError(
+            "Bits after the last window must be zero. Received: "
+            f"{list(data[complete:])}. Decode whole documents."
+        )
+    return bytes_to_codes(data[:complete], window_bits)

@@ -12,6 +12,7 @@ from keras_nc.coding import TextTokenizer
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
 from keras_nc.coding.checks import as_flag
+from keras_nc.coding.inputs import JoinedDocuments
 from keras_nc.coding.special_tokens import SpecialTokens
 from keras_nc.presets import TOKENIZERS
 from keras_nc.tokenizers.presets import register_presets
@@ -154,6 +155,10 @@ class EqualInfoScheme(Scheme):
         codes, offsets = self.codebook.encode_batch(documents)
         ids = split_codes(codes, self.window_bits, self.token_bits)
         return ids, offsets * (self.window_bits // self.token_bits)
+
+    def encode_joined(self, text, offsets):
+        """Encode joined documents as they are."""
+        return self.encode_batch(JoinedDocuments(text, offsets))
 
     def decode(self, ids, skip_special=False):
         """Look up every window."""

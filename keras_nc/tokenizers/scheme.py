@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import itertools
 import os
 
 import keras
@@ -13,6 +14,14 @@ from keras_nc.coding import Prompt
 
 #: Classes of schemes by their name in configurations.
 _SCHEMES = {}
+#: Errors of TensorFlow show the name of an operation. In an exported graph, and
+#: in another process of the tf.data service, they say that a callback is not
+#: found.
+NEEDS_PYTHON = (
+    "keras_nc_tokenizers_run_only_in_the_process_that_made_them"
+    ".Export_the_model_without_its_tokenizer"
+    ".Map_the_tokenizer_outside_the_tf_data_service"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +114,24 @@ class Scheme(abc.ABC):
             A pair: the ids of all documents, an integer array, and their
             offsets, an int64 array of `len(documents) + 1`.
         """
+
+    def encode_joined(self, text, offsets):
+        """Encode documents that are joined into one array.
+
+        Tokenizers call it inside tf.data. Schemes override it if they need no
+        Python object for each document.
+
+        Args:
+            text: A uint8 array, all documents joined.
+            offsets: An int64 array, one more than documents. Document i is
+                `text[offsets[i]:offsets[i + 1]]`.
+
+        Returns:
+            See `encode_batch`.
+        """
+        joined = memoryview(text.tobytes())
+        bounds = itertools.pairwise(offsets.tolist())
+        return self.encode_batch([bytes(joined[a:b]) for a, b in bounds])
 
     @abc.abstractmethod
     def decode(self, ids, skip_special=False):
@@ -314,7 +341,8 @@ def pad_rows(ids, offsets, length, whole_length):
         An int32 array of shape `(B, length)`.
     """
     padded = np.full((len(offsets) - 1, length), PAD_ID, dtype="int32")
-    for row, first, last in zip(padded, offsets, offsets[1:], strict=False):
+    bounds = itertools.pairwise(offsets.tolist())
+    for row, (first, last) in zip(padded, bounds, strict=True):
         last = min(last, first + whole_length)
         row[: last - first] = ids[first:last]
     return padded

@@ -17,6 +17,7 @@ from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import presets
+from keras_nc.tokenizers.scheme import NEEDS_PYTHON
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import pad_rows
 from keras_nc.tokenizers.scheme import scheme_from_config
@@ -29,7 +30,9 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
 
     Calls run in NumPy and need no TensorFlow. Inside a tf.data pipeline the
     same code runs behind a `tf.numpy_function`, so both paths give the same
-    ids. Ids 0, 1 and 2 are pad, start and end; encoding never gives them.
+    ids. Only the process that made the tokenizer can run it: map it before or
+    after the tf.data service, and export models without it. Ids 0, 1 and 2 are
+    pad, start and end; encoding never gives them.
 
     A subclass sets `scheme_cls` and needs no constructor, because arguments for
     the scheme are passed on to it.
@@ -234,9 +237,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         ids, offsets = self.scheme.encode_batch(documents)
         ids = ids.astype("int32")
         if self.sequence_length is not None:
-            padded = pad_rows(
-                ids, offsets, self.sequence_length, self.whole_length()
-            )
+            padded = self._pad(ids, offsets)
             return padded if batched else padded[0]
         rows = np.split(ids, offsets[1:-1]) if documents else []
         return rows if batched else rows[0]
@@ -245,32 +246,46 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Encode a string tensor of tf.data of rank 0 or 1."""
         import tensorflow as tf
 
-        def encode(documents):
-            ids, offsets = self.scheme.encode_batch(documents.tolist())
-            return ids.astype("int32"), offsets
-
         inputs = tf.convert_to_tensor(inputs)
         if inputs.shape.rank not in (0, 1):
             raise ValueError(
                 "A string tensor must have rank 0 or 1. "
                 f"Received: shape={inputs.shape}"
             )
+        texts = tf.reshape(inputs, [-1])
+        # A Python object for each document would take longer than encoding.
+        joined = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+        padded = self.sequence_length is not None
         # stateful=False: the function is pure, so tf.data may run it anywhere.
-        ids, offsets = tf.numpy_function(
-            encode,
-            [tf.reshape(inputs, [-1])],
-            [tf.int32, tf.int64],
+        arrays = tf.numpy_function(
+            self._encode_rows if padded else self._encode_joined,
+            [joined, tf.strings.length(texts)],
+            [tf.int32] if padded else [tf.int32, tf.int64],
             stateful=False,
+            name=NEEDS_PYTHON,
         )
-        ids = tf.ensure_shape(ids, [None])
-        offsets = tf.ensure_shape(offsets, [None])
-        rows = tf.RaggedTensor.from_row_splits(ids, offsets, validate=False)
-        if self.sequence_length is not None:
-            rows = rows[:, : self.whole_length()]
-            rows = rows.to_tensor(shape=[None, self.sequence_length])
-            if inputs.shape.rank == 1:
-                rows.set_shape([inputs.shape[0], self.sequence_length])
+        if padded:
+            shape = [texts.shape[0], self.sequence_length]
+            rows = tf.ensure_shape(arrays[0], shape)
+        else:
+            ids, offsets = (tf.ensure_shape(array, [None]) for array in arrays)
+            rows = tf.RaggedTensor.from_row_splits(ids, offsets, validate=False)
         return rows if inputs.shape.rank == 1 else rows[0]
+
+    def _encode_joined(self, text, lengths):
+        """Encode documents that are given by their bytes and lengths."""
+        offsets = np.zeros(lengths.size + 1, "int64")
+        np.cumsum(lengths, out=offsets[1:])
+        ids, offsets = self.scheme.encode_joined(text, offsets)
+        return ids.astype("int32", copy=False), offsets
+
+    def _encode_rows(self, text, lengths):
+        """Encode documents as rows of one length."""
+        return self._pad(*self._encode_joined(text, lengths))
+
+    def _pad(self, ids, offsets):
+        length = self.sequence_length
+        return pad_rows(ids, offsets, length, self.whole_length())
 
     def whole_length(self):
         """Return how many ids of whole windows fit `sequence_length`."""
@@ -320,6 +335,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 [row],
                 tf.string,
                 stateful=False,
+                name=NEEDS_PYTHON,
             )
             return tf.ensure_shape(text, [])
 

@@ -8,6 +8,7 @@ from keras_nc.coding import ZeroPaddedWindows
 from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.zero_padded import check_windows
+from keras_nc.entropy_models import RememberingStepper
 from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers.compressed import DocumentScheme
 from keras_nc.tokenizers.compressed import ModelScheme
@@ -65,8 +66,12 @@ class ZeroPaddedScheme(DocumentScheme, ModelScheme):
 
     def make_coder(self, model):
         """Return the `ZeroPaddedWindows`."""
+        stepper = stepper_for(model, _BATCH_SIZE, self.context_bytes)
+        if self.reset_every == 1:
+            # Many windows begin alike.
+            stepper = RememberingStepper(stepper)
         return ZeroPaddedWindows(
-            stepper_for(model, _BATCH_SIZE, self.context_bytes),
+            stepper,
             self.window_bits,
             self.precision,
             self.delay,

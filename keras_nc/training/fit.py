@@ -139,6 +139,7 @@ def resumable_fit(
         short = {"short_length": short_length, "short_every": short_every}
     max_restarts = as_integer("max_restarts", max_restarts, 0)
     check_arguments(steps, steps_per_epoch, on_collapse, peak_flops)
+    check_steps_per_execution(model, steps_per_epoch)
     if num_processes() > 1 and (save_seconds or stop is not None):
         raise ValueError(
             "Processes that train together save and stop together. Received: "
@@ -289,6 +290,20 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
         raise ValueError(
             "`peak_flops` must be positive, in FLOP/s. "
             f"Received: peak_flops={peak_flops}"
+        )
+
+
+def check_steps_per_execution(model, steps_per_epoch):
+    """Raise a ValueError if an epoch would end inside an execution.
+
+    Keras would take the steps beyond the end from the next epoch.
+    """
+    at_once = getattr(model, "steps_per_execution", 1)
+    if steps_per_epoch % at_once:
+        raise ValueError(
+            "`steps_per_epoch` must be a multiple of the `steps_per_execution` "
+            f"of `compile`. Received: steps_per_epoch={steps_per_epoch}, "
+            f"steps_per_execution={at_once}"
         )
 
 

@@ -56,6 +56,27 @@ def devices():
     return list(keras.distribution.list_devices())
 
 
+def memory_bytes():
+    """Return the memory of the device that models are trained on, or `None`."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        stats = jax.devices()[0].memory_stats() or {}
+        if "bytes_limit" in stats:
+            return stats["bytes_limit"]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_properties(0).total_memory
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
 def describe():
     """Return the machine and the versions of packages, for JSON."""
     import keras

@@ -7,6 +7,7 @@ and its figures. A machine with a GPU that gets the folder only trains.
 import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -41,6 +42,11 @@ SENTENCE = (
     b"the room was surprised by what it said about the work of the year."
 )
 FIRST_WORDS = 500
+#: With M1 in the loop.
+FEW_FIRST_WORDS = 20
+#: Documents that are joined before they are cut into examples, as in the paper.
+JOINED = 128
+SEPARATOR = b"\n\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,10 @@ class Job:
         make: A function of the name, a list of bytes to learn from, and the
             number of ids, that returns a `SchemeTokenizer`. Processes import
             it, so it must have a name in a module.
+        example_bytes: int. Join `JOINED` documents at a time, and cut them into
+            examples of so many bytes, as the paper does; `None` keeps
+            documents.
+        m1: str. What `make` takes as M1, or `None`.
     """
 
     setting: object
@@ -62,12 +72,19 @@ class Job:
     ids: int
     unseen: tuple = ()
     make: Callable = contenders.make_tokenizer
+    example_bytes: int | None = None
+    m1: str | None = None
 
     @property
     def folder(self):
         """Where the tokenizer and its shards go, a `pathlib.Path`."""
         name = f"{slug(self.name)}_{self.ids}"
         return self.setting.workdir / "prepared" / name
+
+    @property
+    def progress(self):
+        """Whether to show how far the tokenizing is: with M1 it takes long."""
+        return self.m1 is not None
 
     @property
     def splits(self):
@@ -175,8 +192,10 @@ def prepare(job, latest=None):
             documents = unseen_documents(job.unseen, job.setting.text_key)
         else:
             documents = documents_to_tokenize(job.setting, split, tokenizer)
+        if job.example_bytes:
+            documents = examples(documents, job.example_bytes)
         shards[split] = write_shards(
-            documents, tokenizer, job.folder / split, progress=False
+            documents, tokenizer, job.folder / split, progress=job.progress
         )
     held_out = shards["held_out"]
     figures = {
@@ -191,9 +210,27 @@ def prepare(job, latest=None):
         "shards": {split: digest(shards[split]) for split in job.splits},
         "used_ids": int(np.count_nonzero(token_counts(held_out))),
         "unigram": unigram_bits_per_byte(shards["train"], held_out),
-        "changed": instability(tokenizer, SENTENCE, _first_words(job.setting)),
+        "changed": instability(tokenizer, SENTENCE, _first_words(job)),
     }
     workdir.write_json(job.folder / "prepared.json", figures)
+
+
+def examples(documents, size, joined=JOINED):
+    """Join documents, and cut them into examples (the paper, section 3.3).
+
+    Args:
+        documents: iterable of bytes.
+        size: int. Bytes of an example; the last of a join may be shorter.
+        joined: int. Documents to join.
+
+    Returns:
+        An iterator of bytes.
+    """
+    documents = iter(documents)
+    while batch := list(itertools.islice(documents, joined)):
+        text = SEPARATOR.join(batch)
+        for start in range(0, len(text), size):
+            yield text[start : start + size]
 
 
 def read_figures(job):
@@ -295,14 +332,18 @@ def _settings(job):
         "train_bytes": config.train_bytes,
         "held_out_bytes": config.held_out_bytes,
         "probe_bytes": config.probe_bytes,
+        # What was prepared before there were examples has no such keys.
+        **({"example_bytes": job.example_bytes} if job.example_bytes else {}),
+        **({"m1": job.m1} if job.m1 else {}),
     }
 
 
-def _first_words(setting):
+def _first_words(job):
     """Return the first words of held-out texts, in order."""
+    count = FIRST_WORDS if job.m1 is None else FEW_FIRST_WORDS
     words = {}
-    for document in setting.documents("held_out"):
+    for document in job.setting.documents("held_out"):
         words.update(dict.fromkeys(document.split()))
-        if len(words) >= FIRST_WORDS:
+        if len(words) >= count:
             break
-    return list(words)[:FIRST_WORDS]
+    return list(words)[:count]

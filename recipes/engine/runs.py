@@ -78,7 +78,7 @@ class Deadline:
         return self.time is not None and time.time() >= self.time
 
 
-def train_all(runs, deadline, save_models=False):
+def train_all(runs, deadline, save_models=False, measure=None, trainers=None):
     """Train every run that has no record, until the deadline.
 
     Runs of one model and vocabulary come one after the other if they are so in
@@ -88,6 +88,9 @@ def train_all(runs, deadline, save_models=False):
         runs: A list of `Run` whose jobs are prepared.
         deadline: A `Deadline`. A run that it interrupts continues next time.
         save_models: bool. Whether to save each model as a preset.
+        measure: A function of a run, its `Prepared` and the trained model, that
+            returns more figures of the record, a dict; or `None`.
+        trainers: dict. Compiled steps of earlier calls, to use and to add to.
 
     Returns:
         dict of records by `Run.name`, of all finished runs.
@@ -103,7 +106,7 @@ def train_all(runs, deadline, save_models=False):
             waiting.append(run)
         else:
             records[run.name] = found
-    trainers = {}
+    trainers = {} if trainers is None else trainers
     for run in waiting:
         if run.name in records:
             continue  # the list may have it twice
@@ -116,7 +119,9 @@ def train_all(runs, deadline, save_models=False):
         devices = get_distribution(setting.strategy, setting.model_shards)
         with devices.scope():
             trainer = _trainer_of(run, prepared, trainers)
-            record = train(run, prepared, trainer, deadline, save_models)
+            record = train(
+                run, prepared, trainer, deadline, save_models, measure
+            )
         if record is not None:
             records[run.name] = record
     return records
@@ -176,7 +181,7 @@ def _trainer_of(run, prepared, trainers):
     return trainers[key]
 
 
-def train(run, prepared, trainer, deadline, save_models):
+def train(run, prepared, trainer, deadline, save_models, measure=None):
     """Train and score a model; write and return its record.
 
     Returns:
@@ -217,6 +222,7 @@ def train(run, prepared, trainer, deadline, save_models):
         },
         "bits_per_byte": scores,
         "bytes_per_token": ratios,
+        "unigram": prepared.figures["unigram"],
         "flops_per_byte": dataclasses.asdict(
             flops_per_byte(backbone, ratios["held_out"])
         ),
@@ -230,6 +236,8 @@ def train(run, prepared, trainer, deadline, save_models):
         "curve": _curve(history, ratios),
         "machine": machine.describe(),
     }
+    if measure is not None:
+        record |= measure(run, prepared, trainer.model)
     if save_models:
         _save(trainer.model, prepared, training, folder / "preset")
     workdir.write_json(run.record, record)
@@ -258,11 +266,17 @@ def _curve(history, ratios):
     ]
 
 
-def _save(model, prepared, training, folder):
-    """Save the model and its tokenizer as a preset."""
+def with_tokenizer(model, prepared, sequence_length):
+    """Return a trained model with its tokenizer; it shares the weights."""
     preprocessor = models.CompressedCausalLMPreprocessor(
-        prepared.tokenizer(), training.sequence_length
+        prepared.tokenizer(), sequence_length
     )
     complete = models.CompressedCausalLM(model.backbone, preprocessor)
     complete.compile()
+    return complete
+
+
+def _save(model, prepared, training, folder):
+    """Save the model and its tokenizer as a preset."""
+    complete = with_tokenizer(model, prepared, training.sequence_length)
     complete.save_to_preset(folder)

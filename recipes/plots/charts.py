@@ -69,12 +69,14 @@ def training_curves(curves, against):
     return figure
 
 
-def bits_against_flops(points):
+def bits_against_flops(points, x_label="FLOPs per byte"):
     """Draw the bits per byte of models against their FLOPs per byte.
 
     Args:
         points: dict from labels to sequences that begin with FLOPs per byte
             and bits per byte, both positive; further columns are ignored.
+        x_label: str. What the points are drawn against, if it is something
+            else.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -97,7 +99,7 @@ def bits_against_flops(points):
                 f"both positive. Received: {label!r}: {row!r}. Leave it out "
                 "or measure it again."
             )
-    figure, axes = _chart("FLOPs per byte", _BITS)
+    figure, axes = _chart(x_label, _BITS)
     for i, (x, y, *_) in enumerate(points.values()):
         color = _COLORS[i % len(_COLORS)]
         axes.plot(x, y, "o", color=color, markersize=8, clip_on=False)

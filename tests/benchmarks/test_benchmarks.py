@@ -65,14 +65,48 @@ def test_tokenizers_are_timed_against_their_peers(make_m1, tmp_path):
     assert re.search(r"reaches \d\.\d{3} bits/byte", printed)
 
 
-def test_training_steps_are_timed_beside_plain_jax():
-    printed = run(
-        *("training", "--ids", "512", "--memory", "4", "64"),
-        KERAS_BACKEND="jax",
-    )
+def test_corpora_are_timed_from_files_to_batches():
+    printed = run("corpora")
     found = rows(printed)
-    ours, peers, ratio = (float(x.replace(",", "")) for x in found["3m"])
-    assert ratio == pytest.approx(ours / peers, abs=0.02)
+    preset = "equal_info_16bit_en"
+    one, two, times, multiple = (
+        float(x.replace(",", "")) for x in found[preset]
+    )
+    assert one > 0 and times == pytest.approx(two / one, rel=0.1, abs=0.02)
+    m1 = float(found["M1 3m, all cores"][0])
+    assert multiple == pytest.approx(two / m1, rel=0.1)
+    stages = rows(printed.split(f"| {preset} |")[1].split("\n\n")[0])
+    shares = [float(row[0].rstrip("%")) for row in stages.values()]
+    assert sum(shares[:-1]) == pytest.approx(100, abs=0.5)
+    assert float(found["joined: PyDataset"][0].replace(",", "")) > 0
+
+
+def test_training_steps_are_timed_beside_plain_jax(tmp_path):
+    options = [
+        *("training", "--sizes", "3m:512:2", "--sequence-length", "32"),
+        *("--positions", "rope", "--parts", "--memory", "4", "64"),
+        *("--records", str(tmp_path / "steps.jsonl")),
+    ]
+    printed = run(*options, KERAS_BACKEND="jax")
+    found = rows(printed)
+    label = "3m, 512 ids, 2 x 32, rope, "
+    ours, one = (float(x.replace(",", "")) for x in found[f"{label}keras_nc"])
+    peer, ratio = (
+        float(x.replace(",", "")) for x in found[f"{label}JAX, no bias"]
+    )
+    assert one == 1 and ratio == pytest.approx(ours / peer, abs=0.02)
+    parts = {
+        name: [float(x.strip("%").replace(",", "")) for x in cells[:3]]
+        for name, cells in found.items()
+        if len(cells) == 4 and "%" in cells[0]
+    }
+    flops, milliseconds, shares = zip(*parts.values(), strict=True)
+    # Of all parts, and of the whole step.
+    assert len(parts) == 7
+    assert sum(flops) == pytest.approx(200, abs=0.5)
+    assert sum(shares) == pytest.approx(200, abs=0.5)
+    assert sum(milliseconds) == pytest.approx(2 * milliseconds[-1], rel=0.01)
+    assert parts["projections and MLP"][1] > parts["attention"][1] > 0
     kept = [
         float(found[name][0].replace(",", ""))
         for name in (
@@ -81,6 +115,9 @@ def test_training_steps_are_timed_beside_plain_jax():
         )
     ]
     assert kept[1] < kept[0]
+    # The same command continues: nothing is measured again.
+    again = run(*options[:-5], *options[-2:], KERAS_BACKEND="jax")
+    assert rows(again)["whole step"] == found["whole step"]
 
 
 def test_ratios_are_those_of_every_scheme():
@@ -95,6 +132,20 @@ def test_ratios_are_those_of_every_scheme():
     # Splitting at words costs tokens.
     unsplit, split = "BPE without splitting", "BPE, GPT-2's splitting"
     assert float(found[unsplit][1]) > float(found[split][1])
+
+
+def test_encoded_files_are_smaller_than_those_of_compressors():
+    printed = run("compressors", KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
+    tables = printed.split("\n\n")
+    parts = [rows(part) for part in tables if part.startswith("|")]
+    assert len(parts) == 2
+    for found in parts:
+        size = {name: float(row[1]) for name, row in found.items() if name}
+        assert size["equal_info_16bit_en"] < 0.8 * size["gzip -9"]
+        assert size["byte_lm_3m_en"] < size["xz -9e"]
+        for name in size:
+            assert min(map(float, found[name][2:4])) > 0
+        assert "same hardware" in found["byte_lm_3m_en"][4]
 
 
 def test_windows_generate_more_bytes_than_bytes():

@@ -10,18 +10,19 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from keras_nc.cli.block_coders import CodeBlocks
+from keras_nc.cli.block_coders import ModelBlocks
 from keras_nc.cli.container import BLOCK_BYTES
 from keras_nc.cli.container import MAX_BLOCK_BYTES
 from keras_nc.cli.container import Block
-from keras_nc.cli.container import BlockCoder
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.cli.encode import decode_range
 from keras_nc.cli.encode import decode_stream
-from keras_nc.cli.encode import encode_blocks
 from keras_nc.cli.encode import encode_stream
-from keras_nc.cli.encode import form_blocks
+from keras_nc.cli.encode import read_blocks
 from keras_nc.coding import AdaptiveCoder
+from keras_nc.entropy_models import NGramModel
 
 # Bytes that make windows of many lengths with a codebook of English.
 PIECES = st.lists(
@@ -35,26 +36,20 @@ PIECES = st.lists(
 
 def encoded(codebook, text):
     sink = io.BytesIO()
-    encode_stream(codebook, io.BytesIO(text), sink)
+    encode_stream(CodeBlocks(codebook), io.BytesIO(text), sink)
     return sink.getvalue()
 
 
 def decoded(codebook, data):
     sink = io.BytesIO()
-    decode_stream(codebook, io.BytesIO(data), sink)
+    reader = ContainerReader(io.BytesIO(data))
+    decode_stream(CodeBlocks(codebook), reader, sink)
     return sink.getvalue()
 
 
-@settings(max_examples=150, deadline=None)
-@given(pieces=PIECES)
-def test_blocks_cut_no_window(codebook, pieces):
-    pairs = list(encode_blocks(codebook, pieces))
-    codes = [np.zeros(0, np.uint16), *(codes for codes, _ in pairs)]
-    text = b"".join(pieces)
-    assert np.concatenate(codes).tolist() == codebook.encode(text).tolist()
-    assert b"".join(part for _, part in pairs) == text
-    for codes, part in pairs:
-        assert codebook.decode(codes) == part
+def read_range(codebook, source, sink, start, end):
+    blocks = CodeBlocks(codebook)
+    return decode_range(blocks, ContainerReader(source), sink, start, end)
 
 
 @settings(max_examples=50, deadline=None)
@@ -82,10 +77,11 @@ def test_texts_of_many_blocks_come_back(codebook, long, long_encoded):
     reader = ContainerReader(io.BytesIO(long_encoded))
     blocks = list(reader.blocks())
     assert len(blocks) == 3
-    codes = [BlockCoder(codebook).codes(block) for block in blocks[:2]]
-    whole = codebook.encode(long)
-    assert np.array_equal(np.concatenate(codes), whole[: sum(map(len, codes))])
-    assert sum(block.num_codes for block in blocks) == len(whole)
+    for i, block in enumerate(blocks):
+        text = long[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES]
+        codes = CodeBlocks(codebook).codes(block)
+        assert np.array_equal(codes, codebook.encode(text))
+        assert block.num_codes == len(codes)
     assert reader.num_bytes == len(long)
 
 
@@ -94,7 +90,7 @@ def test_no_block_is_larger_than_its_text(codebook, long, long_encoded):
     assert [block.holds_text for block in blocks] == [False, False, True]
     assert all(len(block.content) <= block.num_bytes for block in blocks)
     noise = long[-70000:]
-    assert len(encoded(codebook, noise)) == len(noise) + 46 + 20 + 48
+    assert len(encoded(codebook, noise)) == len(noise) + 56 + 20 + 48
 
 
 class Unseekable(io.BytesIO):
@@ -111,7 +107,7 @@ class Unseekable(io.BytesIO):
 def test_ranges(codebook, long, long_encoded, start, kind):
     for end in (start, start + 7, None):
         sink = io.BytesIO()
-        found = decode_range(codebook, kind(long_encoded), sink, start, end)
+        found = read_range(codebook, kind(long_encoded), sink, start, end)
         assert sink.getvalue() == long[start:end]
         assert found == (len(long) if end is None else end)
 
@@ -119,86 +115,76 @@ def test_ranges(codebook, long, long_encoded, start, kind):
 def test_a_range_needs_only_its_blocks(codebook, long, long_encoded):
     """Damage elsewhere is not even seen."""
     damaged = bytearray(long_encoded)
-    damaged[46 + 20 + 9] ^= 1
+    damaged[56 + 20 + 9] ^= 1
     sink = io.BytesIO()
     start = BLOCK_BYTES + 50000
     source = io.BytesIO(damaged)
-    decode_range(codebook, source, sink, start, start + 20)
+    read_range(codebook, source, sink, start, start + 20)
     assert sink.getvalue() == long[start : start + 20]
     with pytest.raises(ValueError, match="match its checksum"):
-        decode_range(codebook, io.BytesIO(damaged), sink, 5, 20)
+        read_range(codebook, io.BytesIO(damaged), sink, 5, 20)
     cut = io.BytesIO(long_encoded[:2000])
     with pytest.raises(ValueError, match="its end cut off"):
-        decode_range(codebook, cut, sink, 2 * BLOCK_BYTES, None)
+        read_range(codebook, cut, sink, 2 * BLOCK_BYTES, None)
 
 
 def test_ranges_beyond_the_text_are_refused(uniform):
     data = encoded(uniform, b"some text")
     for start, end, name in ((0, 10, "0:10"), (10, None, "10:"), (9, 12, "9")):
         with pytest.raises(ValueError, match=f"{name}.* has 9 bytes"):
-            decode_range(uniform, io.BytesIO(data), io.BytesIO(), start, end)
+            read_range(uniform, io.BytesIO(data), io.BytesIO(), start, end)
 
 
-def test_blocks_have_a_size_to_work_with(uniform):
-    """Short ends join the block before; long parts are cut."""
-    short = (uniform.encode(b"ab"), b"ab")
-    [(codes, text)] = form_blocks(uniform, [short, short])
-    assert text == b"abab" and uniform.decode(codes) == text
-    text = b"a" * (2 * MAX_BLOCK_BYTES + 5)
-    whole = (uniform.encode(text), text)
-    parts = list(form_blocks(uniform, [whole, short]))
-    assert b"".join(part for _, part in parts) == text + b"ab"
-    assert [len(part) for _, part in parts][:2] == 2 * [MAX_BLOCK_BYTES]
-    assert uniform.decode(parts[1][0]) == parts[1][1]
-    assert list(form_blocks(uniform, [])) == []
+def test_short_ends_join_the_block_before():
+    for size, lengths in (
+        (0, []),
+        (3, [3]),
+        (8, [8]),
+        (11, [11]),
+        (12, [8, 4]),
+        (27, [8, 8, 11]),
+    ):
+        text = bytes(range(size))
+        found = list(read_blocks(io.BytesIO(text), 8))
+        assert list(map(len, found)) == lengths
+        assert b"".join(found) == text
 
 
-GOLDEN = {
-    1: """
-        894b4e430d0a1a0a 0100
-        a1fd277afea48c649d6c4292c9671456 78a738fe95adbb8edd78a8b4ba105dac
-        1760b496
-        03000000 c30a364d 8701 8c01 0400
-        01000000 b5dcc279 fd03
-        00000000 0600000000000000
-        6da526c7b909d3a20f6fcf550766aa71 f950259725c01dbf54eb02d371002b39
-        3b056a12
-    """,
-    2: """
-        894b4e430d0a1a0a 0200
-        a1fd277afea48c649d6c4292c9671456 78a738fe95adbb8edd78a8b4ba105dac
-        4d9332fb
-        06000000 04000000 05000000 6acc3f01 43753b17 9eeb1df522
-        00000000 0600000000000000
-        6da526c7b909d3a20f6fcf550766aa71 f950259725c01dbf54eb02d371002b39
-        3b056a12
-    """,
-}
+GOLDEN = """
+    894b4e430d0a1a0a 0300 0000
+    a1fd277afea48c649d6c4292c9671456 78a738fe95adbb8edd78a8b4ba105dac
+    0000000000000000 7759fe3b
+    06000000 04000000 05000000 270c9c4f 5ee0a4fb 613ceb0d91
+    00000000 0600000000000000
+    6da526c7b909d3a20f6fcf550766aa71 f950259725c01dbf54eb02d371002b39
+    3b056a12
+"""
 GOLDEN_TEXT = b"ab\0\0\0\xff"
 
 
-@pytest.mark.parametrize("version", GOLDEN)
-def test_files_of_every_version_are_read(uniform, version):
-    data = bytes.fromhex(GOLDEN[version])
+def test_golden(uniform):
+    data = bytes.fromhex(GOLDEN)
+    assert encoded(uniform, GOLDEN_TEXT) == data
     assert decoded(uniform, data) == GOLDEN_TEXT
-    sink = io.BytesIO()
-    assert decode_range(uniform, io.BytesIO(data), sink, 1, 4) == 4
-    assert sink.getvalue() == GOLDEN_TEXT[1:4]
     # The numbers that the format requires, computed independently.
-    expected = GOLDEN[version].replace(" ", "")
+    expected = GOLDEN.replace(" ", "")
     assert uniform.fingerprint in expected
     assert hashlib.sha256(GOLDEN_TEXT).hexdigest() in expected
 
 
-def test_golden(uniform):
-    assert encoded(uniform, GOLDEN_TEXT) == bytes.fromhex(GOLDEN[2])
+@pytest.mark.parametrize("version", [0, 2, 4])
+def test_other_versions_are_refused(uniform, version):
+    data = bytearray(encoded(uniform, b"some text"))
+    data[8] = version
+    with pytest.raises(ValueError, match=f"with version {version}"):
+        decoded(uniform, data)
 
 
 def test_golden_codes(codebook, text):
     """A file with codes, not text, in its block."""
     data = encoded(codebook, text[:3000])
     digest = hashlib.sha256(data).hexdigest()[:16]
-    assert (len(data), digest) == (1257, "c553aa52ee21e9c5")
+    assert (len(data), digest) == (1287, "9addfcae408cb5e3")
 
 
 def test_memory_does_not_grow_with_the_text(codebook, text):
@@ -214,11 +200,14 @@ def test_memory_does_not_grow_with_the_text(codebook, text):
         def write(self, data):
             return len(data)
 
-    encode_stream(codebook, Source(1), Sink())  # compiles
+    coder = CodeBlocks(codebook)
+    encode_stream(coder, Source(1), Sink())  # compiles
     peaks = []
     for blocks in (4, 24):
         tracemalloc.start()
-        num_bytes, _ = encode_stream(codebook, Source(blocks), Sink())
+        num_bytes, _ = encode_stream(
+            CodeBlocks(codebook), Source(blocks), Sink()
+        )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert num_bytes == blocks * BLOCK_BYTES
@@ -238,7 +227,7 @@ def test_damaged_numbers_of_a_block_are_noticed(uniform):
         head = struct.pack("<IIII", *numbers, zlib.crc32(b"some text"))
         head += struct.pack("<I", zlib.crc32(head))
         with pytest.raises(ValueError, match="a block of"):
-            decoded(uniform, data[:46] + head + data[66:])
+            decoded(uniform, data[:56] + head + data[76:])
 
 
 def test_every_cut_is_noticed(uniform):
@@ -266,7 +255,7 @@ def test_more_after_the_end_is_noticed(uniform):
 def test_codes_of_another_text_are_noticed(uniform, text, size):
     sink = io.BytesIO()
     writer = ContainerWriter(sink, uniform.fingerprint)
-    writer.write(BlockCoder(uniform).pack(uniform.encode(b"ab"), b"ab"))
+    writer.write(CodeBlocks(uniform).pack(b"ab"))
     writer.finish(size, hashlib.sha256(text).digest())
     with pytest.raises(ValueError, match="does not match its checksum"):
         decoded(uniform, sink.getvalue())
@@ -287,3 +276,45 @@ def test_codes_of_another_coder_are_refused(uniform, ids, fault):
     writer.finish(50, bytes(32))
     with pytest.raises(ValueError, match=fault):
         decoded(uniform, sink.getvalue())
+
+
+@pytest.fixture(scope="module")
+def model_blocks(text):
+    return ModelBlocks(NGramModel.from_text(text[:50000], order=2))
+
+
+@pytest.mark.parametrize("size", [1, 1024, 1025, 16385, 65536, 70000])
+def test_a_model_codes_parts_of_a_block(model_blocks, text, size):
+    content = (text * 2)[:size]
+    block = model_blocks.pack(content)
+    assert block.num_codes == len(range(0, size, 1024 * -(-size // 16384)))
+    assert model_blocks.unpack(block) == content
+    assert size == 1 or len(block.content) < size / 2
+
+
+def test_a_model_codes_files_of_many_blocks(model_blocks, text):
+    content = (text * 4)[:200_000] + bytes(range(256))
+    sink = io.BytesIO()
+    encode_stream(model_blocks, io.BytesIO(content), sink)
+    back = io.BytesIO()
+    reader = ContainerReader(io.BytesIO(sink.getvalue()))
+    decode_stream(model_blocks, reader, back)
+    assert back.getvalue() == content
+    reader = ContainerReader(io.BytesIO(sink.getvalue()))
+    part = io.BytesIO()
+    decode_range(model_blocks, reader, part, 65000, 66000)
+    assert part.getvalue() == content[65000:66000]
+
+
+def test_damaged_streams_are_noticed(model_blocks, text):
+    block = model_blocks.pack(text[:3000])
+    content = block.content
+    for damaged, codes in (
+        (content[:-1], 3),
+        (content + b"\0", 3),
+        (content[:3], 3),
+        (content, 2),
+        (b"\xff\xff" + content[2:], 3),
+    ):
+        with pytest.raises(ValueError, match="Received: "):
+            model_blocks.unpack(Block(codes, damaged, 3000))

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -52,7 +55,12 @@ def failed(run):
 
 
 def contents(directory):
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+    """Return the files of shards; the record has times of the input."""
+    return {
+        path.name: path.read_bytes()
+        for path in directory.iterdir()
+        if path.name != "inputs.json"
+    }
 
 
 def test_build_is_the_recommended_codebook(done, folder):
@@ -165,3 +173,48 @@ def test_another_input_is_found(failed, folder, texts, reason):
         folder.joinpath(f"{number}.txt").write_bytes(text)
     against = ("--with", "book.npz", "--against", "[0-9].txt")
     assert reason in failed("verify", "s", *against)
+
+
+def test_damage_is_skipped_on_request(done, failed, folder):
+    lines = [b'{"text": "one"}', b'{"text": "cut', b'{"text": ""}']
+    folder.joinpath("a.jsonl").write_bytes(b"\n".join(lines))
+    command = ("tokenize", "a.jsonl", "--with", "book.npz", "-o", "s")
+    assert "a.jsonl, line 2: each line must hold" in failed(*command)
+    error = failed(*command, "--skip-damaged")
+    assert "holds shards with skip_damaged=False" in error
+    printed = done(*command, "--skip-damaged", "--verify", "--force")
+    expected = (
+        "; empty texts: 1; skipped: 1, listed in inputs.json. They decode"
+    )
+    assert expected in printed
+    against = ("--with", "book.npz", "--against", "a.jsonl")
+    assert "decode to the input" in done("verify", "s", *against)
+
+
+TERMINATED = """
+import os, pathlib, signal, sys, threading, time
+from keras_nc.cli import main
+
+def terminate():
+    while not list(pathlib.Path("s").glob("*/tokens-00002.npy")):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=terminate, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_sigterm_ends_with_code_0(failed, folder, corpus):
+    command = ["tokenize", corpus, "--text-key", "body", "--with", "book.npz"]
+    command += ["-o", "s", "--shard-tokens", "20"]
+    result = subprocess.run(
+        [sys.executable, "-c", TERMINATED, *command],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    assert (folder / "s" / "group-00000" / "tokens-00002.npy").exists()
+    error = failed("verify", "s")
+    assert "interrupted. Run the same `keras-nc tokenize` again" in error

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_nc.cli.container import BlockCoder
+from keras_nc.cli.block_coders import CodeBlocks
 from keras_nc.cli.container import ContainerWriter
 from keras_nc.data import write_shards
 from keras_nc.tokenizers import EqualInfoTokenizer
@@ -98,7 +98,7 @@ def test_codes_of_another_text(accepted, refused, folder, codebook):
     with open("odd.knc", "wb") as sink:
         writer = ContainerWriter(sink, codebook.fingerprint)
         text = b"she sells"
-        writer.write(BlockCoder(codebook).pack(codebook.encode(text), text))
+        writer.write(CodeBlocks(codebook).pack(text))
         writer.finish(9, bytes(32))
     assert "The text was not checked" in accepted("odd.knc")
     assert "match its checksum" in refused("odd.knc", "--with", "book.npz")

@@ -1,5 +1,7 @@
 """Windows of words and phrases, and how a text and a model choose them."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keras_nc.coding import Codebook
-from keras_nc.coding.units import WordText
+from keras_nc.coding import WordText
+from keras_nc.coding import candidates
+from keras_nc.coding import word_text
+from keras_nc.coding.candidates import CandidateText
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding.reference_parses import begins_word
@@ -40,10 +45,10 @@ documents = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(documents=documents)
 def test_strings_are_counted_as_they_occur(documents):
-    text = WordText(documents, {})
+    text = CandidateText(WordText.from_documents(documents), {})
     words = [words_of(document) for document in documents]
     assert [word for document in words for word in document] == [
-        text.text[start : start + length].tobytes()
+        text.letters[start : start + length].tobytes()
         for i in text.sequence[text.sequence > 0] - 1
         for start, length in [(text.starts[i], text.lengths[i])]
     ]
@@ -69,6 +74,71 @@ def test_strings_are_counted_as_they_occur(documents):
     table = text.count_phrases(10_000, 12)
     found = dict(zip(text.strings_of(table), table[:, 3], strict=True))
     assert found == {s: n for s, n in counts.items() if n > 1}
+
+
+FIELDS = ("letters", "lengths", "counts", "sequence")
+
+
+@settings(deadline=None, max_examples=60)
+@given(documents=documents, cuts=st.lists(st.integers(0, 4), max_size=3))
+def test_parts_of_a_text_join_to_what_it_is(documents, cuts):
+    whole = WordText.from_documents(documents)
+    cuts = [0, *sorted(cuts), len(documents)]
+    parts = [documents[i:j] for i, j in itertools.pairwise(cuts)]
+    parts = [WordText.from_documents(part) for part in parts]
+    # Parts may be joined in any grouping.
+    for joined in (
+        WordText.join(parts),
+        WordText.join([WordText.join(parts[:2]), WordText.join(parts[2:])]),
+    ):
+        for field in FIELDS:
+            array, expected = getattr(joined, field), getattr(whole, field)
+            assert array.dtype == expected.dtype
+            assert array.tolist() == expected.tolist()
+        assert joined.head == whole.head == b"".join(documents)
+
+
+def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
+    """Parts, small blocks and several tables give the same bytes."""
+    documents = [text[i : i + 3000] for i in range(0, len(text), 3000)]
+    expected = Codebook.build(text=documents, window_bits=11)
+    monkeypatch.setattr(word_text, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 4_000)
+    half = len(documents) // 2
+    for name, part in (("a", documents[:half]), ("b", documents[half:])):
+        WordText.from_documents(part, tmp_path / name)
+    parts = (WordText.load(tmp_path / name) for name in "ab")
+    WordText.join(parts, tmp_path / "joined")
+    whole = WordText.load(tmp_path / "joined")
+    assert whole.sequence.size > 3 * candidates.RUNS_OF_A_TABLE
+    assert isinstance(whole.sequence.base, np.memmap)
+    assert Codebook.build(text=whole, window_bits=11) == expected
+    assert sorted(p.name for p in (tmp_path / "joined").iterdir()) == [
+        "sequence.int32",
+        "words.npz",
+    ]
+    for parse in ("greedy", "aligned"):
+        codebook = Codebook.build(text=whole, window_bits=9, parse=parse)
+        other = Codebook.build(text=documents, window_bits=9, parse=parse)
+        assert codebook == other
+
+
+def test_numbered_words_are_refused_where_text_is_needed(tmp_path):
+    words = WordText.from_documents([b"some words"])
+    model = UnigramModel([1] * 256)
+    for options in ({"units": "any", "model": model}, {"parse": "likely"}):
+        with pytest.raises(ValueError, match="Pass the documents"):
+            Codebook.build(text=words, window_bits=9, **options)
+    with pytest.raises(ValueError, match="no bytes of text"):
+        Codebook.build(text=WordText.from_documents([]), window_bits=9)
+    with pytest.raises(ValueError, match="must be complete"):
+        WordText.load(tmp_path)
+    WordText.from_documents([b"some words"], tmp_path)
+    assert WordText.load(tmp_path).sequence.tolist() == [1, 2, 0]
+    path = tmp_path / "sequence.int32"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match="belong together"):
+        WordText.load(tmp_path)
 
 
 def test_windows_are_parts_of_words_or_phrases(phrases, text):

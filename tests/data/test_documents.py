@@ -234,7 +234,6 @@ def make_tar():
         ("a.tar.gz", gzip.compress(make_tar(), mtime=0), "a tar archive"),
         ("a.tgz", gzip.compress(make_tar(), mtime=0), "a tar archive"),
         ("a.TXT", lzma.compress(make_tar()), "a tar archive"),
-        ("a.PARQUET", b"PAR1\x15\x04PAR1", "a Parquet table"),
         ("a.dat", b"PAR1\x15\x04PAR1", "a Parquet table"),
         ("a.pdf", b"%PDF-1.7\n", "a PDF document"),
         ("a", b"%PDF-1.7\n", "a PDF document"),

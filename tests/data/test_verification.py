@@ -97,3 +97,13 @@ def test_another_tokenizer_is_refused(folder, tokenizer):
 def test_another_input_is_refused(folder, documents, reason):
     with pytest.raises(ValueError, match=reason):
         verify_shards(folder, documents=documents)
+
+
+def test_shards_that_the_manifest_does_not_have(folder):
+    extra = folder / shard_format.file_name("tokens", 2)
+    extra.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no others.*tokens-00002\.npy"):
+        verify_shards(folder)
+    extra.unlink()
+    (folder / "notes.txt").write_bytes(b"")
+    verify_shards(folder)

@@ -11,7 +11,7 @@ from keras_nc.coding import ZeroPaddedWindows
 from keras_nc.entropy_models import PrefixStepper
 from keras_nc.entropy_models import RefittedModel
 from keras_nc.entropy_models import stepper_for
-from keras_nc.entropy_models.ngram import count_window_starts
+from keras_nc.entropy_models.count_trie import count_window_starts
 
 TEXT = b"to be or not to be" * 3
 UNIFORM = np.full(256, 1 / 256)

@@ -1,3 +1,4 @@
+import pathlib
 import pickle
 import random
 from collections import Counter
@@ -153,3 +154,60 @@ def test_refit_refuses_starts_outside_the_text(starts):
     model = NGramModel.from_text(b"abc")
     with pytest.raises(ValueError, match=r"ascending offsets.*Received"):
         model.refit(b"abc", np.array(starts))
+
+
+@pytest.mark.parametrize("min_count", [None, 1, 2, 7])
+@pytest.mark.parametrize("order", [0, 2, 5])
+def test_parts_give_the_counts_of_the_whole(order, min_count):
+    documents = [sample(60, seed) for seed in range(6)] + [b"", b"x"]
+    settings = dict(order=order, min_count=min_count, start_min_count=min_count)
+    expected = NGramModel.from_text(documents, **settings)
+    for size in (1, 3, 8):
+        parts = [
+            documents[i : i + size] for i in range(0, len(documents), size)
+        ]
+        model = NGramModel.from_parts(list, parts, **settings)
+        assert model.fingerprint == expected.fingerprint
+
+    def starts_of(part):
+        size = len(b"".join(part))
+        return np.arange(0, size, 3)
+
+    starts, base = [], 0
+    for part in parts:
+        starts.append(base + starts_of(part))
+        base += len(b"".join(part))
+    whole = expected.refit(documents, np.concatenate(starts))
+    refitted = model.refit_parts(lambda p: (p, starts_of(p)), parts)
+    assert refitted.fingerprint == whole.fingerprint
+    assert refitted.fingerprint != model.fingerprint
+
+
+def test_workers_count_parts(tmp_path):
+    """Least counts that grow with the text, and parts of unequal sizes."""
+    paths = []
+    for number, size in enumerate((900, 50, 700, 1)):
+        paths.append(tmp_path / str(number))
+        paths[-1].write_bytes(sample(size, number))
+    with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_nc.entropy_models.count_trie.BYTES_SHIFT", 8)
+        patch.setattr("keras_nc.entropy_models.ngram.BYTES_SHIFT", 8)
+        model = NGramModel.from_parts(
+            pathlib.Path.read_bytes, paths, run=pool.map
+        )
+        text = [path.read_bytes() for path in paths]
+        assert sum(map(len, text)) >> 8 > 10
+        expected = NGramModel.from_text(text)
+    assert model.fingerprint == expected.fingerprint
+
+
+def test_parts_that_cannot_be_counted():
+    for parts in ([], [[]], [[b""], [b""]]):
+        with pytest.raises(ValueError, match="no bytes"):
+            NGramModel.from_parts(list, parts)
+    texts = iter([b"abc", b"abcd"])
+    with pytest.raises(ValueError, match="second time"):
+        NGramModel.from_parts(lambda part: next(texts), [0])
+    model = NGramModel.from_text(b"abc")
+    with pytest.raises(ValueError, match="ascending offsets"):
+        model.refit_parts(lambda p: (b"abc", [2, 1]), [0])

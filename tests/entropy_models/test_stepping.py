@@ -6,6 +6,7 @@ import pytest
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import PrefixStepper
+from keras_nc.entropy_models import RememberingStepper
 from keras_nc.entropy_models import stepper_for
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -98,6 +99,25 @@ def test_a_full_row_takes_no_more(model):
 
 
 ODD = (TypeError, ValueError)
+
+
+@pytest.mark.parametrize("most_bytes", [24, 3])
+def test_remembered_contexts_are_the_same_bits(model, most_bytes):
+    expected = walk(stepper_for(model, 3, 40), CONTENTS, RESTARTS)
+    inner = stepper_for(model, batch_size=3, context_bytes=40)
+    asked = []
+    ask = inner.probabilities
+    inner.probabilities = lambda: asked.append(None) or ask()
+    stepper = RememberingStepper(inner, most_bytes, most_contexts=60)
+    for _ in range(2):
+        found = walk(stepper, CONTENTS, RESTARTS)
+        for (prefixes, rows), (_, its) in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(rows, its, err_msg=str(prefixes))
+        stepper.restart(np.ones(3, bool))
+    assert len(asked) < 2 * len(expected)
+    full = np.zeros((3, 41), "uint8")
+    with pytest.raises(ValueError, match="Received: 41 bytes"):
+        stepper.append(full, [41, 0, 0])
 
 
 def test_odd_sizes_are_refused(model):

@@ -7,6 +7,7 @@ from keras_nc.layers import CausalSelfAttention
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import GatedMLP
 from keras_nc.layers import TokenEmbedding
+from keras_nc.layers.causal_self_attention import project_together
 
 pytestmark = pytest.mark.usefixtures("seeded")
 POSITIONS = ["relative_bias", "rope"]
@@ -109,3 +110,40 @@ def test_logits_are_tied_padded_and_masked():
     np.testing.assert_allclose(embedded[0, 0], table[7] * 4, atol=1e-5)
     again = TokenEmbedding.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="Only JAX on a GPU takes both."
+)
+@pytest.mark.parametrize("length", [6, 7])
+def test_a_bias_beside_a_causal_mask(length):
+    # What a GPU does, on any device.
+    attention = make_block("relative_bias").attention
+    x = ops.convert_to_tensor(np.random.normal(size=(2, length, 16)), "float32")
+    expected = attention(x)
+    heads = [attention.query(x), attention.key(x), attention.value(x)]
+    attended = attention.output_projection(attention._attend_causally(*heads))
+    np.testing.assert_allclose(attended, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", ["nothing", "lora", "int8"])
+def test_one_product_for_several_projections(changed):
+    x = ops.convert_to_tensor(np.random.normal(size=(2, 5, 16)), "float32")
+    block = make_block("rope")
+    block(x)
+    attention, mlp = block.attention, block.mlp
+    for layers in (
+        [attention.query, attention.key, attention.value],
+        [mlp.gate, mlp.value],
+    ):
+        if changed == "lora":
+            layers[0].enable_lora(2, b_initializer="ones")
+        if changed == "int8":
+            layers[-1].quantize("int8")
+        together = project_together(x, layers)
+        for layer, output in zip(layers, together, strict=True):
+            np.testing.assert_allclose(
+                ops.convert_to_numpy(output),
+                ops.convert_to_numpy(layer(x)),
+                atol=1e-5,
+            )

@@ -141,7 +141,10 @@ def test_the_tokenizer_of_m2_has_a_preset_of_its_own():
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_model_cards_tell_data_figures_and_commands(name):
     card = (FOLDER / name / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: keras-hub\n")
+    header = "---\nlibrary_name: keras-hub\nlicense: apache-2.0\n"
+    assert card.startswith(header)
+    parts = [line for line in card.splitlines() if line.startswith("## ")]
+    assert parts == ["## Data", "## Training", "## Figures", "## Limits"]
     tokenizer = tokenizers.SchemeTokenizer.from_preset(name)
     for fact in (f"\n# {name}\n", "Debian 12", "GFDL", f"--preset {name}"):
         assert fact in card, fact

@@ -6,6 +6,7 @@ from keras import ops
 from keras_nc.losses import token_nats
 from keras_nc.models import SIZES
 from keras_nc.models import ByteBackbone
+from keras_nc.models import CompressedBackbone
 from tests.models import reference_decoder
 from tests.scripts import run_script
 
@@ -164,3 +165,27 @@ def test_dtype_policies(make_m1, dtype):
     found = ops.convert_to_numpy(logits)[..., :259]
     assert np.abs(expected - found).max() < 0.25
     assert np.abs(expected - found).mean() < 0.03
+
+
+@pytest.mark.parametrize("position", ["relative_bias", "rope"])
+def test_documents_of_a_row_do_not_see_each_other(position):
+    backbone = CompressedBackbone(
+        40, 2, 2, 8, 16, position=position, document_masks=True
+    )
+    again = CompressedBackbone.from_config(backbone.get_config())
+    assert again.document_masks
+    rng = np.random.default_rng(0)
+    ids = rng.integers(3, 40, (2, 12)).astype("int32")
+    numbers = np.repeat([[1, 2, 3], [1, 1, 2]], 4, axis=1).astype("int32")
+
+    def states(ids, numbers):
+        inputs = {"token_ids": ids, "padding_mask": numbers}
+        return keras.ops.convert_to_numpy(backbone(inputs))
+
+    together = states(ids, numbers)
+    for start, stop in ((0, 4), (4, 8), (8, 12)):
+        alone = states(ids[:, start:stop], np.ones((2, 4), "int32"))
+        np.testing.assert_allclose(together[0, start:stop], alone[0], atol=1e-5)
+    alone = states(ids[:, :8], np.ones((2, 8), "int32"))
+    np.testing.assert_allclose(together[1, :8], alone[1], atol=1e-5)
+    assert np.abs(together[0, 4:8] - alone[0, 4:8]).max() > 1e-2

@@ -106,6 +106,7 @@ def test_less_is_kept():
     logits = B * T * 384 * 4
     plain = kept_bytes(make_model(1 << 28))
     chunked = kept_bytes(make_model(CHUNK_BYTES))
-    assert chunked < plain - logits
+    # Not less by all of them: a last chunk is padded.
+    assert chunked < plain - 0.9 * logits
     both = kept_bytes(make_model(CHUNK_BYTES, gradient_checkpointing=True))
     assert both < 0.75 * chunked

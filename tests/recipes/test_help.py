@@ -11,8 +11,8 @@ from tests.commands import ROOT
 
 PROGRAMS = [
     f"{folder}.{path.stem}"
-    for folder in ("recipes", "benchmarks")
-    for path in sorted((ROOT / folder).glob("*.py"))
+    for folder in ("recipes", "recipes.analyses", "benchmarks")
+    for path in sorted((ROOT / folder.replace(".", "/")).glob("*.py"))
     if "__main__" in path.read_text() and path.stem != "flags"
 ]
 RUNS = {
@@ -28,7 +28,15 @@ RUNS = {
 }
 OTHERS = {
     "recipes.draw_windows": ["--output", "--window_bits", "--max_bytes"],
+    "recipes.analyses.examples": ["--workdir", "--bytes"],
+    "recipes.analyses.learnability": ["--workdir", "--steps"],
+    "recipes.analyses.positions": ["--workdir", "--experiment"],
+    "recipes.analyses.randomness": ["--workdir", "--experiment"],
+    "recipes.analyses.stability": ["--workdir", "--words"],
+    "recipes.analyses.window_starts": ["--workdir", "--bytes"],
     "recipes.publish": ["--source", "--output"],
+    "recipes.reproduce": ["--size", "--experiment", "--data", "--workdir"],
+    "recipes.reproduce_report": ["--workdirs", "--output"],
     "recipes.score": ["--preset", "--held_out", "--sequence_length"],
     "recipes.show_collision": [],
     "recipes.time_training": ["--config", "--steps"],

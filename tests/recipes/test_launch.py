@@ -2,11 +2,15 @@
 
 import dataclasses
 import importlib.util
+import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 
 import keras
@@ -355,3 +359,32 @@ def test_the_papers_configurations():
     for config in configs.CONFIGS.values():
         for run in (config.m1_training, config.m2_training):
             assert run.steps % run.steps_per_epoch == 0
+
+
+def test_sigterm_keeps_a_state_and_ends_with_code_0(command, tmp_path, data):
+    state = tmp_path / "new" / "m1" / "checkpoint" / "state.json"
+    flags_ = (
+        *("--config", "smoke", "--workdir", tmp_path / "new"),
+        *("--data", data / "*.txt", "--m1_training.steps", "2000"),
+    )
+
+    def terminate():
+        while not state.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    code, said = command(*flags_, recipe=train_m1.run)
+    assert code == 0
+    step = re.search(r"stopped by SIGTERM after step (\d+)", said)[1]
+    assert json.loads(state.read_text())["kept"][-1] == int(step) < 1000
+    assert not (tmp_path / "new" / "m1" / "result.json").exists()
+
+
+def test_the_codebook_of_a_built_in_m1(tmp_path):
+    override = {"codebook.entropy_model": "byte_lm_3m_en"}
+    config = launch.get_config("paper_25m", override)
+    setting = Setting("paper_25m", config, tmp_path, data=("no file",))
+    # It needs no M1 of its own: the next thing it looks for is the text.
+    with pytest.raises(ValueError, match="'no file', which matches none"):
+        build_codebook.run(setting)

@@ -1,10 +1,14 @@
 """Some text is always held out, and never used for training."""
 
+import dataclasses
 import hashlib
 import itertools
 
 import pytest
 
+from keras_nc.data import corpus_groups
+from keras_nc.data import verify_shards
+from keras_nc.tokenizers import ByteTokenizer
 from recipes import configs
 from recipes import generate
 from recipes import tokenize_corpus
@@ -165,3 +169,29 @@ def test_little_text_is_tokenized(name, tokens, tmp_path):
         assert shards["train"].num_tokens >= batch
     held_out = sum(map(len, setting.documents("held_out")))
     assert shards["held_out"].num_bytes == held_out, "once"
+
+
+def test_all_of_some_files_are_tokenized_in_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_groups, "_GROUP_BYTES", 2_000)
+    setting = make_setting(tmp_path / "data", CASES["many"])
+    config = dataclasses.replace(setting.config, train_bytes=None)
+    setting = Setting(**{**vars(setting), "config": config})
+    workdir.claim_workdir(setting)
+    work = tokenize_corpus.Work(verify=True)
+    shards = tokenize_corpus.write(setting, "bytes", ByteTokenizer(), work)
+    folder = shards["train"].directory
+    assert len(corpus_groups.read_inputs(folder)["groups"]) > 1
+    train = list(setting.documents("train"))
+    verify_shards(folder, ByteTokenizer(), train)
+    assert 0 < len(train) < len(CASES["many"])
+
+
+def test_of_a_large_corpus_the_beginning_is_checked(tmp_path, monkeypatch):
+    setting = make_setting(tmp_path / "data", CASES["many"])
+    split = setting.check_text()
+    (tmp_path / "data" / "z.txt").write_bytes(b"\x1f\x8b\x08")
+    with pytest.raises(ValueError, match=r"z\.txt is damaged"):
+        setting.check_text()
+    limit = sum(map(len, CASES["many"]))
+    monkeypatch.setattr("recipes.setting._CHECKED_BYTES", limit)
+    assert setting.check_text() == split

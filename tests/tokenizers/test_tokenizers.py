@@ -138,6 +138,31 @@ def test_tf_data_gives_the_same_ids(tokenizer, length):
         assert spec.shape.as_list() == [4, length]
 
 
+def test_tf_data_of_batches_without_text(tokenizer):
+    tf = pytest.importorskip("tensorflow")
+    rows = tf.data.Dataset.from_tensors(tf.constant([], tf.string))
+    assert next(iter(rows.map(tokenizer))).to_list() == []
+    rows = tf.data.Dataset.from_tensors(tf.constant([b"", b""]))
+    assert next(iter(rows.map(tokenizer))).to_list() == [[], []]
+
+
+def test_graph_of_another_process_says_what_to_do(tokenizers):
+    tf = pytest.importorskip("tensorflow")
+    tokenizer = tokenizers["one_token"]
+    for call in (
+        lambda: tokenizer(tf.constant(b"abc")),
+        lambda: tokenizer.detokenize(tf.constant([70, 71])),
+    ):
+        graph = tf.function(call).get_concrete_function().graph
+        graph_def = graph.as_graph_def()
+        (node,) = [n for n in graph_def.node if "token" in n.attr]
+        node.attr["token"].s = b"a function of another process"
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            tf.import_graph_def(graph_def, name="")
+            with pytest.raises(Exception, match="process_that_made_them"):
+                session.run(f"{node.name}:0")
+
+
 def test_tf_data_gives_the_same_bytes(tokenizer):
     tf = pytest.importorskip("tensorflow")
     ds = tf.data.Dataset.from_tensor_slices(tf.constant(TEXTS))

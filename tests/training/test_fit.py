@@ -40,7 +40,9 @@ def uninterrupted(shards, probe, tmp_path_factory):
     return folder, model, history
 
 
-def make_model(learning_rate=0.01, z_loss=1e-4, **kwargs):
+def make_model(
+    learning_rate=0.01, z_loss=1e-4, steps_per_execution=1, **kwargs
+):
     keras.utils.set_random_seed(1)
     model = ByteCausalLM(
         ByteBackbone(
@@ -57,6 +59,7 @@ def make_model(learning_rate=0.01, z_loss=1e-4, **kwargs):
         ),
         weighted_metrics=[BitsPerByte(bytes_per_token=1.0)],
         z_loss=z_loss,
+        steps_per_execution=steps_per_execution,
     )
     return model
 
@@ -248,3 +251,21 @@ def test_a_run_goes_on_with_gradient_checkpointing(
     assert [row["step"] for row in got] == [3, 6, 9, 12]
     for key in ("loss", "bits_per_byte"):
         assert got[-1][key] == pytest.approx(history[-1][key], abs=1e-5)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras takes one step at a time."
+)
+def test_several_steps_at_once_are_the_same_run(
+    uninterrupted, shards, probe, tmp_path
+):
+    model = make_model(steps_per_execution=3)
+    history = resumable_fit(
+        model, shards, tmp_path / "run", held_out=probe, **SETTINGS
+    )
+    for row, other in zip(history, uninterrupted[2], strict=True):
+        assert row["step"] == other["step"]
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    model = make_model(steps_per_execution=2)
+    with pytest.raises(ValueError, match="steps_per_execution=2"):
+        resumable_fit(model, shards, tmp_path / "other", **SETTINGS)

@@ -9,60 +9,110 @@ from keras_nc.coding.kernels.range_coder import fault_at_end
 from keras_nc.coding.kernels.range_coder import follow
 from keras_nc.coding.kernels.range_coder import narrow
 
-_16 = np.uint64(16)
 _WHOLE = np.uint64((1 << 64) - 1)
-_MIX_1 = np.uint64(0x9E3779B97F4A7C15)
-_MIX_2 = np.uint64(0xD6E8FEB86659FD93)
-_1 = np.uint64(1)
+_HASH = np.uint64(0xD6E8FEB86659FD93)
 
-#: An id takes at most 16 decisions of 12 bits each, a guess of 10 bits and what
-#: the window of the range coder holds.
-MAX_ID_BYTES = 40
+#: Bits of a probability.
+PRECISION = 15
+#: An id takes at most a guess and two candidates of 10 bits each, four digits
+#: of 15 bits each, and what the window of the range coder holds.
+MAX_ID_BYTES = 24
 #: A code that became longer than its limit.
 TOO_LONG = -1
-LARGEST = 2047  # of the logarithms of odds
-FRESH = np.uint16(2048 << 4)  # a cell without a use: p = 1/2
-_CELL_LIMIT = 7
-_NODE_LIMIT = 127
-_GUESS_AT_LEAST = 40000
-_GUESS_AT_MOST = (1 << 16) - 64
-_MIXER_RATE = 3
+_ONE = 1 << PRECISION
+#: Probabilities of answers to a question are in units of 2^-16.
+LEAST = 64
+_MOST = (1 << 16) - LEAST
+_ASK_FROM = 26000
+_LONGEST = 15  # match that is told from others
+_MOST_TRUST = 62000
+_NODE_LIMIT = 60
+_OTHER_LIMIT = 20
 
 
 @jit
-def _code_bit(bit, part, decoding, low, span, at, code, end):
-    """Code a bit that is 1 with probability `part / 2^16`.
+def _code(below, above, decoding, coder, code):
+    """Code a symbol that has the parts from `below` up to `above`."""
+    low, span, at = coder
+    if decoding:
+        end = np.int64(code.size)
+        return follow(low, span, at, below, above, PRECISION, code, end)
+    return narrow(low, span, at, below, above, PRECISION, code)
 
-    `low` is the range coder's `low` in encoding, and its distance in decoding.
-    Return the bit and the new low, span and at.
+
+@jit
+def _ask(answer, p, decoding, coder, code):
+    """Code a yes of probability `p / 2^16`, or a no.
+
+    `coder` is the range coder's low, span and at. In decoding, its low is the
+    distance of the code. Return the answer and the new coder.
     """
+    part = np.int64(p) >> 1
     if decoding:
-        bit = np.int64(low < (span >> _16) * np.uint64(part))
-    below, above = (0, part) if bit else (part, 1 << 16)
-    if decoding:
-        low, span, at = follow(low, span, at, below, above, 16, code, end)
-    else:
-        low, span, at = narrow(low, span, at, below, above, 16, code)
-    return bit, low, span, at
+        step = coder[1] >> np.uint64(PRECISION)
+        answer = coder[0] < step * np.uint64(part)
+    below, above = (0, part) if answer else (part, _ONE)
+    return answer, _code(below, above, decoding, coder, code)
+
+
+# Rows of arrays are passed as arrays and numbers: Numba would count references
+# to slices.
 
 
 @jit
-def _find_slot(slots, context, node):
-    """Return the slot of four decisions from a node on; make it if needed."""
-    key = (np.uint64(context) << _16 | np.uint64(node)) * _MIX_1
-    i = np.int64(key >> np.uint64(40)) & (slots.shape[0] - 1)
-    check = np.uint16(key >> np.uint64(20) & np.uint64(0xFFFF))
-    if slots[i, 0] == check:
-        return i
-    other = i ^ 1
-    if slots[other, 0] == check:
-        return other
-    # Keep the one whose first cell was used more often.
-    if slots[other, 1] & 15 < slots[i, 1] & 15:
-        i = other
-    slots[i, 0] = check
-    slots[i, 1:] = FRESH
-    return i
+def _part(cells, cell, digit):
+    """Return the probability of a digit."""
+    above = np.int32(cells[cell, digit + 1]) if digit < 15 else _ONE
+    return above - np.int32(cells[cell, digit])
+
+
+@jit
+def _code_digit(digit, cells, cell, decoding, coder, code):
+    """Code a digit with the parts of a cell."""
+    if decoding:
+        target = coder[0] // (coder[1] >> np.uint64(PRECISION))
+        target = np.int32(min(target, np.uint64(_ONE - 1)))
+        count = np.int32(-1)
+        for d in range(16):
+            count += np.int32(np.int32(cells[cell, d]) <= target)
+        digit = np.int64(count)
+    below = np.int32(cells[cell, digit])
+    above = below + _part(cells, cell, digit)
+    return digit, _code(below, above, decoding, coder, code)
+
+
+@jit
+def _mix(cells, cell, others, other, w, mixed):
+    """Mix a cell of order 0 with one of order 1."""
+    for d in range(16):
+        part = np.int32(cells[cell, d])
+        difference = np.int32(others[other, d]) - part
+        mixed[0, d] = part + ((difference * w) >> np.int32(16))
+
+
+@jit
+def _learn(cells, cell, goals, digit, rate):
+    """Move a cell towards the digit that came."""
+    for d in range(16):
+        part = np.int32(cells[cell, d])
+        change = ((goals[digit, d] - part) * rate) >> np.int32(16)
+        cells[cell, d] = part + change
+
+
+@jit
+def _remember(candidates, streaks, previous, i):
+    """Rank the ids that followed an id."""
+    if candidates[previous, 0] == i:
+        streaks[previous] = min(streaks[previous] + 1, _LONGEST)
+        return
+    streaks[previous] >>= 1
+    if candidates[previous, 1] == i:
+        candidates[previous, 1] = candidates[previous, 0]
+        candidates[previous, 0] = i
+    elif candidates[previous, 0] == 0:
+        candidates[previous, 0] = i
+    else:
+        candidates[previous, 1] = i
 
 
 @jit
@@ -70,7 +120,7 @@ def _find_match(ids, at, start):
     """Return how many ids before `at` equal those before `start`, up to 15."""
     length = 0
     while (
-        length < min(15, start)
+        length < min(_LONGEST, start)
         and ids[start - 1 - length] == ids[at - 1 - length]
     ):
         length += 1
@@ -78,119 +128,134 @@ def _find_match(ids, at, start):
 
 
 @jit
-def run(decoding, ids, code, limit, bits, tables, nodes, slots, last, weights,
-        hits, agreements):  # fmt: skip
-    """Encode or decode ids.
+def _moved(p, is_yes, shift):
+    """Return the probability of a yes after an answer."""
+    return p + ((_MOST - p) >> shift) if is_yes else p - ((p - LEAST) >> shift)
 
-    Args:
-        decoding: bool.
+
+def _make_kernel(decoding):
+    """Return the kernel that encodes or decodes ids.
+
+    Numba leaves out what the other one needs, which halves the time.
+
+    The arguments of the kernel:
         ids: uint16 (T,), read in encoding, written in decoding.
         code: uint8, written in encoding, read in decoding.
         limit: bytes that a code may have in encoding.
-        bits: decisions of an id.
-        tables: the constant tables `stretch`, `squash` and `rates`.
-        nodes: uint32 (2^bits,): probabilities of order 0.
-        slots: uint16 (slots, 16): a check and the cells of order 1.
+        digits: of an id.
+        tables: the constant tables `rates` and `goals`.
+        cells: uint16 (cells, 16): parts of order 0, for all beginnings of ids.
+        uses: uint8 (cells,): how often a cell was used.
+        mixed_digits: of an id, which have a cell of order 1.
+        per_id: cells of order 1 for a previous id.
+        others: uint16 (ids * per_id, 16): parts of order 1.
+        other_uses: uint8 (ids * per_id,).
+        trust: int32 (digits, uses): the weight of order 1 after so many uses.
+        candidates: uint16 (ids, 2): ids that followed an id, or 0.
+        streaks: uint8 (ids,): how often the first of them was right of late.
+        answers: int32 (streaks, 2): how often candidates were right.
+        hits: int32 (lengths,): how often guesses were right.
         last: int32: where pairs of ids were seen last.
-        weights: int32 (16, 3): weights of the mixer.
-        hits: int32 (16,): how often guesses were right, by length of the match.
-        agreements: int32 (16,): how often their bits were right.
 
-    Returns:
-        In encoding the bytes of the code, or TOO_LONG; in decoding the fault
-        that `range_coder.fault_at_end` finds.
+    The kernel returns the bytes of the code, or TOO_LONG, in encoding; in
+    decoding it returns the fault that `range_coder.fault_at_end` finds.
     """
-    stretch, squash, rates = tables
-    low, span, at, end = np.uint64(0), _WHOLE, np.int64(0), np.int64(code.size)
-    if decoding:
-        low = begin_stream(code, 0, end)
-    previous, match, length = np.int64(0), np.int64(0), np.int64(0)
-    for t in range(ids.size):
-        if not decoding and at > limit:
-            return TOO_LONG
-        i = np.int64(ids[t])
-        guess = np.int64(ids[match]) if length else np.int64(-1)
-        is_hit = np.int64(0)
-        asked = length > 0 and hits[length] >= _GUESS_AT_LEAST
-        if asked:
-            part = min(np.int64(hits[length]), _GUESS_AT_MOST)
-            is_hit, low, span, at = _code_bit(
-                np.int64(i == guess), part, decoding, low, span, at, code, end
-            )
-        node = np.int64(1)
-        agrees = length > 0 and not asked
-        for j in range(0 if is_hit else bits):
-            if j & 3 == 0:
-                slot = _find_slot(slots, previous, node)
-                cell = 1
-            # The probabilities of the three models, and their confidence.
-            e0, e1 = np.int64(nodes[node]), np.int64(slots[slot, cell])
-            n0, n1 = e0 & 1023, e1 & 15
-            p1 = e1 >> 4 if n1 else e0 >> 20
-            x0 = np.int64(stretch[e0 >> 20])
-            x1 = np.int64(stretch[e1 >> 4])
-            x2 = np.int64(0)
-            w = weights[min(n1, 7)]
-            expected = np.int64(0)
-            if agrees:
-                ahead = guess >> (bits - 1 - j)
-                expected = ahead & 1
-                agrees = ahead >> 1 == node - (1 << j)
-                if agrees:
-                    x2 = np.int64(stretch[agreements[length] >> 4])
-                    x2 = x2 if expected else -x2
-                    w = weights[min(n1, 7) + 8]
-            x = (w[0] * x0 + w[1] * x1 + w[2] * x2) >> 16
-            x = min(max(x, -LARGEST), LARGEST)
-            part = np.int64(squash[x + LARGEST])
-            bit, low, span, at = _code_bit(
-                i >> (bits - 1 - j) & 1,
-                part,
-                decoding,
-                low,
-                span,
-                at,
-                code,
-                end,
-            )
-            # Learn from the bit.
-            error = ((bit << 16) - part) * _MIXER_RATE
-            w[0] += (x0 * error + (1 << 15)) >> 16
-            w[1] += (x1 * error + (1 << 15)) >> 16
-            if agrees:
-                w[2] += (x2 * error + (1 << 15)) >> 16
-                if bit == expected:
-                    agreements[length] += (65535 - agreements[length]) >> 6
-                else:
-                    agreements[length] -= agreements[length] >> 6
-            p0 = e0 >> 10
-            p0 += (((bit << 22) - p0) * rates[n0]) >> 16
-            nodes[node] = p0 << 10 | min(n0 + 1, _NODE_LIMIT)
-            p1 += ((bit * 4095 - p1) * rates[n1]) >> 16
-            slots[slot, cell] = p1 << 4 | min(n1 + 1, _CELL_LIMIT)
-            cell = 2 * cell + bit
-            node = 2 * node + bit
+
+    @jit
+    def run(
+        ids, code, limit, digits, tables, cells, uses, mixed_digits, per_id,
+        others, other_uses, trust, candidates, streaks, answers, hits, last,
+    ):  # fmt: skip
+        rates, goals = tables
+        coder = (np.uint64(0), _WHOLE, np.int64(0))
         if decoding:
-            i = guess if is_hit else node - (1 << bits)
+            first = begin_stream(code, 0, np.int64(code.size))
+            coder = (first, _WHOLE, np.int64(0))
+        mixed = np.empty((1, 16), np.int32)
+        previous, match, length = np.int64(0), np.int64(0), np.int64(0)
+        for t in range(ids.size):
+            if not decoding and coder[2] > limit:
+                return TOO_LONG
+            i = np.int64(ids[t])
+            known = False
+            # Does the id follow that followed the longest match?
+            guess = np.int64(ids[match]) if length else np.int64(-1)
+            refused = np.int64(-1)
+            if length and hits[length] >= _ASK_FROM:
+                known, coder = _ask(
+                    i == guess, hits[length], decoding, coder, code
+                )
+                if known:
+                    i = guess
+                else:
+                    refused = guess
+            # Is it one that followed the previous id?
+            streak = np.int64(streaks[previous])
+            for k in range(2):
+                candidate = np.int64(candidates[previous, k])
+                if known or candidate == 0:
+                    break
+                if candidate == refused:
+                    continue
+                p = answers[streak, k]
+                known, coder = _ask(i == candidate, p, decoding, coder, code)
+                answers[streak, k] = _moved(p, known, 6)
+                if known:
+                    i = candidate
+            if not known:
+                found, cell = np.int64(0), np.int64(0)
+                for j in range(digits):
+                    digit = i >> (4 * (digits - 1 - j)) & 15
+                    if j < mixed_digits:
+                        other = previous * per_id + cell
+                        n = np.int64(other_uses[other])
+                        if n == 0:
+                            for d in range(16):
+                                others[other, d] = cells[cell, d]
+                        _mix(cells, cell, others, other, trust[j, n], mixed)
+                        digit, coder = _code_digit(
+                            digit, mixed, 0, decoding, coder, code
+                        )
+                        p0 = _part(cells, cell, digit)
+                        p1 = _part(others, other, digit)
+                        if p1 > p0:
+                            trust[j, n] += (_MOST_TRUST - trust[j, n]) >> 6
+                        elif p1 < p0:
+                            trust[j, n] -= trust[j, n] >> 6
+                        _learn(others, other, goals, digit, rates[n])
+                        other_uses[other] = min(n + 1, _OTHER_LIMIT)
+                    else:
+                        digit, coder = _code_digit(
+                            digit, cells, cell, decoding, coder, code
+                        )
+                    n0 = np.int64(uses[cell])
+                    _learn(cells, cell, goals, digit, rates[n0])
+                    uses[cell] = min(n0 + 1, _NODE_LIMIT)
+                    cell = 16 * cell + 1 + digit
+                    found = 16 * found + digit
+                i = found
             ids[t] = i
-        if length:
-            if i == guess:
-                hits[length] += (65535 - hits[length]) >> 5
+            _remember(candidates, streaks, previous, i)
+            if length:
+                is_hit = i == guess
+                hits[length] = _moved(hits[length], is_hit, 5)
                 match += 1
-                length = min(length + 1, 15)
-            else:
-                hits[length] -= hits[length] >> 5
-                length = np.int64(0)
-        pair = np.uint64(previous << 16 | i) * _MIX_2
-        place = np.int64(pair >> np.uint64(40)) & (last.size - 1)
-        if length == 0 and t > 0:
-            match = np.int64(last[place])
-            length = _find_match(ids, t + 1, match)
-            length = length if length > 1 else 0
-        last[place] = t + 1
-        previous = i
-    if decoding:
-        return fault_at_end(low, at, end, ids.size)
-    if ids.size:
-        at = end_stream(low, at, code)
-    return at
+                length = min(length + 1, _LONGEST) if is_hit else 0
+            pair = np.uint64(previous << 16 | i) * _HASH
+            place = np.int64(pair >> np.uint64(40)) & (last.size - 1)
+            if length == 0 and t > 0:
+                match = np.int64(last[place])
+                length = _find_match(ids, t + 1, match)
+                length = length if length > 1 else 0
+            last[place] = t + 1
+            previous = i
+        if decoding:
+            low, _, at = coder
+            return fault_at_end(low, at, np.int64(code.size), ids.size)
+        return end_stream(coder[0], coder[2], code) if ids.size else 0
+
+    return run
+
+
+encode = _make_kernel(decoding=False)
+decode = _make_kernel(decoding=True)

@@ -1,31 +1,40 @@
 """Numba kernels of the most probable parse into parts of words and phrases.
 
 A word is cut by itself unless a phrase covers it, so its best cut does not
-depend on the words around it. This cut is found once and kept in a hash table.
-A text is then read word by word.
+depend on the words around it. Two words in a row that no phrase holds have a
+cut between them, so a text falls into groups of words that do not depend on
+each other. Most groups are single words. The best cuts of words and of groups
+are found once and then kept in hash tables.
 """
 
 import numpy as np
 
+from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.cut_cache import fill_row
+from keras_nc.coding.kernels.cut_cache import find_row
+from keras_nc.coding.kernels.cut_cache import find_rows
+from keras_nc.coding.kernels.cut_cache import make_cut
+from keras_nc.coding.kernels.cut_cache import read_row
+from keras_nc.coding.kernels.cut_cache import write_cut
 from keras_nc.coding.kernels.likely import common_ancestor
 from keras_nc.coding.kernels.likely import encode_range
 from keras_nc.coding.kernels.likely import make_tables
-from keras_nc.coding.kernels.likely import relax
 from keras_nc.coding.kernels.phrases import cut_words
-from keras_nc.coding.kernels.trie import IS_WINDOW
-from keras_nc.coding.kernels.trie import step
+from keras_nc.coding.kernels.phrases import find_alive
+from keras_nc.coding.kernels.phrases import is_bond
+from keras_nc.coding.kernels.word_cuts import COST
+from keras_nc.coding.kernels.word_cuts import COST_BITS
+from keras_nc.coding.kernels.word_cuts import COUNT_BITS
+from keras_nc.coding.kernels.word_cuts import LONG
+from keras_nc.coding.kernels.word_cuts import cut_single_words
 
-BLOCK = 1 << 14  # bytes of the first block
-LONG = 255  # bytes of the longest window: no phrase holds a longer word
-KEPT = 15  # bytes of the longest word in the hash table
-FEW, MANY = 1 << 10, 1 << 16  # rows of the hash table, at first and at most
+BLOCK = 1 << 13  # bytes of the first block
+GROUP = 6  # words of the longest group in the cache
+SPARE = 4  # ids that may be written after the last one
 
-#: Masks for the first and the last 8 of 16 bytes that begin with n bytes.
-_FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
-_LAST = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
+#: Words of a group's key have 21 bits each; larger numbers are in no key.
+_KEY_BITS, _KEY_WORDS = np.uint64(21), 1 << 21
 
 
 @jit
@@ -33,9 +42,11 @@ def encode_likely_words(
     cells,
     id_of_slot,
     costs,
+    slot_costs,
     word_cells,
     word_of_slot,
     phrases,
+    caches,
     marks,
     text,
     offsets,
@@ -54,72 +65,35 @@ def encode_likely_words(
         cells: the trie of all windows; see `kernels.trie`.
         id_of_slot: the same.
         costs: uint16, by id.
+        slot_costs: uint16, by slot of the trie.
         word_cells: the trie of all words that phrases have.
         word_of_slot: the same.
         phrases: their trie; see `kernels.phrases.build_phrases`.
+        caches: of words and of groups, a tuple; see `kernels.cut_cache`.
         marks: uint8 of shape (L,), 1 where a word begins.
         text: uint8 of shape (L,).
         offsets: int64 of shape (documents + 1,).
-        ids: is filled.
+        ids: of shape (L + SPARE,), is filled.
         id_offsets: is filled.
     """
+    no_marks = np.zeros(0, np.uint8)
+    tries = cells, id_of_slot, costs, slot_costs, word_cells, word_of_slot
     written = 0
     id_offsets[0] = 0
     opened = np.int64(-1)
-    no_marks = np.zeros(0, np.uint8)
-    inner = make_tables(LONG)
     block = _make_block(BLOCK)
-    rows = np.zeros((FEW, 4), np.uint64)
-    pool = np.empty(2 * BLOCK, np.int32)
-    known = 0
-    pooled = 0
+    best = np.empty(LONG + 1, np.uint64)
     for d in range(offsets.size - 1):
         opened = np.int64(-1)
         i = offsets[d]
         end = offsets[d + 1]
         while i < end:
-            starts, words, word_costs, cuts, best, back, back_ids, alive = block
-            size = words.size
+            starts, words, _, values, _, groups, _, tables, _ = block
+            size = values.size
             found = _find_words(marks, i, min(i + size, end), end, starts)
-            # A new word has at most as many ids as bytes.
-            if 2 * known > rows.shape[0] or pooled + size > pool.size:
-                if rows.shape[0] < MANY or pool.size < 2 * size:
-                    rows, pool = _enlarge(rows, pool)
-                else:
-                    rows[:] = 0
-                    known = 0
-                    pooled = 0
-            n = 0
-            while n < found and starts[n + 1] - starts[n] <= LONG:
-                start = starts[n]
-                length = starts[n + 1] - start
-                first, last = _key(text, start, min(length, KEPT))
-                row = _row(rows, first, last)
-                if length <= KEPT and rows[row, 1] != 0:
-                    value = rows[row, 2]
-                    cut = rows[row, 3]
-                else:
-                    cost, count = _cut_word(
-                        cells, id_of_slot, costs, no_marks, text, start, length,
-                        inner, pool, pooled
-                    )  # fmt: skip
-                    word = _find_word(
-                        word_cells, word_of_slot, text, start, length
-                    )
-                    value = np.uint64(word) << _HALF | np.uint64(cost)
-                    cut = np.uint64(count) << _HALF | np.uint64(pooled)
-                    pooled += count
-                    # Blocks with many new words leave some of them out.
-                    if length <= KEPT and 4 * known < 3 * rows.shape[0]:
-                        rows[row, 0] = first
-                        rows[row, 1] = last
-                        rows[row, 2] = value
-                        rows[row, 3] = cut
-                        known += 1
-                words[n] = np.int32(value >> _HALF)
-                word_costs[n] = np.int32(value & _LOW)
-                cuts[n] = cut
-                n += 1
+            n, placed = cut_single_words(
+                tries, text, found, caches, best, block
+            )
             if n == 0:  # the first word is a long one
                 stop = starts[1] if found else min(i + size, end)
                 while stop < end and not marks[stop]:
@@ -133,27 +107,42 @@ def encode_likely_words(
                     opened = i
                 i = stop
                 continue
-            cut_words(
-                n, words, word_costs, phrases, best, back, back_ids, alive
+            count = _find_groups(n, words, phrases[2], groups)
+            # More text may change the last groups: they are cut below.
+            ends = starts[n] == end
+            if ends and d == offsets.size - 2:
+                while count > 0 and groups[count] > max(n - 2, 0):
+                    count -= 1
+            elif not ends and n == found:
+                count -= 1
+            written = _write_groups(
+                count, phrases, caches, block, placed, ids, written
             )
-            committed = n
-            if starts[n] == end:
-                if d == offsets.size - 2:
+            first = groups[count]
+            if first < n and (ends or count == 0):
+                _, back, _, alive = tables
+                _cut_group(first, n, phrases, block)
+                rest = n - first
+                find_alive(rest, words[first:n], phrases, alive)
+                committed = rest
+                if ends:
                     # More text may change the last word.
-                    changes = alive[: n + 1] > 0
-                    changes[n - 1] = True
-                    changes[n] = False
-                    opened = starts[common_ancestor(back, changes, n)]
-            elif n == found:
-                # Before a long word, all is certain.
-                committed = common_ancestor(back, alive[: n + 1] == 1, n)
-                if committed == 0:  # nothing is certain yet: read more
-                    block = _make_block(2 * size)
-                    continue
-            written = _write_ids(
-                committed, back, back_ids, cuts, pool, alive, ids, written
-            )
-            i = starts[committed]
+                    changes = alive[: rest + 1] > 0
+                    changes[rest - 1] = True
+                    changes[rest] = False
+                    opened = starts[
+                        first + common_ancestor(back, changes, rest)
+                    ]
+                else:
+                    committed = common_ancestor(
+                        back, alive[: rest + 1] == 1, rest
+                    )
+                    if committed == 0:  # nothing is certain yet: read more
+                        block = _make_block(2 * size)
+                        continue
+                written = _write_path(first, committed, block, ids, written)
+                first += committed
+            i = starts[first]
         id_offsets[d + 1] = written
     return written, opened
 
@@ -161,15 +150,31 @@ def encode_likely_words(
 @jit
 def _make_block(size):
     """Return tables for the words of a block of bytes."""
-    return (
-        np.empty(size + 2, np.int64),  # where words begin
-        np.empty(size, np.int32),  # words, as phrases number them
-        np.empty(size, np.int32),  # costs of words by themselves
-        np.empty(size, np.uint64),  # their ids: place in the pool, number
+    tables = (
         np.empty(size + 1, np.int64),  # these and the next: see `cut_words`
         np.empty(size + 1, np.int32),
         np.empty(size + 1, np.int32),
-        np.empty(size + 1, np.int32),
+        np.empty(size + 1, np.int32),  # see `find_alive`
+    )
+    keys = (
+        np.empty(size, np.uint64),  # keys of words or groups in the cache
+        np.empty(size, np.uint64),
+        np.empty(size + 1, np.int64),  # see `find_rows`
+        np.empty(size + 1, np.int64),
+        np.empty(size, np.uint64),  # values of groups
+        np.empty(size, np.uint64),  # their cuts
+    )
+    return (
+        np.empty(size + 2, np.int64),  # where words begin
+        np.zeros(size + GROUP, np.int32),  # words, as phrases number them
+        np.empty(size, np.int32),  # costs of words by themselves
+        np.empty(size, np.uint64),  # values of words, see `cut_cache`
+        np.empty(size, np.uint64),  # their cuts
+        np.empty(size + 2, np.int64),  # where groups begin
+        # Words have at most as many ids as bytes, and so have groups.
+        np.empty(2 * size, np.uint16),  # ids of long cuts
+        tables,
+        keys,
     )
 
 
@@ -190,96 +195,103 @@ def _find_words(marks, start, stop, end, starts):
 
 
 @jit
-def _key(text, start, length):
-    """Return 16 bytes as two numbers: the word, zeros and its length."""
-    first = np.uint64(0)
-    last = np.uint64(0)
-    if start + 16 <= text.size:
-        first = _load(text, np.uint64(start)) & _FIRST[length]
-        last = _load(text, np.uint64(start + 8)) & _LAST[length]
-    else:
-        for k in range(min(length, 8)):
-            first |= np.uint64(text[start + k]) << np.uint64(8 * k)
-        for k in range(8, length):
-            last |= np.uint64(text[start + k]) << np.uint64(8 * k - 64)
-    return first, last | np.uint64(length) << np.uint64(56)
+def _find_groups(n, words, bonds, groups):
+    """Write where groups begin and the last one ends; return their number."""
+    groups[0] = 0
+    count = 1
+    for k in range(1, n):
+        groups[count] = k
+        before = words[k - 1]
+        word = words[k]
+        bond = is_bond(bonds, before, word) != 0
+        count += 1 - ((before != 0) & (word != 0) & bond)
+    groups[count] = n
+    return count
+
+
+@inline
+def _cut_group(first, end, phrases, block):
+    """Fill the tables of `cut_words` for some words of a block."""
+    words, costs, values, tables = block[1], block[2], block[3], block[7]
+    for k in range(first, end):
+        costs[k] = (values[k] >> COST) & COST_BITS
+    cut_words(
+        end - first, words[first:end], costs[first:end], phrases, tables[0],
+        tables[1], tables[2]
+    )  # fmt: skip
 
 
 @jit
-def _load(text, i):
-    # This compiles to one load.
-    return (
-        np.uint64(text[i])
-        | np.uint64(text[i + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(text[i + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(text[i + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(text[i + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(text[i + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(text[i + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(text[i + np.uint64(7)]) << np.uint64(56)
+def _write_groups(n, phrases, caches, block, placed, ids, written):
+    """Write the ids of the first n groups; return where the next id goes."""
+    words, values, cuts, groups, block_ids = (
+        block[1], block[3], block[4], block[5], block[6]
+    )  # fmt: skip
+    firsts, lasts, targets, left, group_values, group_cuts = block[8]
+    _, rows, _, pool = caches
+    longest = GROUP if phrases[1].shape[0] <= _KEY_WORDS else 1
+    several = 0
+    for g in range(n):
+        first = groups[g]
+        group_values[g] = values[first]
+        group_cuts[g] = cuts[first]
+        targets[several] = g
+        several += groups[g + 1] - first > 1
+    for k in range(several):
+        first = groups[targets[k]]
+        size = groups[targets[k] + 1] - first
+        firsts[k], lasts[k] = _group_key(words, first, size, longest)
+    count = find_rows(
+        several, rows, firsts, lasts, targets, group_values, group_cuts, left
     )
+    for k in left[:count]:
+        g = targets[k]
+        first = groups[g]
+        size = groups[g + 1] - first
+        row, known = find_row(rows, firsts[k], lasts[k])
+        if known:
+            group_values[g], group_cuts[g], placed = read_row(
+                rows, pool, row, block_ids, placed
+            )
+            continue
+        _cut_group(first, first + size, phrases, block)
+        # What is written here is written over below.
+        end = _write_path(first, size, block, ids, written)
+        own = ids[written:end]
+        group_values[g] = end - written
+        group_cuts[g], placed = make_cut(own, own.size, block_ids, placed)
+        if size <= longest:
+            fill_row(
+                rows, pool, row, firsts[k], lasts[k], group_values[g],
+                group_cuts[g], own
+            )  # fmt: skip
+    for g in range(n):
+        size = np.int64(group_values[g] & COUNT_BITS)
+        written = write_cut(size, group_cuts[g], block_ids, ids, written)
+    return written
 
 
-@jit
-def _row(rows, first, last):
-    """Return the row of a key, or the free row where it belongs."""
-    h = (first ^ last * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(
-        0xD6E8FEB86659FD93
-    )
-    end = np.uint64(rows.shape[0] - 1)
-    at = (h >> np.uint64(40)) & end
-    while rows[at, 1] != 0 and (rows[at, 0] != first or rows[at, 1] != last):
-        at = (at + np.uint64(1)) & end
-    return at
+@inline
+def _group_key(words, first, size, longest):
+    """Return the words of a group as two numbers.
+
+    If the group has more words than the longest, no row has this key.
+    """
+    low = np.uint64(0)
+    high = np.uint64(0)
+    for k in range(3):
+        shift = np.uint64(k) * _KEY_BITS
+        low |= np.uint64(words[first + k] * (k < size)) << shift
+        high |= np.uint64(words[first + 3 + k] * (k + 3 < size)) << shift
+    high |= np.uint64(size <= longest) << np.uint64(63)
+    return low, high | np.uint64(size > longest)
 
 
-@jit
-def _enlarge(rows, pool):
-    """Return a larger hash table and a larger pool with the same content."""
-    more_rows = np.zeros((min(2 * rows.shape[0], MANY), 4), np.uint64)
-    for k in range(rows.shape[0]):
-        if rows[k, 1] != 0:
-            more_rows[_row(more_rows, rows[k, 0], rows[k, 1])] = rows[k]
-    more_pool = np.empty(2 * pool.size, pool.dtype)
-    more_pool[: pool.size] = pool
-    return more_rows, more_pool
-
-
-@jit
-def _cut_word(
-    cells, id_of_slot, costs, no_marks, text, start, length, inner, pool, at
-):
-    """Write the ids of a word to the pool; return their cost and number."""
-    best, back, back_ids, alive = inner
-    relax(cells, id_of_slot, costs, no_marks, text, start, length,
-          start + length, best, back, back_ids, alive)  # fmt: skip
-    count = 0
-    k = np.int64(length)
-    while k > 0:
-        k = np.int64(back[k])
-        count += 1
-    k = np.int64(length)
-    for place in range(at + count - 1, at - 1, -1):
-        pool[place] = back_ids[k]
-        k = np.int64(back[k])
-    return best[length], count
-
-
-@jit
-def _find_word(word_cells, word_of_slot, text, start, length):
-    """Return the number of a word, or 0 if it is in no phrase."""
-    t = np.uint64(0)
-    cell = np.uint32(0)  # the start: its base is 0
-    for k in range(start, start + length):
-        t, cell = step(word_cells, cell, text[k])
-        if not cell:
-            return np.int64(0)
-    return np.int64(word_of_slot[t]) if cell & np.uint32(IS_WINDOW) else 0
-
-
-@jit
-def _write_ids(n, back, back_ids, cuts, pool, path, ids, written):
-    """Write the ids of the first n words; return where the next id goes."""
+@inline
+def _write_path(first, n, block, ids, written):
+    """Write the ids of n words by the tables of `cut_words`."""
+    values, cuts, block_ids, tables = block[3], block[4], block[6], block[7]
+    _, back, back_ids, path = tables
     parts = 0
     at = np.int64(n)
     while at > 0:
@@ -293,10 +305,7 @@ def _write_ids(n, back, back_ids, cuts, pool, path, ids, written):
             ids[written] = phrase
             written += 1
         else:
-            cut = cuts[at - 1]
-            place = np.int64(cut & _LOW)
-            for _ in range(np.int64(cut >> _HALF)):
-                ids[written] = pool[place]
-                written += 1
-                place += 1
+            word = first + at - 1
+            count = np.int64(values[word] & COUNT_BITS)
+            written = write_cut(count, cuts[word], block_ids, ids, written)
     return written

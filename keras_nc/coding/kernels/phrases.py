@@ -1,19 +1,32 @@
 """Numba kernels that find the cheapest cut of numbered words into phrases.
 
 A phrase is a window of several words. All phrases form a trie over words. A
-node is an int32: the node of a single word is the number of the word, from 1
-on; longer beginnings of phrases have larger nodes. Word 0 is in no phrase. A
-hash table holds the edges of the trie. Its rows are int32s:
+node is an int: the node of a single word is the number of the word, from 1 on;
+longer beginnings of phrases have larger nodes. Node 0 is the start, and word 0
+is in no phrase.
 
-    parent node, word, child node, id of the phrase (0 if it is none), cost
+Words are read one by one, as Aho and Corasick do it ("Efficient string
+matching", 1975): the state after a word is the longest beginning of a phrase
+that the last words are, and from there links lead to all phrases that end with
+this word.
 """
 
 import numpy as np
 
+from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 
 UNREACHED = np.iinfo(np.int64).max
 LONGEST = 255  # words of a phrase: no window has more bytes
+
+#: Columns of the table of nodes.
+FAIL = 0  # the longest beginning of a phrase that the node ends with
+PHRASE = 1  # the longest phrase that ends here: a node, or 0
+NEXT = 2  # the longest phrase that the node ends with, not it itself, or 0
+ID, COST = 3, 4  # of the phrase, if the node is one, else 0
+WORDS = 5  # number of words
+CONTINUES = 6  # whether phrases go on after the node
+COLUMNS = 7
 
 
 @jit
@@ -28,77 +41,105 @@ def build_phrases(words, offsets, ids, costs, num_words):
         num_words: int.
 
     Returns:
-        The trie, a tuple: the hash table, int32 of shape (slots, 5); whether
-        phrases go on after each node, uint8 of shape (nodes,); and a small
-        filter, uint64: bits that are set for the hash of every edge.
+        The trie, a tuple: a hash table of its edges, uint64 of shape (slots,
+        2), parent node and word in the upper and lower half of a number, and
+        child node; the nodes, int32 of shape (nodes, COLUMNS); and the filter
+        of `is_bond`, uint64.
     """
     capacity = 64
     while capacity < 2 * words.size:
         capacity *= 2
-    edges = np.zeros((capacity, 5), np.int32)
-    hints = np.zeros(capacity // 8, np.uint64)
-    continues = np.zeros(num_words + 1 + words.size, np.uint8)
-    nodes = num_words + 1
+    edges = np.zeros((capacity, 2), np.uint64)
+    bonds = np.zeros(capacity // 8, np.uint64)
+    nodes = np.zeros((num_words + 1 + words.size, COLUMNS), np.int32)
+    nodes[1 : num_words + 1, WORDS] = 1
+    parents = np.zeros(nodes.shape[0], np.int32)
+    last = np.zeros(nodes.shape[0], np.int32)
+    size = num_words + 1
     for p in range(ids.size):
-        node = words[offsets[p]]
-        slot = np.int64(0)
+        node = np.int64(words[offsets[p]])
         for k in range(offsets[p] + 1, offsets[p + 1]):
-            h = _hash(node, words[k])
-            slot = _find(edges, h, node, words[k])
+            slot = _find(edges, node, words[k])
             if edges[slot, 0] == 0:
-                edges[slot, 0] = node
-                edges[slot, 1] = words[k]
-                edges[slot, 2] = nodes
-                continues[node] = 1
-                at, bit = _hint(hints, h)
-                hints[at] |= np.uint64(1) << bit
-                nodes += 1
-            node = edges[slot, 2]
-        edges[slot, 3] = ids[p]
-        edges[slot, 4] = costs[p]
-    return edges, continues[:nodes].copy(), hints
+                edges[slot, 0] = _key(node, words[k])
+                edges[slot, 1] = size
+                nodes[node, CONTINUES] = 1
+                nodes[size, WORDS] = nodes[node, WORDS] + 1
+                parents[size] = node
+                last[size] = words[k]
+                size += 1
+            node = np.int64(edges[slot, 1])
+            at, bit = _bond(bonds, words[k - 1], words[k])
+            bonds[at] |= np.uint64(1) << bit
+        nodes[node, ID] = ids[p]
+        nodes[node, COST] = costs[p]
+    nodes = nodes[:size].copy()
+    trie = edges, nodes, bonds
+    # Links lead to shorter beginnings, so these come first.
+    for node in np.argsort(nodes[:, WORDS], kind="mergesort"):
+        if parents[node]:
+            fail = np.int64(nodes[parents[node], FAIL])
+            nodes[node, FAIL] = _step(trie, fail, last[node])
+        nodes[node, NEXT] = nodes[nodes[node, FAIL], PHRASE]
+        nodes[node, PHRASE] = node if nodes[node, ID] else nodes[node, NEXT]
+    return trie
 
 
-@jit
+@inline
+def is_bond(bonds, word, after):
+    """Return 0 if no phrase has these two words in a row, else mostly 1.
+
+    Both words must be in phrases.
+    """
+    at, bit = _bond(bonds, word, after)
+    return (bonds[at] >> bit) & np.uint64(1)
+
+
+@inline
+def _bond(bonds, word, after):
+    """Return the place and the bit of two words in the filter."""
+    h = _hash(word, after)
+    at = (h >> np.uint64(38)) & np.uint64(bonds.size - 1)
+    return at, (h >> np.uint64(32)) & np.uint64(63)
+
+
+@inline
 def _hash(node, word):
     # Two products that do not wait for each other.
     h = np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)
     return h + np.uint64(word) * np.uint64(0xD6E8FEB86659FD93)
 
 
-@jit
-def _hint(hints, h):
-    """Return the place and the bit of a hash in the filter."""
-    at = (h >> np.uint64(38)) & np.uint64(hints.size - 1)
-    return at, (h >> np.uint64(32)) & np.uint64(63)
+@inline
+def _key(node, word):
+    return np.uint64(node) << np.uint64(32) | np.uint64(word)
 
 
-@jit
-def _find(edges, h, node, word):
+@inline
+def _find(edges, node, word):
     """Return the slot of an edge, or the free slot where it belongs."""
-    last = np.uint64(edges.shape[0] - 1)
-    at = (h >> np.uint64(36)) & last
-    while edges[at, 0] != 0:
-        if edges[at, 0] == node and edges[at, 1] == word:
-            break
-        at = (at + np.uint64(1)) & last
-    return np.int64(at)
+    end = np.uint64(edges.shape[0] - 1)
+    key = _key(node, word)
+    at = (_hash(node, word) >> np.uint64(36)) & end
+    while edges[at, 0] != 0 and edges[at, 0] != key:
+        at = (at + np.uint64(1)) & end
+    return at
+
+
+@inline
+def _step(trie, node, word):
+    """Return the longest beginning of a phrase after one more word."""
+    edges, nodes, _ = trie
+    while node:
+        child = edges[_find(edges, node, word), 1]
+        if child:
+            return np.int64(child)
+        node = np.int64(nodes[node, FAIL])
+    return np.int64(word)
 
 
 @jit
-def _next_slot(trie, node, word):
-    """Return the slot of an edge, or -1 if there is none."""
-    edges, _, hints = trie
-    h = _hash(node, word)
-    at, bit = _hint(hints, h)
-    if not (hints[at] >> bit) & np.uint64(1):
-        return np.int64(-1)
-    slot = _find(edges, h, node, word)
-    return slot if edges[slot, 0] else np.int64(-1)
-
-
-@jit
-def cut_words(n, words, costs, trie, best, back, back_ids, alive):
+def cut_words(n, words, costs, trie, best, back, back_ids):
     """Find the cheapest cuts of the beginnings of n words.
 
     Args:
@@ -108,73 +149,84 @@ def cut_words(n, words, costs, trie, best, back, back_ids, alive):
         trie: see `build_phrases`.
         best: int64 of shape (n + 1,), is filled: the cost of the first j words.
         back: int32 of shape (n + 1,), is filled: where their last part begins.
+            Of equally good parts this is the longest.
         back_ids: int32 of shape (n + 1,), is filled: the id of that phrase, or
             0 for a word by itself.
-        alive: int32 of shape (n + 1,), is filled: 1 if a phrase that begins
-            at word j may go on after the n words; 2 if it may, were the last
-            word another one; else 0.
     """
-    edges, continues, _ = trie
-    best[1 : n + 1] = UNREACHED
-    best[0] = 0
-    for i in range(n):
-        cost = best[i] + np.int64(costs[i])
-        if cost < best[i + 1]:
-            best[i + 1] = cost
-            back[i + 1] = i
-            back_ids[i + 1] = 0
-        node = words[i]
-        for j in range(i + 1, n if node else 0):
-            slot = _next_slot(trie, node, words[j])
-            if slot < 0:
-                break
-            phrase = edges[slot, 3]
-            if phrase:
-                cost = best[i] + np.int64(edges[slot, 4])
-                if cost < best[j + 1]:
-                    best[j + 1] = cost
-                    back[j + 1] = i
-                    back_ids[j + 1] = phrase
-            node = edges[slot, 2]
-    alive[: n + 1] = 0
-    alive[n] = 1
-    for i in range(max(0, n - LONGEST), n):
-        node = words[i]
-        j = i + 1
-        while j < n - 1 and continues[node]:
-            slot = _next_slot(trie, node, words[j])
-            if slot < 0:
-                break
-            node = edges[slot, 2]
-            j += 1
-        else:
-            if not continues[node]:
-                continue
-            if j == n:
-                alive[i] = 1
-                continue
-            alive[i] = 2
-            slot = _next_slot(trie, node, words[j])
-            if slot >= 0 and continues[edges[slot, 2]]:
-                alive[i] = 1
+    _cut(n, words, costs, trie, 0, best, back, back_ids)
 
 
 @jit
 def other_cost(words, costs, trie, banned, best):
-    """Return the least cost of some words without the phrase `banned`."""
-    edges = trie[0]
-    n = words.size
-    best[1 : n + 1] = UNREACHED
+    """Return the least cost of some words without the phrase `banned`, an id.
+
+    `best` is int64 of shape (n + 1,) and is overwritten.
+    """
+    back = np.empty(words.size + 1, np.int32)
+    _cut(words.size, words, costs, trie, banned, best, back, back)
+    return best[words.size]
+
+
+@inline
+def _cut(n, words, costs, trie, banned, best, back, back_ids):
+    _, nodes, bonds = trie
     best[0] = 0
-    for i in range(n):
-        best[i + 1] = min(best[i + 1], best[i] + np.int64(costs[i]))
-        node = words[i]
-        for j in range(i + 1, n):
-            slot = _next_slot(trie, node, words[j])
-            if slot < 0:
-                break
-            if edges[slot, 3] and edges[slot, 3] != banned:
-                cost = best[i] + np.int64(edges[slot, 4])
-                best[j + 1] = min(best[j + 1], cost)
-            node = edges[slot, 2]
-    return best[n]
+    node = np.int64(0)
+    for j in range(n):
+        word = np.int64(words[j])
+        if node and word and is_bond(bonds, words[j - 1], word):
+            node = _step(trie, node, word)
+        else:
+            node = word
+        least = UNREACHED
+        start = j
+        least_id = np.int32(0)
+        phrase = nodes[node, PHRASE]
+        while phrase:
+            i = j + 1 - nodes[phrase, WORDS]
+            cost = best[i] + np.int64(nodes[phrase, COST])
+            if cost < least and nodes[phrase, ID] != banned:
+                least = cost
+                start = i
+                least_id = nodes[phrase, ID]
+            phrase = nodes[phrase, NEXT]
+        cost = best[j] + np.int64(costs[j])
+        if cost < least:
+            least = cost
+            start = j
+            least_id = np.int32(0)
+        best[j + 1] = least
+        back[j + 1] = start
+        back_ids[j + 1] = least_id
+
+
+@jit
+def find_alive(n, words, trie, alive):
+    """Find where phrases begin that may go on after n words.
+
+    Args:
+        n: int.
+        words: int32 of shape (n,), the words as phrases number them.
+        trie: see `build_phrases`.
+        alive: int32 of shape (n + 1,), is filled: 1 if a phrase that begins
+            at word j may go on after the n words; 2 if it may, were the last
+            word another one; else 0.
+    """
+    nodes = trie[1]
+    alive[: n + 1] = 0
+    alive[n] = 1
+    node = np.int64(0)
+    for j in range(max(0, n - LONGEST), n):
+        if j == n - 1:
+            _mark(n - 1, node, nodes, 2, alive)
+        node = _step(trie, node, np.int64(words[j])) if words[j] else 0
+    _mark(n, node, nodes, 1, alive)
+
+
+@jit
+def _mark(n, node, nodes, value, alive):
+    """Mark where the beginnings of phrases begin that end after n words."""
+    while node:
+        if nodes[node, CONTINUES]:
+            alive[n - nodes[node, WORDS]] = value
+        node = np.int64(nodes[node, FAIL])

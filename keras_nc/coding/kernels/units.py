@@ -7,6 +7,7 @@ from keras_nc.coding.kernels.likely import common_ancestor
 from keras_nc.coding.kernels.likely import make_tables
 from keras_nc.coding.kernels.likely import relax
 from keras_nc.coding.kernels.phrases import cut_words
+from keras_nc.coding.kernels.phrases import find_alive
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
@@ -81,29 +82,55 @@ def count_substrings(text, places, sizes, weights, length):
 
 
 @jit
-def count_pairs(places, runs):
-    """Count runs of words that are one longer.
+def count_runs(
+    sequence, lengths, is_mark, runs, longer, count, longest, most_words,
+    known, part, parts,
+):  # fmt: skip
+    """Count the runs of `count` words, or those of one part of them.
+
+    A run has two runs of one word less: at its first and at its second word.
+    Their numbers are its key, which decides its part.
 
     Args:
-        places: int64, ascending: the words at which a longer run may begin.
-        runs: int32 of shape (words,): the run that begins at each word, -1 if
-            it occurs but once. It is replaced by the longer runs.
+        sequence: int32, words from 1 on, with a 0 after each document.
+        lengths: int64 of shape (words + 1,).
+        is_mark: bool of shape (words + 1,): a single byte of punctuation. After
+            another one, it does not count as a word.
+        runs: int32, the number of the run of one word less that begins at each
+            word, -1 if there is none or it occurs once.
+        longer: int32, which gets the same for the longer runs.
+        count: int, words of a run.
+        longest: int, bytes of a run.
+        most_words: int, words of a run, without marks after marks.
+        known: int, the first number to give.
+        part: int, the part to count.
+        parts: int, how many parts there are.
 
     Returns:
-        The place where each run that occurs twice or more begins first, and
-        its uses.
+        Where each run that occurs twice or more begins first, ascending, its
+        bytes, and its uses.
     """
     capacity = np.int64(1 << 12)
     keys = np.zeros(capacity, np.uint64)
     table = np.full(capacity, -1, np.int32)
     firsts = np.empty(capacity, np.int64)
     uses = np.zeros(capacity, np.int64)
-    longer = np.empty(places.size, np.int32)
-    known = 0
-    for k in range(places.size):
-        i = places[k]
+    sizes = np.empty(capacity, np.int64)
+    found = 0
+    for i in range(sequence.size - count):
+        if runs[i] < 0 or runs[i + 1] < 0:
+            continue
         key = np.uint64(runs[i]) << np.uint64(32) | np.uint64(runs[i + 1])
-        if 2 * known == capacity:
+        if parts > 1 and np.int64(_mix(key) >> np.uint64(40)) % parts != part:
+            continue
+        words = 1
+        size = lengths[sequence[i]]
+        for k in range(i + 1, i + count):
+            size += lengths[sequence[k]]
+            words += not (is_mark[sequence[k]] and is_mark[sequence[k - 1]])
+        if size > longest or words > most_words:
+            continue
+        if 2 * found == capacity:
             old_keys, old_table = keys, table
             capacity *= 2
             keys = np.zeros(capacity, np.uint64)
@@ -115,34 +142,41 @@ def count_pairs(places, runs):
                     table[at] = old_table[slot]
             firsts = np.concatenate((firsts, np.empty_like(firsts)))
             uses = np.concatenate((uses, np.zeros_like(uses)))
+            sizes = np.concatenate((sizes, np.empty_like(sizes)))
         at = _find_pair(keys, table, key)
         if table[at] < 0:
             keys[at] = key
-            table[at] = known
-            firsts[known] = i
-            known += 1
-        longer[k] = table[at]
+            table[at] = found
+            firsts[found] = i
+            sizes[found] = size
+            found += 1
+        longer[i] = -2 - table[at]
         uses[table[at]] += 1
-    numbers = np.empty(known, np.int32)
+    numbers = np.empty(found, np.int32)
     n = 0
-    for run in range(known):
+    for run in range(found):
         numbers[run] = -1
         if uses[run] > 1:
-            numbers[run] = n
+            numbers[run] = known + n
             firsts[n] = firsts[run]
             uses[n] = uses[run]
+            sizes[n] = sizes[run]
             n += 1
-    runs[:] = -1
-    for k in range(places.size):
-        runs[places[k]] = numbers[longer[k]]
-    return firsts[:n].copy(), uses[:n].copy()
+    for i in range(sequence.size):
+        if longer[i] < -1:
+            longer[i] = numbers[-2 - longer[i]]
+    return firsts[:n].copy(), sizes[:n].copy(), uses[:n].copy()
+
+
+@jit
+def _mix(key):
+    h = key * np.uint64(0x9E3779B97F4A7C15)
+    return h ^ h >> np.uint64(32)
 
 
 @jit
 def _find_pair(keys, table, key):
-    h = key * np.uint64(0x9E3779B97F4A7C15)
-    h ^= h >> np.uint64(32)
-    at = np.int64(h & np.uint64(table.size - 1))
+    at = np.int64(_mix(key) & np.uint64(table.size - 1))
     while table[at] >= 0 and keys[at] != key:
         at = (at + 1) & (table.size - 1)
     return at
@@ -200,9 +234,10 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses):
             costs[n] = word_costs[sequence[i + n]]
             n += 1
         words = sequence[i : i + n]
-        cut_words(n, words, costs, phrases, best, back, back_ids, alive)
+        cut_words(n, words, costs, phrases, best, back, back_ids)
         at = np.int64(n)
         if sequence[i + n]:
+            find_alive(n, words, phrases, alive)
             at = np.int64(common_ancestor(back, alive[: n + 1] == 1, n))
             if at == 0:
                 size *= 2

@@ -108,3 +108,67 @@ def _free(table, h):
     while table[at] >= 0:
         at = (at + 1) & (table.size - 1)
     return at
+
+
+@jit
+def add_words(
+    text, text_lengths, text_counts, numbers,
+    letters, starts, lengths, hashes, counts, table, known, used,
+):  # fmt: skip
+    """Add distinct words to those that are known, and number all of them.
+
+    Args:
+        text: uint8, the words to add, joined.
+        text_lengths: int64 of shape (added,).
+        text_counts: int64 of shape (added,), how often each occurs.
+        numbers: int32 of shape (added,), filled with their numbers.
+        letters: uint8, the known words, joined, with room for all letters.
+        starts: int64, where each known word begins, with room for all words.
+        lengths: int64, the same.
+        hashes: uint64, the same.
+        counts: int64, the same.
+        table: int32, of a power of two that is at least twice all words: the
+            number of the word at its hash, or -1.
+        known: int, how many words are known.
+        used: int, how many letters they have.
+
+    Returns:
+        `known` and `used` afterwards.
+    """
+    i = np.int64(0)
+    for n in range(numbers.size):
+        length = text_lengths[n]
+        h = _hash(text, i, i + length)
+        at = np.int64(h & np.uint64(table.size - 1))
+        word = np.int64(table[at])
+        while word >= 0:
+            if hashes[word] == h and lengths[word] == length:
+                k = 0
+                while k < length and letters[starts[word] + k] == text[i + k]:
+                    k += 1
+                if k == length:
+                    break
+            at = (at + 1) & (table.size - 1)
+            word = np.int64(table[at])
+        if word < 0:
+            word = known
+            table[at] = word
+            starts[word] = used
+            lengths[word] = length
+            hashes[word] = h
+            counts[word] = 0
+            for k in range(length):
+                letters[used + k] = text[i + k]
+            used += length
+            known += 1
+        counts[word] += text_counts[n]
+        numbers[n] = word
+        i += length
+    return known, used
+
+
+@jit
+def refill(table, hashes):
+    """Write the numbers of words into an empty table."""
+    for word in range(hashes.size):
+        table[_free(table, hashes[word])] = word

@@ -1,9 +1,17 @@
-"""Numba kernels that count substrings and smooth their counts."""
+"""Numba kernels that count substrings, smooth counts, and code with them."""
 
 import numpy as np
 
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.range_coder import FINE
+from keras_nc.coding.kernels.range_coder import begin_stream
+from keras_nc.coding.kernels.range_coder import cumulate_row
+from keras_nc.coding.kernels.range_coder import decode_symbol
+from keras_nc.coding.kernels.range_coder import end_stream
+from keras_nc.coding.kernels.range_coder import fault_at_end
+from keras_nc.coding.kernels.range_coder import narrow
 
+_WHOLE = np.uint64((1 << 64) - 1)
 SEPARATOR = 256
 #: An occurrence is one integer: its place and, from bit 37 on, three of the
 #: symbols that follow, 9 bits each. Reading the text waits for memory, so only
@@ -56,15 +64,20 @@ def _item(symbols, place, depth):
 
 
 @jit
-def count_level(symbols, items, kept, bounds, depth, min_count, last):
+def count_level(
+    symbols, items, kept, bounds, depth, min_count, last, wanted, names
+):
     """Count the bytes that follow the nodes of one depth.
 
     Node i holds the occurrences `items[bounds[i]:bounds[i + 1]]` of one
     string of `depth` bytes. Returns where the records of each node start; the
-    byte, the count and the child of each record; and the number of occurrences
-    and the bounds of the children. Children are numbered from 0. A child is -1
-    if it occurs less than `min_count` times, or if this is the last level. The
-    occurrences of children are written to `kept`.
+    byte, the count and the child of each record; the number of occurrences and
+    the bounds of the children; and their names. Children are numbered from 0. A
+    child is -1 if it occurs less than `min_count` times, or if this is the last
+    level. The occurrences of children are written to `kept`.
+
+    If there are names, they are the nodes' numbers in the trie `wanted`, and
+    only its nodes are children.
     """
     nodes = bounds.size - 1
     shift = np.uint64(PLACE_BITS + SYMBOL_BITS * (depth % CARRIED))
@@ -76,7 +89,11 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
     record_bytes = np.empty(most, np.uint8)
     record_counts = np.empty(most, np.uint32)
     record_children = np.empty(most, np.int32)
-    kept_bounds = np.zeros(1 + items.size // min_count, np.int64)
+    room = items.size // min_count
+    if names.size:
+        room = min(room, wanted[0].size)
+    kept_bounds = np.zeros(1 + room, np.int64)
+    child_names = np.zeros(room if names.size else 0, np.int64)
     histogram = np.zeros(257, np.int64)
     place = np.zeros(257, np.int64)
     records = 0
@@ -95,7 +112,13 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
             record_bytes[records] = b
             record_counts[records] = n
             record_children[records] = -1
-            if n >= min_count and not last:
+            is_kept = n >= min_count and not last
+            if is_kept and names.size:
+                name = _child(wanted, names[i], b)
+                is_kept = name >= 0
+                if is_kept:
+                    child_names[children] = name
+            if is_kept:
                 record_children[records] = children
                 children += 1
                 place[b] = used
@@ -123,6 +146,7 @@ def count_level(symbols, items, kept, bounds, depth, min_count, last):
         record_children[:records].copy(),
         used,
         kept_bounds[: children + 1],
+        child_names[: children if names.size else 0].copy(),
     )
 
 
@@ -202,3 +226,61 @@ def _mix_in_row(trie, prefixes, begin, end, row):
         if node < 0:
             return
     _interpolate(trie, node, row)
+
+
+@jit
+def _look_up(tries, text, first, i, context_bytes, precision, row, table):
+    """Fill the table of byte i of a document that begins at `first`."""
+    bounds = np.array([i - (i - first) % context_bytes, i])
+    probabilities(tries[0], tries[1], text, bounds, row)
+    cumulate_row(row[0], precision, table)
+
+
+@jit
+def encode_streams(
+    tries, text, offsets, context_bytes, precision, out, firsts, ends
+):
+    """Encode documents."""
+    row = np.empty((1, 256))
+    table = np.empty(257, np.int64)
+    for d in range(offsets.size - 1):
+        low, span, at = np.uint64(0), _WHOLE, firsts[d]
+        first = offsets[d]
+        for i in range(first, offsets[d + 1]):
+            _look_up(
+                tries, text, first, i, context_bytes, precision, row, table
+            )
+            b = np.int64(text[i])
+            low, span, at = narrow(
+                low, span, at, table[b], table[b + 1], precision, out
+            )
+        if first < offsets[d + 1]:
+            at = end_stream(low, at, out)
+        ends[d] = at
+
+
+@jit
+def decode_streams(
+    tries, codes, bounds, context_bytes, precision, text, offsets
+):
+    """Decode documents into `text`; return a bad document and its fault."""
+    row = np.empty((1, 256))
+    table = np.empty(257, np.int64)
+    for d in range(offsets.size - 1):
+        at, end = bounds[d], bounds[d + 1]
+        first = offsets[d]
+        span, distance = _WHOLE, begin_stream(codes, at, end)
+        for i in range(first, offsets[d + 1]):
+            _look_up(
+                tries, text, first, i, context_bytes, precision, row, table
+            )
+            b, fault, distance, span, at = decode_symbol(
+                table, distance, span, at, precision, codes, end
+            )
+            if fault:
+                return d, fault
+            text[i] = b
+        fault = fault_at_end(distance, at, end, offsets[d + 1] - first)
+        if fault:
+            return d, fault
+    return -1, FINE

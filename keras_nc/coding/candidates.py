@@ -1,0 +1,237 @@
+"""Candidates for windows: strings inside words, and phrases.
+
+A phrase is a run of 2 to 5 words, where a run of punctuation or line ends
+counts as one.
+"""
+
+import contextlib
+import itertools
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_nc.coding.word_text import Vocabulary
+from keras_nc.coding.word_text import WordText
+
+LONGEST_PART = 24  # bytes of a string inside a word
+MOST_WORDS = 5  # words of a phrase
+MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
+#: Words of a text whose runs are counted in one table; more texts need more
+#: passes instead of more memory.
+RUNS_OF_A_TABLE = 1 << 25
+
+
+class CandidateText:
+    """A text, and the strings of a model, as numbered words.
+
+    Args:
+        text: a `WordText`.
+        prior: see `choose_windows`. Its strings follow as documents, but are
+            not counted.
+
+    Attributes:
+        prior: the same.
+        letters: uint8, the distinct words of both, joined.
+        starts: int64 of shape (words,), where each distinct word begins.
+        lengths: int64 of shape (words,), bytes of each distinct word.
+        sequence: int32, see `WordText`.
+    """
+
+    def __init__(self, text, prior):
+        self.prior = prior
+        self._text = text
+        self.sequence = text.sequence
+        words = Vocabulary()
+        words.add(text.letters, text.lengths, text.counts)
+        strings = WordText.from_documents(list(prior))
+        numbers = words.add(
+            strings.letters, strings.lengths, np.zeros_like(strings.counts)
+        )
+        self.letters, self.lengths, self._counts = words.arrays
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self._tail = np.append(0, numbers + 1)[strings.sequence]
+        ends = np.flatnonzero(self._tail == 0)
+        self._prior_begins = np.append(-1, ends)[:-1] + 1
+        self._prior_words = ends - self._prior_begins
+
+    def count_parts(self, most, longest):
+        """Count the strings of 2 or more bytes inside words.
+
+        Args:
+            most: int, how many strings to return.
+            longest: int, bytes of a string.
+
+        Returns:
+            The strings that save most bytes if each use counts, int64 of shape
+            (strings, 4): where a string begins in the letters, its bytes, its
+            words (1), and its uses.
+        """
+        from keras_nc.coding.kernels import units
+
+        # Without words, all of the text may be distinct: bound the work.
+        order = np.argsort(-self._counts, kind="stable")
+        letters = np.cumsum(self.lengths[order])
+        order = order[: np.searchsorted(letters, MOST_LETTERS, side="right")]
+        places, sizes, weights, keys = units.make_suffixes(
+            self.letters,
+            self.starts[order],
+            self.lengths[order],
+            self._counts[order],
+            longest,
+        )
+        order = np.lexsort([sizes, *keys[::-1]])
+        places, sizes, weights = (
+            array[order] for array in (places, sizes, weights)
+        )
+        tables = [np.zeros((0, 4), np.int64)]
+        for length in range(2, longest + 1):
+            found, uses = units.count_substrings(
+                self.letters, places, sizes, weights, length
+            )
+            table = np.stack(
+                [found, *np.broadcast_arrays(length, 1, found)[:2], uses], 1
+            )
+            tables.append(best(table, most))
+        return best(np.concatenate(tables), most)
+
+    def count_phrases(self, most, longest):
+        """Count runs of several words, as `count_parts` does strings.
+
+        A run begins at an index of the sequence. Runs get longer by one word
+        at a time: two runs that overlap make one. In `runs` is the number of
+        the run that begins at each word, -1 if it occurs once. If the sequence
+        is on disk, so are the runs.
+        """
+        from keras_nc.coding.kernels import units
+
+        # A byte of punctuation after another one is no word of its own.
+        first = self.letters[self.starts]
+        is_mark = (self.lengths == 1) & ~_is_word_byte()[first]
+        is_mark &= first != ord(" ")
+        is_mark = np.append(False, is_mark)
+        lengths = np.append(0, self.lengths)
+        passes = 1 + self.sequence.size // RUNS_OF_A_TABLE
+        tables = [np.zeros((0, 4), np.int64)]
+        with _runs(self._text) as (runs, longer):
+            known, count = 1, 1
+            while known:
+                count += 1
+                known, found = 0, []
+                longer[:] = -1
+                for part in range(passes):
+                    firsts, sizes, uses = units.count_runs(
+                        self.sequence, lengths, is_mark, runs, longer, count,
+                        longest, MOST_WORDS, known, part, passes,
+                    )  # fmt: skip
+                    known += firsts.size
+                    table = [firsts, sizes, np.full_like(firsts, count), uses]
+                    found.append(best(np.stack(table, 1), most))
+                table = np.concatenate(found)
+                table = table[np.argsort(table[:, 0], kind="stable")]
+                tables.append(best(table, most))
+                runs, longer = longer, runs
+        return best(np.concatenate(tables), most)
+
+    def add_prior(self, candidates, phrases):
+        """Add the strings of the prior that are not among the candidates.
+
+        Args:
+            candidates: int64 of shape (strings, 4), see `count_parts`.
+            phrases: bool, whether strings of several words are added.
+        """
+        known = set(self.strings_of(candidates))
+        rows = []
+        for string, begin, words in zip(
+            self.prior,
+            self._prior_begins.tolist(),
+            self._prior_words.tolist(),
+            strict=True,
+        ):
+            wanted = len(string) > 1 and (phrases or words == 1)
+            if not wanted or string in known:
+                continue
+            if words == 1:
+                place = int(self.starts[self._tail[begin] - 1])
+            else:
+                place = self.sequence.size + begin
+            rows.append((place, len(string), words, 0))
+        added = np.array(rows, np.int64).reshape(-1, 4)
+        return np.concatenate([candidates, added])
+
+    def strings_of(self, candidates):
+        """Return the bytes of candidates, a list."""
+        chosen = candidates[candidates[:, 2] > 1]
+        words, offsets = self.words_of(chosen[:, 0], chosen[:, 2])
+        sizes = self.lengths[words - 1]
+        ends = np.append(0, np.cumsum(sizes))
+        places = np.repeat(self.starts[words - 1] - ends[:-1], sizes)
+        joined = self.letters[places + np.arange(places.size)].tobytes()
+        bounds = itertools.pairwise(ends[offsets].tolist())
+        phrases = (joined[i:j] for i, j in bounds)
+        return [
+            next(phrases)
+            if count > 1
+            else self.letters[begin : begin + length].tobytes()
+            for begin, length, count in candidates[:, :3].tolist()
+        ]
+
+    def words_of(self, begins, counts):
+        """Return the words of phrases and their offsets.
+
+        Args:
+            begins: int64, where the phrases begin in the sequence, or after its
+                end among the strings of the prior.
+            counts: int64, their words.
+
+        Returns:
+            Numbers of words, int32, and int64 of shape (phrases + 1,).
+        """
+        offsets = np.append(0, np.cumsum(counts))
+        steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        at = np.repeat(begins, counts) + steps
+        words = np.empty(at.size, np.int32)
+        given = at < self.sequence.size
+        words[given] = self.sequence[at[given]]
+        words[~given] = self._tail[at[~given] - self.sequence.size]
+        return words, offsets
+
+
+@contextlib.contextmanager
+def _runs(text):
+    """Yield two arrays of runs: those of one word, and room for longer ones.
+
+    They are files beside the sequence if that is a file.
+    """
+    if text.folder is None:
+        yield text.sequence - np.int32(1), np.empty_like(text.sequence)
+        return
+    with tempfile.TemporaryDirectory(dir=text.folder) as folder:
+        arrays = [
+            np.asarray(
+                np.memmap(
+                    pathlib.Path(folder, name), "i4", "w+",
+                    shape=max(1, text.sequence.size),
+                )
+            )[: text.sequence.size]
+            for name in ("runs", "longer")
+        ]  # fmt: skip
+        for start in range(0, text.sequence.size, RUNS_OF_A_TABLE):
+            part = slice(start, start + RUNS_OF_A_TABLE)
+            arrays[0][part] = text.sequence[part] - np.int32(1)
+        yield tuple(arrays)
+
+
+def best(candidates, most):
+    """Return the candidates that save most bytes, in their order."""
+    saved = candidates[:, 3] * (candidates[:, 1] - 1)
+    order = np.argsort(-saved, kind="stable")[:most]
+    return candidates[np.sort(order)]
+
+
+def _is_word_byte():
+    """Return which bytes are word bytes, bool of shape (256,)."""
+    from keras_nc.coding.kernels.word_boundaries import WORD
+    from keras_nc.coding.kernels.word_boundaries import classify
+
+    return np.array([classify(np.uint8(b)) == WORD for b in range(256)])

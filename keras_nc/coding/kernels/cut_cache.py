@@ -1,0 +1,164 @@
+"""Numba kernels of a cache that remembers how strings are cut into ids.
+
+A key is two numbers, and the second is not 0. A row is four uint64: the key, a
+value, and a cut. The lowest 16 bits of the value count the ids of the cut. A
+cut of at most 4 ids holds them, 16 bits each. The ids of longer ones lie in a
+pool that has 16 places for each row. While a block of text is cut, they are
+copied to an array of the block, and the cut is their place there.
+
+A key may be in two rows, its own and the one beside it. The first key of a row
+stays there, and later ones take turns beside it: frequent strings come early.
+The cache is a matter of speed only: what is not in it is cut again.
+"""
+
+import numpy as np
+
+from keras_nc.coding.kernels import inline
+from keras_nc.coding.kernels import jit
+
+ROW_BITS = 16  # of the number of rows
+INLINE = 4  # ids that a row holds
+MOST = 16  # ids of a cut that has a row
+_ID = np.uint64(0xFFFF)
+
+
+def make_caches():
+    """Return two empty caches, a tuple: their rows, and their pools."""
+    rows = [np.zeros((1 << ROW_BITS, 4), np.uint64) for _ in range(2)]
+    pools = [np.zeros((1 << ROW_BITS, MOST), np.uint16) for _ in range(2)]
+    return *rows, *pools
+
+
+@inline
+def first_row(first, last):
+    """Return the first of the two rows of a key."""
+    h = (first ^ last * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(
+        0xD6E8FEB86659FD93
+    )
+    return h >> np.uint64(64 - ROW_BITS)
+
+
+@jit
+def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
+    """Read the rows of n keys.
+
+    This loop has nothing else to do, so the processor reads many rows at a
+    time.
+
+    Args:
+        n: int.
+        rows: uint64 of shape (rows, 4).
+        firsts: uint64 of shape (n,).
+        lasts: uint64 of shape (n,), not 0.
+        targets: int64 of shape (n,).
+        values: is filled at `targets`, 0 if the key is not in its first row.
+        cuts: the same.
+        left: int64, is filled: the keys that are not there or have many ids.
+
+    Returns:
+        How many are left.
+    """
+    count = 0
+    for k in range(n):
+        first = firsts[k]
+        last = lasts[k]
+        row = first_row(first, last)
+        known = (rows[row, 0] == first) & (rows[row, 1] == last)
+        value = rows[row, 2] if known else np.uint64(0)
+        values[targets[k]] = value
+        cuts[targets[k]] = rows[row, 3]
+        left[count] = k
+        count += (value == 0) | (value & _ID > INLINE)
+    return count
+
+
+@inline
+def find_row(rows, first, last):
+    """Return the row of a key or where it may be put, and whether it is there.
+
+    Args:
+        rows: uint64 of shape (rows, 4).
+        first: uint64.
+        last: uint64, not 0.
+    """
+    at = first_row(first, last)
+    if rows[at, 0] == first and rows[at, 1] == last:
+        return at, True
+    beside = at ^ np.uint64(1)
+    if rows[beside, 0] == first and rows[beside, 1] == last:
+        return beside, True
+    return (beside if rows[at, 1] else at), False
+
+
+@inline
+def read_row(rows, pool, row, block_ids, placed):
+    """Return the value and the cut of a row, and the end of the block's ids.
+
+    Args:
+        rows: uint64 of shape (rows, 4).
+        pool: uint16 of shape (rows, MOST).
+        row: int.
+        block_ids: uint16, to which many ids are copied.
+        placed: int, the number of ids that lie there.
+    """
+    value = rows[row, 2]
+    count = np.int64(value & _ID)
+    if count <= INLINE:
+        return value, rows[row, 3], placed
+    for k in range(count):
+        block_ids[placed + k] = pool[row, k]
+    return value, np.uint64(placed), placed + count
+
+
+@jit
+def fill_row(rows, pool, row, first, last, value, cut, ids):
+    """Put a key, its value, its cut and the ids into a row.
+
+    A cut of more than MOST ids gets no row. `ids` begins with the ids.
+    """
+    count = np.int64(value & _ID)
+    if count > MOST:
+        return
+    rows[row, 0] = first
+    rows[row, 1] = last
+    rows[row, 2] = value
+    rows[row, 3] = cut
+    if count > INLINE:
+        for k in range(count):
+            pool[row, k] = ids[k]
+
+
+@jit
+def make_cut(ids, count, block_ids, placed):
+    """Return the cut of `ids[:count]`, and the end of the block's ids."""
+    cut = np.uint64(0)
+    if count <= INLINE:
+        for k in range(count):
+            cut |= np.uint64(ids[k]) << np.uint64(16 * k)
+        return cut, placed
+    for k in range(count):
+        block_ids[placed + k] = ids[k]
+    return np.uint64(placed), placed + count
+
+
+@inline
+def write_cut(count, cut, block_ids, ids, written):
+    """Write the ids of a cut, and up to 4 numbers more; return where they end.
+
+    Args:
+        count: int, number of ids.
+        cut: uint64.
+        block_ids: uint16, the ids of long cuts.
+        ids: is filled from `written` on.
+        written: int.
+    """
+    if count <= INLINE:
+        ids[written] = cut & _ID
+        ids[written + 1] = (cut >> np.uint64(16)) & _ID
+        ids[written + 2] = (cut >> np.uint64(32)) & _ID
+        ids[written + 3] = cut >> np.uint64(48)
+    else:
+        place = np.int64(cut)
+        for k in range(count):
+            ids[written + k] = block_ids[place + k]
+    return written + count

@@ -1,0 +1,177 @@
+"""The groups of a corpus: what each holds, and how one is written.
+
+The parts of the input are divided into groups by their sizes alone, so the
+shards of a group do not depend on what writes them.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+
+from keras_nc.coding.atomic import atomic_file
+from keras_nc.data import shard_writer
+from keras_nc.data.documents import ReadingReport
+from keras_nc.data.documents import read_parts
+
+#: Stored bytes of a group, at least, if its parts have as many.
+_GROUP_BYTES = 2**28
+#: The record of a corpus: its groups, and what was not read.
+INPUTS = "inputs.json"
+#: The same of one group, written last.
+_GROUP = "group.json"
+REMEDY = "Use the same files and settings, another folder, or `overwrite=True`."
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the processes that write groups share."""
+
+    groups: tuple  # tuples of `Part`
+    tokenizer: object
+    directory: pathlib.Path
+    text_key: str
+    skip_damaged: bool
+    shard_tokens: int
+    select: object  # function of a document, or `None`
+
+    def folder(self, number):
+        """Return the folder where a group is written."""
+        return self.directory / f"group-{number:05d}"
+
+    def documents(self, number, report):
+        """Iterate over the documents of a group."""
+        parts = self.groups[number]
+        documents = read_parts(parts, self.text_key, report)
+        if self.select is not None:
+            documents = filter(None, map(self.select, documents))
+        return documents
+
+    def settings(self):
+        """Return what decides the shards, for the record."""
+        return {
+            "text_key": self.text_key,
+            "skip_damaged": self.skip_damaged,
+            "shard_tokens": self.shard_tokens,
+        }
+
+
+def divide(parts):
+    """Divide parts into groups, by their sizes alone."""
+    group, size = [], 0
+    for part in parts:
+        group.append(part)
+        size += _GROUP_BYTES if part.size is None else part.size
+        if size >= _GROUP_BYTES:
+            yield tuple(group)
+            group, size = [], 0
+    if group:
+        yield tuple(group)
+
+
+def describe(group):
+    """Return name, size and version of each part of a group, a list."""
+    # Folders may move. The names in them, and the order, may not.
+    return [[os.path.basename(str(p)), p.size, p.version] for p in group]
+
+
+def _write_json(path, content):
+    with atomic_file(path) as file:
+        file.write(json.dumps(content, indent=1).encode())
+
+
+def write_records(job, records):
+    """Write the record of a corpus; see `read_inputs`."""
+    content = {"settings": job.settings(), "groups": records}
+    _write_json(job.directory / INPUTS, content)
+
+
+def read_inputs(directory):
+    """Read the record of a corpus, or return `None` if there is none.
+
+    Args:
+        directory: folder of token shards.
+
+    Returns:
+        A dict with `settings` and `groups`. Each group has `parts`, a list of
+        name, size and version of each, and if it is complete `documents`,
+        `shards`, `empty` and `skipped`.
+    """
+    path = pathlib.Path(directory, INPUTS)
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        content["settings"], content["groups"]  # a KeyError means damage
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"The record of a corpus must be as it was written. Received: "
+            f"{path}, damaged ({error}). Fetch it again, or delete it: then "
+            "all documents are compared."
+        ) from error
+    return content
+
+
+def read_records(job):
+    """Return the records of groups, or `None`; compare them with the job."""
+    content = read_inputs(job.directory)
+    if content is None:
+        return None
+    for name, value in job.settings().items():
+        if content["settings"].get(name) != value:
+            raise ValueError(
+                f"{job.directory} holds shards with "
+                f"{name}={content['settings'].get(name)!r}. Received: "
+                f"{name}={value!r}. {REMEDY}"
+            )
+    found = [[name for name, *_ in g["parts"]] for g in content["groups"]]
+    named = [[name for name, *_ in describe(group)] for group in job.groups]
+    if found != named:
+        raise ValueError(
+            f"{job.directory} holds shards of other files. Received: "
+            f"{sum(map(len, named)):,} files in {len(named):,} groups instead "
+            f"of {sum(map(len, found)):,} in {len(found):,}, or other names. "
+            f"{REMEDY}"
+        )
+    return content["groups"]
+
+
+def is_unchanged(job, number, record):
+    """Return whether the files of a group are surely as they were."""
+    described = json.loads(json.dumps(describe(job.groups[number])))
+    return described == record["parts"]
+
+
+def read_group(job, number):
+    """Return the record of a complete group, else `None`."""
+    path = job.folder(number) / _GROUP
+    return json.loads(path.read_bytes()) if path.exists() else None
+
+
+def write_group(job, number, threads=1, progress=False):
+    """Write the shards of one group, or go on; return its number of bytes."""
+    folder = job.folder(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    report = ReadingReport(job.skip_damaged)
+    documents = job.documents(number, report)
+    first = next(documents, None)
+    shards = None
+    if first is not None:
+        shards = shard_writer.write_shards(
+            itertools.chain([first], documents),
+            job.tokenizer,
+            folder,
+            shard_tokens=job.shard_tokens,
+            progress=progress,
+            threads=threads,
+        )
+    record = {
+        "parts": describe(job.groups[number]),
+        "documents": shards.num_documents if shards else 0,
+        "shards": len(shards.manifest["shards"]) if shards else 0,
+        "empty": report.num_empty,
+        "skipped": report.skipped,
+    }
+    _write_json(folder / _GROUP, record)
+    return shards.num_bytes if shards else 0

@@ -1,0 +1,181 @@
+"""Which tokens are in which sequence, and which sequences in which batch.
+
+All of it is a pure function of the shards, the settings and the seed, so any
+batch can be made without those before it.
+"""
+
+import numbers
+
+import numpy as np
+
+#: How documents share sequences; see `PackedSequences`.
+PACKINGS = ("joined", "whole", "single")
+#: Rows after which a mixture has the exact shares of its parts.
+MIXED_ROWS = 1 << 14
+#: A word of seeds, so that mixtures have other random bits than orders.
+_MIXING = 0x6D6978
+
+
+class Sequences:
+    """The sequences of one data set, and their order in each epoch.
+
+    Args:
+        shards: `TokenShards`.
+        length: int, T, most tokens of a sequence.
+        packing: one of `PACKINGS`.
+        seeds: list of int, to which the epoch is appended.
+        shuffle: bool, whether every epoch has an order of its own.
+    """
+
+    def __init__(self, shards, length, packing, seeds, shuffle):
+        self.shards = shards
+        self._length = length
+        self._seeds = seeds
+        self._shuffle = shuffle
+        self._epoch_order = (None, None)
+        self._bounds = None
+        if packing != "joined":
+            self._bounds = _cut(shards, length, packing == "whole")
+
+    def __len__(self):
+        if self._bounds is None:
+            return -(-self.shards.num_tokens // self._length)
+        return len(self._bounds) - 1
+
+    def read(self, epoch, place, row):
+        """Copy one sequence.
+
+        Args:
+            epoch: int.
+            place: int, in the order of the epoch.
+            row: int32 of shape (T,), filled from its beginning.
+
+        Returns:
+            int, the tokens of the sequence.
+        """
+        if self._shuffle:
+            place = int(self.order(epoch)[place])
+        if self._bounds is None:
+            start = place * self._length
+            stop = min(start + self._length, self.shards.num_tokens)
+        else:
+            start, stop = self._bounds[place : place + 2].tolist()
+        row[: stop - start] = self.shards.tokens(start, stop)
+        return stop - start
+
+    def order(self, epoch):
+        """Return the order of an epoch's sequences, kept until the next."""
+        known, order = self._epoch_order
+        if known != epoch:
+            # Use raw bits, not `permutation`, because NumPy guarantees that
+            # they are the same in all versions.
+            bits = _random_bits([*self._seeds, epoch], len(self))
+            order = np.argsort(bits, kind="stable")
+            # Assign once, because workers may be in different epochs.
+            self._epoch_order = (epoch, order)
+        return order
+
+
+class Mixture:
+    """Which part of a mixture each row of the batches is from.
+
+    Of `MIXED_ROWS` rows, each part has as many as its weight says, in random
+    order.
+
+    Args:
+        weights: list of numbers, in any unit.
+        seed: int.
+
+    Raises:
+        ValueError: if a weight is not positive, or too small for one row.
+    """
+
+    def __init__(self, weights, seed):
+        weights = _checked(weights)
+        exact = [weight / sum(weights) * MIXED_ROWS for weight in weights]
+        self.quotas = np.array([int(share) for share in exact])
+        # The rows that are left go to the largest remainders.
+        remainders = self.quotas - np.array(exact)
+        left = MIXED_ROWS - self.quotas.sum()
+        self.quotas[np.argsort(remainders, kind="stable")[:left]] += 1
+        if not self.quotas.all():
+            raise ValueError(
+                f"Each part of a mixture must have at least one of {MIXED_ROWS}"
+                f" rows. Received: weights={weights}. Leave the others out."
+            )
+        self._seed = seed
+        self._known = (None, None)
+
+    def find(self, row):
+        """Return the part of a row, and how many of its rows came before.
+
+        Args:
+            row: int, counted from the beginning of training.
+        """
+        block, row = divmod(row, MIXED_ROWS)
+        known, found = self._known
+        if known != block:
+            parts = np.repeat(np.arange(len(self.quotas)), self.quotas)
+            bits = _random_bits([self._seed, block, _MIXING], MIXED_ROWS)
+            parts = parts[np.argsort(bits, kind="stable")]
+            earlier = np.zeros_like(parts)
+            for part, quota in enumerate(self.quotas):
+                earlier[parts == part] = np.arange(quota)
+            found = parts, earlier
+            self._known = (block, found)
+        parts, earlier = found
+        part = int(parts[row])
+        return part, block * int(self.quotas[part]) + int(earlier[row])
+
+
+def _checked(weights):
+    weights = list(weights)
+    for weight in weights:
+        valid = isinstance(weight, numbers.Real) and np.isfinite(weight)
+        if not valid or isinstance(weight, bool) or weight <= 0:
+            raise ValueError(
+                "Weights must be positive numbers. Received: "
+                f"weights={weights}. Leave out what has no weight."
+            )
+    return [float(weight) for weight in weights]
+
+
+def _random_bits(seeds, count):
+    """Return random bits, uint64 of shape (count,), the same everywhere."""
+    return np.random.Philox(np.random.SeedSequence(seeds)).random_raw(count)
+
+
+def _cut(shards, length, several):
+    """Return where sequences begin that no document crosses into.
+
+    A document that is longer than a sequence is cut into several.
+
+    Args:
+        shards: `TokenShards`.
+        length: int, most tokens of a sequence.
+        several: bool, whether documents that fit share a sequence.
+
+    Returns:
+        int64 of shape (sequences + 1,), tokens of the corpus.
+    """
+    bounds = [np.zeros(1, np.int64)]
+    for offsets in shards.document_offsets():
+        sizes = np.diff(offsets)
+        counts = -(-sizes // length)
+        # Where parts of documents begin: each is at most one sequence.
+        steps = np.arange(counts.sum())
+        steps -= np.repeat(np.cumsum(counts) - counts, counts)
+        parts = np.append(
+            np.repeat(offsets[:-1], counts) + steps * length, offsets[-1]
+        )
+        if several:
+            # The part that begins the next sequence, for one at each part.
+            following = np.searchsorted(parts, parts + length, side="right") - 1
+            following = following.tolist()
+            taken, part = [0], 0
+            while part < len(parts) - 1:
+                part = following[part]
+                taken.append(part)
+            parts = parts[taken]
+        bounds.append(parts[1:])
+    return np.concatenate(bounds)

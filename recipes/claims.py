@@ -1,0 +1,244 @@
+"""The paper's nine claims, with verdicts computed from records."""
+
+import dataclasses
+import itertools
+
+from recipes.compare_table import bits_at
+
+SEEN = "seen"
+NOT_SEEN = "not seen"
+NOT_TESTABLE = "not testable at this size"
+NOT_RUN = "not run"
+#: Runs of the paper at 25m differ by up to this much, so less says nothing.
+SPREAD = 0.006
+#: A model has learned nothing if it is within this share of uniform.
+NOTHING = 0.02
+#: A model has learned if it is below uniform by this share.
+LEARNED = 0.10
+#: How far SentencePiece leads in the paper.
+LEAD = (0.07, 0.13)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """What the seeds of an experiment at a size gave.
+
+    Args:
+        bits: float. Mean bits per byte of held-out text.
+        half_range: float. Half of the range of the seeds.
+        uniform: float. Bits per byte of the uniform model.
+        flops: float. FLOPs per byte, M1 included where it runs.
+    """
+
+    bits: float
+    half_range: float
+    uniform: float
+    flops: float
+
+    @property
+    def gain(self):
+        """Share of the uniform model's bits that the model saves."""
+        return 1 - self.bits / self.uniform
+
+
+def verdicts(scores, sizes):
+    """Judge every claim.
+
+    Args:
+        scores: dict from pairs of an experiment's name and a size to `Score`.
+        sizes: All sizes, a list of str, the smallest first.
+
+    Returns:
+        A list of triples of str: the claim, the verdict, the figures.
+    """
+    return [(claim, *judge(scores, sizes)) for claim, judge in CLAIMS.items()]
+
+
+def largest(scores, sizes, *names):
+    """Return the scores of experiments at the largest size that has all.
+
+    Returns:
+        A pair of the size and a list of `Score`; `None` if no size has all.
+    """
+    for size in reversed(sizes):
+        if all((name, size) in scores for name in names):
+            return size, [scores[name, size] for name in names]
+    return None
+
+
+def margin(*scores):
+    """Return the difference in bits per byte that chance may give."""
+    return max(SPREAD, *(score.half_range for score in scores))
+
+
+def in_order(scores, values):
+    """Judge that values ascend by more than chance, each by each."""
+    least = margin(*scores)
+    steps = [b - a for a, b in itertools.pairwise(values)]
+    if all(step > least for step in steps):
+        return SEEN
+    if any(step < -least for step in steps):
+        return NOT_SEEN
+    return NOT_TESTABLE
+
+
+def _learn_nothing(scores, sizes):
+    found = {}
+    for name in ("ac_v256", "ac_v65k", "static_ac_v256"):
+        at = largest(scores, sizes, name, "bytes")
+        if at:
+            size, [score, other] = at
+            found[f"{name}, {size}"] = score
+    text = _beside_uniform(found)
+    kinds = {name.startswith("static") for name in found}
+    if len(kinds) < 2:
+        return NOT_RUN, text  # the claim is about both
+    if other.gain < LEARNED:
+        # So short a training teaches nothing over any tokens.
+        return NOT_TESTABLE, text
+    if all(score.gain <= NOTHING for score in found.values()):
+        return SEEN, text
+    return NOT_SEEN, text
+
+
+def _learns(scores, sizes):
+    at = largest(scores, sizes, "b16_v256") or largest(
+        scores, sizes, "b16_v65k"
+    )
+    if not at:
+        return NOT_RUN, ""
+    size, [score] = at
+    text = _beside_uniform({f"b16, {size}": score})
+    return (SEEN if score.gain >= LEARNED else NOT_SEEN), text
+
+
+def _more_ids_are_better(scores, sizes):
+    at = largest(scores, sizes, "b16_v65k", "b16_v256")
+    if not at:
+        return NOT_RUN, ""
+    size, found = at
+    bits = [score.bits for score in found]
+    return in_order(found, bits), _list(["v65k", "v256"], bits, size)
+
+
+def _longer_windows_learn_less(scores, sizes):
+    for label in ("v256", "v65k"):
+        names = [f"b{bits}_{label}" for bits in (16, 32, 64, 128)]
+        at = largest(scores, sizes, *names)
+        if at:
+            size, found = at
+            gains = [score.gain for score in found]
+            order = in_order(found, [-gain for gain in gains])
+            text = _list(names, gains, size, "{:.1%} below uniform")
+            return order, text
+    return NOT_RUN, ""
+
+
+def _gzip_lies_between(scores, sizes):
+    names = ["ac_v256", "gzip_v256", "b16_v256"]
+    at = largest(scores, sizes, *names)
+    if not at:
+        return NOT_RUN, ""
+    size, found = at
+    gains = [score.gain for score in found]
+    text = _list(names, gains, size, "{:.1%} below uniform")
+    return in_order(found, gains), text
+
+
+def _bytes_are_beaten(scores, sizes):
+    """Compare at equal FLOPs per byte, between sizes where it must be."""
+    own = "b16_v65k"
+    points = [
+        (score.flops, score.bits)
+        for (name, _), score in scores.items()
+        if name == "bytes"
+    ]
+    found = [
+        (size, scores[own, size]) for size in sizes if (own, size) in scores
+    ]
+    if not points or not found:
+        return NOT_RUN, ""
+    for size, score in reversed(found):
+        bits = bits_at(points, score.flops)
+        if bits is not None:
+            verdict = SEEN if score.bits < bits - margin(score) else NOT_SEEN
+            return verdict, _list([own, "bytes"], [score.bits, bits], size)
+        better = [
+            b for flops, b in points if flops >= score.flops and b > score.bits
+        ]
+        if better:
+            text = _list(
+                [own, "bytes, at more FLOPs"], [score.bits, max(better)], size
+            )
+            return SEEN, text
+    return NOT_TESTABLE, "no two sizes of bytes around its FLOPs per byte"
+
+
+def _gaps(scores, sizes):
+    """Return how far SentencePiece leads, a dict by size."""
+    names = ("b16_v65k", "sentencepiece_32k")
+    return {
+        size: scores[names[0], size].bits - scores[names[1], size].bits
+        for size in sizes
+        if all((name, size) in scores for name in names)
+    }
+
+
+def _sentencepiece_leads(scores, sizes):
+    gaps = _gaps(scores, sizes)
+    if not gaps:
+        return NOT_RUN, ""
+    inside = all(LEAD[0] <= round(gap, 2) <= LEAD[1] for gap in gaps.values())
+    return (SEEN if inside else NOT_SEEN), _list(gaps, gaps.values())
+
+
+def _fewer_resets_are_worse(scores, sizes):
+    for label in ("v256", "v65k"):
+        names = [f"b16_{label}{end}" for end in ("", "_reset_2", "_never")]
+        at = largest(scores, sizes, *names)
+        if at:
+            # In the paper, never is better than every second window.
+            size, found = at
+            bits = [score.bits for score in found]
+            order = in_order(found, [bits[0], min(bits[1:])])
+            return order, _list(names, bits, size)
+    return NOT_RUN, ""
+
+
+def _larger_models_narrow_the_gap(scores, sizes):
+    gaps = _gaps(scores, sizes)
+    if not gaps:
+        return NOT_RUN, ""
+    text = _list(gaps, gaps.values())
+    if len(gaps) < 2:
+        return NOT_TESTABLE, f"{text}; one size only"
+    first, *_, last = gaps.values()
+    return (SEEN if last < first - SPREAD else NOT_SEEN), text
+
+
+CLAIMS = {
+    "AC and StaticAC learn nothing beyond uniform": _learn_nothing,
+    "b16 learns": _learns,
+    "v65k beats v256": _more_ids_are_better,
+    "Longer windows learn less": _longer_windows_learn_less,
+    "GZip lies between AC and b16": _gzip_lies_between,
+    "Bytes are beaten at equal FLOPs/byte": _bytes_are_beaten,
+    "SentencePiece leads by 0.07 to 0.13": _sentencepiece_leads,
+    "M1 reset less often is worse": _fewer_resets_are_worse,
+    "Larger models narrow the gap": _larger_models_narrow_the_gap,
+}
+
+
+def _beside_uniform(found):
+    return ", ".join(
+        f"{name}: {score.bits:.3f} of {score.uniform:.3f}"
+        for name, score in found.items()
+    )
+
+
+def _list(names, values, size=None, form="{:.3f}"):
+    text = ", ".join(
+        f"{name} {form.format(value)}"
+        for name, value in zip(names, values, strict=True)
+    )
+    return f"{size}: {text}" if size else text

@@ -1,0 +1,277 @@
+"""Repeat the paper's experiments, at any size, with one command.
+
+    python -m recipes.reproduce --size tiny --tokens 200k --workdir runs/tiny
+
+Each experiment is a way to turn text into tokens. For each one and each seed,
+this trains an M2 by the paper's protocol: the same architecture, optimizer,
+tokens and steps, and the same text, joined and cut into examples of 10,240
+bytes. It scores all of them on the same held-out bytes.
+
+With `--prepare`, this makes tokenizers and shards and trains nothing. Each run
+leaves a record in `records/`. The same command trains only what has none, and
+`--minutes` stops it. `report.md` has the tables and claims of all records;
+`python -m recipes.reproduce_report FOLDER ...` joins those of several workdirs.
+"""
+
+import dataclasses
+import functools
+import math
+import time
+
+from keras_nc.models import SIZES
+from recipes import configs
+from recipes import experiments
+from recipes import flags
+from recipes import launch
+from recipes import reproduce_report
+from recipes import workdir
+from recipes.engine import machine
+from recipes.engine import preparation
+from recipes.engine import runs
+from recipes.flags import say
+
+TINY = "tiny"
+#: Bytes of an example (the paper, section 3.3).
+EXAMPLE_BYTES = 10_240
+#: A run has at least so many steps, with smaller batches if it must be.
+LEAST_STEPS = 1_000
+LEAST_BATCH = 8
+EPOCHS = 10
+#: Weights, gradients and an update, in float32.
+BYTES_PER_PARAMETER = 12
+#: What generation is timed on: texts at a time, and tokens of each.
+TEXTS, TEXT_TOKENS = 8, 64
+
+OWN = {
+    "size": {
+        "default": TINY,
+        "choices": [TINY, *SIZES],
+        "help": "Size of M2, by default tiny.",
+    },
+    "experiment": {
+        "action": "append",
+        "metavar": "NAME",
+        "help": "What to run; may be repeated. By default all, at size tiny "
+        f"those of few ids: {', '.join(experiments.EXPERIMENTS)}.",
+    },
+    "module": {
+        "metavar": "NAME",
+        "help": "A Python module whose `EXPERIMENTS` are added.",
+    },
+    "compressor": {
+        "default": "byte_lm_3m_en",
+        "metavar": "NAME",
+        "help": "The preset, or folder, of M1; 'counts' for n-gram counts of "
+        "the training text. By default byte_lm_3m_en.",
+    },
+    "tokens": {
+        "type": flags.amount,
+        "metavar": "N",
+        "help": "Tokens to train each model on, as in 33M; by default the "
+        "paper's 26.2B.",
+    },
+    "seeds": {
+        "type": flags.at_least(1),
+        "default": 1,
+        "metavar": "N",
+        "help": "Runs of each experiment, by default 1.",
+    },
+    "prepare": {
+        "action": "store_true",
+        "help": "Make tokenizers and shards, and stop.",
+    },
+    "workers": {
+        "type": flags.at_least(1),
+        "default": machine.cpu_count(),
+        "metavar": "N",
+        "help": "Processes that prepare, by default one per core.",
+    },
+    "minutes": {
+        "type": flags.positive,
+        "metavar": "M",
+        "help": "Stop after this time, with the report so far.",
+    },
+    "save_models": {
+        "action": "store_true",
+        "help": "Save each trained model as a preset.",
+    },
+}
+
+
+def choose(*, size, **others):
+    """Return the name of the configuration of a size."""
+    return f"paper_{size}"
+
+
+def configure(config, *, tokens, **others):
+    """Return the configuration with the steps that a number of tokens takes."""
+    if not tokens:
+        return config
+    training = config.m2_training
+    if training.batch_size == configs.PAPER_M2_TRAINING.batch_size:
+        sequences = tokens / training.sequence_length / LEAST_STEPS
+        power = 2 ** math.floor(math.log2(max(sequences, LEAST_BATCH)))
+        batch_size = min(power, training.batch_size)
+        training = dataclasses.replace(training, batch_size=batch_size)
+    training = configs.train_on(training, tokens, EPOCHS)
+    return dataclasses.replace(config, m2_training=training)
+
+
+def run(
+    setting,
+    *,
+    size,
+    experiment,
+    module,
+    compressor,
+    seeds,
+    prepare,
+    workers,
+    minutes,
+    save_models,
+    **others,
+):
+    """Prepare, train what is missing, and write the report."""
+    setting.need_one_process("repeating experiments")
+    deadline = runs.Deadline(minutes)
+    chosen = choose_experiments(experiment, module, size)
+    check_size(setting, size, chosen)
+    check_m1(setting, compressor)
+    jobs = {
+        name: job_of(setting, each, compressor) for name, each in chosen.items()
+    }
+    if prepare:
+        preparation.prepare_all(jobs.values(), workers, deadline)
+        left = [job for job in jobs.values() if is_waiting(job)]
+        say(f"Tokenizers left: {len(left)} of {len(jobs)}")
+        return
+    finished, trainers = 0, {}
+    for name, job in jobs.items():
+        # One after the other, so that the first records come soon.
+        preparation.prepare_all([job], 1, deadline)
+        seeded = [
+            runs.Run(job, setting.config, f"{name}, {size}").with_seed(seed)
+            for seed in range(seeds)
+        ]
+        measure = functools.partial(measure_generation, chosen[name])
+        records = runs.train_all(
+            seeded, deadline, save_models, measure, trainers
+        )
+        finished += len(records)
+        reproduce_report.write([setting.workdir], setting.workdir, module)
+    text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()
+    print(text, end="", flush=True)
+    left = len(jobs) * seeds - finished
+    if left:
+        say(f"{left} runs are left. The same command goes on.")
+
+
+def choose_experiments(names, module, size):
+    """Return the experiments to run, a dict by name.
+
+    Raises:
+        ValueError: If there is none of a name.
+    """
+    found = experiments.all_experiments(module)
+    if not names:
+        own = found.keys() - experiments.EXPERIMENTS.keys()
+        few = (*experiments.FEW_IDS, *sorted(own))
+        names = few if size == TINY else found
+    for name in names:
+        if name not in found:
+            raise ValueError(
+                "An experiment must have a name of the list. Received: "
+                f"--experiment {name}. Choose {', '.join(found)}"
+            )
+    return {name: found[name] for name in names}
+
+
+def job_of(setting, experiment, m1):
+    """Return the job that prepares an experiment."""
+    return preparation.Job(
+        setting,
+        experiment.name,
+        experiment.ids,
+        make=functools.partial(experiments.make_tokenizer, experiment, m1),
+        example_bytes=EXAMPLE_BYTES,
+        m1=m1 if experiment.runs_m1 else None,
+    )
+
+
+def is_waiting(job):
+    """Return whether a job is not prepared yet."""
+    return preparation.read_figures(job) is None
+
+
+def check_m1(setting, m1):
+    """Keep which M1 a workdir uses, and how large it is.
+
+    Raises:
+        ValueError: If it uses another one.
+    """
+    path = setting.workdir / "m1.json"
+    its = workdir.read_json(path)
+    if its is None:
+        workdir.write_json(
+            path, {"name": m1, "body_parameters": m1_parameters(m1)}
+        )
+    elif its["name"] != m1:
+        raise ValueError(
+            f"{path} was made with --compressor {its['name']}. Received: {m1}. "
+            "Use the same flags, or another --workdir."
+        )
+
+
+def m1_parameters(m1):
+    """Count the parameters of M1 without embeddings; 0 for counts."""
+    if m1 == experiments.COUNTS:
+        return 0
+    from keras_nc.evaluation import body_parameters
+    from keras_nc.models import ByteBackbone
+
+    return body_parameters(ByteBackbone.from_preset(m1, load_weights=False))
+
+
+def check_size(setting, size, chosen):
+    """Raise a ValueError if the device has too little memory for a model."""
+    m2, room = setting.config.m2, machine.memory_bytes()
+    body = m2.num_layers * m2.hidden_dim
+    body *= 4 * m2.hidden_dim + 3 * m2.intermediate_dim
+    ids = max(experiment.ids for experiment in chosen.values())
+    needed = BYTES_PER_PARAMETER * (body + ids * m2.hidden_dim)
+    if room is not None and needed > room:
+        raise ValueError(
+            "A model, its gradients and an update must fit the device. "
+            f"Received: --size {size}, {needed / 1e9:,.0f} GB, and a device "
+            f"with {room / 1e9:,.0f} GB. Choose a smaller --size, or a larger "
+            "device."
+        )
+
+
+def measure_generation(experiment, run, prepared, model):
+    """Time how fast a model writes text.
+
+    Returns:
+        dict for the record: `{"generation": figures}`, or why there are none.
+    """
+    if not experiment.continues:
+        refused = f"{experiment.row}: no text can be continued over these ids"
+        return {"generation": {"refused": refused}}
+    complete = runs.with_tokenizer(model, prepared, TEXT_TOKENS)
+    complete.compile(sampler="random")
+    seconds = []
+    for _ in range(2):  # the first call compiles
+        start = time.perf_counter()
+        texts = complete.generate([b"The "] * TEXTS, max_length=TEXT_TOKENS)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "generation": {
+            "bytes_per_second": sum(map(len, texts)) / seconds[1],
+            "texts": TEXTS,
+            "tokens": TEXT_TOKENS,
+        }
+    }
+
+
+if __name__ == "__main__":
+    launch.main(run, trains=True, configure=configure, choose=choose, **OWN)
