@@ -116,7 +116,7 @@ class Codebook:
         prune=True,
         price=None,
         rounds=None,
-        model_tokens=1 << 16,
+        model_tokens=1 << 14,
         max_window_bytes=64,
     ):
         """Choose windows and compile them.
@@ -157,7 +157,8 @@ class Codebook:
                 boundary are distributed differently from bytes at random
                 places. Defaults to 1 for a model with `refit`, else to 0.
             model_tokens: for words and phrases, how many tokens of text the
-                model counts for.
+                model counts for. More of them help if the text is less than
+                1 MB and of the kind that the model learned from.
             max_window_bytes: bytes that a window has at most, 1 to 255.
 
         Returns:

@@ -59,10 +59,9 @@ def choose_windows(text, size, *, phrases, prune, price, longest, prior):
         candidates = best(candidates, size - 256)
     windows = Windows(text, candidates)
     while len(windows) > size:
-        uses, costs = windows.count_uses(price)
         kept = max(size, int(len(windows) * SHRINK))
-        windows = windows.keep(kept, uses, costs, prune)
-    uses, _ = windows.count_uses(price)
+        windows = windows.keep(kept, *windows.count_uses(price), prune)
+    uses, _, _ = windows.count_uses(price)
     uses = dict(zip(windows.strings, uses[1:].tolist(), strict=True))
     chosen = _fill(list(uses), size, head[:HEAD_BYTES], longest)
     uses = np.array([uses.get(window, 0) for window in chosen])
@@ -100,7 +99,6 @@ class Windows:
         self._ids = np.arange(chosen.shape[0], dtype=np.int32) + np.int32(
             len(self._lengths)
         )
-
         self._prior_uses = self._count_prior()
 
     def __len__(self):
@@ -113,42 +111,37 @@ class Windows:
             price: bits that every window costs beside its `-log2 p`.
 
         Returns:
-            Uses (int64) and costs (int64), by id.
+            Uses (int64), costs (uint16), and the cost of the best other
+            segmentation of each window (int64), by id.
         """
         from keras_nc.coding.kernels import units
 
         text = self._text
-        size = len(self._lengths) + len(self._ids)
-        used = np.ones(size, bool)
-        used[0] = False
+        used = np.append(False, np.ones(len(self), bool))
         costs = used.astype(np.uint16)
         for more in range(ROUNDS, -1, -1):
-            word_costs, phrases = self._cost(costs)
-            uses = np.zeros(size, np.int64)
-            word_uses = np.zeros(text.starts.size + 1, np.int64)
-            units.count_cuts(
-                text.sequence,
-                word_costs,
-                phrases,
-                word_uses,
-                uses,
-            )
-            units.count_parts(
+            word_costs, cuts, cut_ids = units.cut_alone(
                 self._trie.cells,
                 self._trie.id_of_slot,
                 costs,
                 text.letters,
                 text.starts,
                 text.lengths,
-                word_uses[1:],
-                uses,
             )
+            phrases = self._build_phrases(costs)
+            uses = np.zeros(len(used), np.int64)
+            word_uses = np.zeros(len(word_costs), np.int64)
+            units.count_cuts(
+                text.sequence, word_costs, phrases, word_uses, uses
+            )
+            units.count_parts(cuts, cut_ids, word_uses, uses)
             uses += self._prior_uses
             if more:
                 costs = window_costs(uses, used, price)
-        return uses, costs
+        others = self._costs_without(costs, word_costs, phrases)
+        return uses, costs, others
 
-    def keep(self, size, uses, costs, prune):
+    def keep(self, size, uses, costs, others, prune):
         """Return the windows without those that are needed least.
 
         A window that is not used costs nothing if it is dropped. Otherwise its
@@ -159,6 +152,7 @@ class Windows:
             size: how many to keep.
             uses: see `count_uses`.
             costs: see `count_uses`.
+            others: see `count_uses`.
             prune: see `choose_windows`.
 
         Returns:
@@ -170,7 +164,7 @@ class Windows:
         if prune == "bytes":
             losses = uses * (lengths - 1)
         else:
-            losses = uses * (self._costs_without(costs) - costs)
+            losses = uses * (others - costs)
         rows = np.concatenate([[-1], self._rows, self._phrases])
         ids = np.flatnonzero(rows >= 0)
         strings = [self.strings[i - 1] for i in ids.tolist()]
@@ -202,30 +196,18 @@ class Windows:
             longer.append(i)
         return np.rint(uses.clip(0)).astype(np.int64)
 
-    def _cost(self, costs):
-        from keras_nc.coding.kernels import phrases
-        from keras_nc.coding.kernels import units
+    def _build_phrases(self, costs):
+        from keras_nc.coding.kernels.phrases import build_phrases
 
-        text = self._text
-        word_costs = units.cost_words(
-            self._trie.cells,
-            self._trie.id_of_slot,
-            costs,
-            text.letters,
-            text.starts,
-            text.lengths,
-        )
-        trie = phrases.build_phrases(
+        return build_phrases(
             self._words,
             self._offsets,
             self._ids,
             costs[self._ids].astype(np.int32),
-            text.starts.size,
+            self._text.starts.size,
         )
-        return np.append(np.int32(0), word_costs), trie
 
-    def _costs_without(self, costs):
-        """Return the cost of the best other segmentation, int64, by id."""
+    def _costs_without(self, costs, word_costs, phrases):
         from keras_nc.coding.kernels import units
 
         own = units.cost_without(
@@ -237,7 +219,7 @@ class Windows:
             np.frombuffer(self._content, np.uint8),
         )
         of_phrases = units.phrase_cost_without(
-            self._words, self._offsets, self._ids, *self._cost(costs)
+            self._words, self._offsets, self._ids, word_costs, phrases
         )
         return np.concatenate([own, of_phrases])
 

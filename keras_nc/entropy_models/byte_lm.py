@@ -158,6 +158,14 @@ class ByteLMModel(EntropyModel):
             self._config, self._weights, batch_size, context_bytes
         )
 
+    def reader(self, context_bytes):
+        """Return a `PrefixReader` of this model.
+
+        Args:
+            context_bytes: int. Most bytes of a prefix.
+        """
+        return PrefixReader(self, context_bytes)
+
     def state(self):
         """Return configuration and weights; see `EntropyModel.state`.
 
@@ -292,6 +300,23 @@ class ByteLMStepper:
         """Feed one byte to each active row; see `PrefixStepper.step`."""
         self.append(np.asarray(next_bytes)[:, None], np.asarray(active, int))
 
+    def replace(self, row, prefix):
+        """Let a row hold other bytes; those that it shares are kept.
+
+        Args:
+            row: int.
+            prefix: bytes.
+        """
+        ids = np.frombuffer(prefix, "uint8").astype("int32") + NUM_SPECIAL
+        check_room(np.array([len(ids)]), self.context_bytes)
+        # The last byte is fed again, because its output is asked for.
+        kept = self._ids[row, 1 : max(1, min(len(ids), self._fed[row]))]
+        differ = np.flatnonzero(kept != ids[: len(kept)])
+        same = int(differ[0]) if differ.size else len(kept)
+        self._fed[row] = 1 + same if len(ids) and self._fed[row] else 0
+        self._held[row] = 1 + len(ids)
+        self._ids[row, 1 : 1 + len(ids)] = ids
+
     def probabilities(self):
         """Return the distribution of each row's next byte.
 
@@ -324,3 +349,44 @@ class ByteLMStepper:
             )
         self._fed = self._held.copy()
         return self._rows
+
+
+class PrefixReader:
+    """Probabilities after many prefixes that begin alike, on the CPU.
+
+    Prefixes are read in lexicographic order, and each takes over from the one
+    before what it begins with. The results do not depend on batches, backends
+    and machines, as those of `ByteLMStepper`.
+
+    Args:
+        model: A `ByteLMModel`.
+        context_bytes: int. Most bytes of a prefix.
+
+    Example:
+    >>> from keras_nc.entropy_models import ByteLMModel
+    >>> from keras_nc.models import ByteBackbone
+    >>> backbone = ByteBackbone(
+    ...     num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
+    ... )
+    >>> reader = ByteLMModel(backbone).reader(context_bytes=8)
+    >>> reader.probabilities([b"", b"a", b"ab"]).shape
+    (3, 256)
+    """
+
+    def __init__(self, model, context_bytes):
+        self._stepper = model.stepper(64, context_bytes)
+
+    def probabilities(self, prefixes):
+        """Return the distribution after each prefix; see `EntropyModel`."""
+        result = np.empty((len(prefixes), 256))
+        order = np.array(
+            sorted(range(len(prefixes)), key=prefixes.__getitem__), int
+        )
+        # Each row of the stepper reads neighbours.
+        shares = np.array_split(order, self._stepper.batch_size)
+        for i in range(len(shares[0])):
+            places = [share[i] for share in shares if i < len(share)]
+            for row, place in enumerate(places):
+                self._stepper.replace(row, prefixes[place])
+            result[places] = self._stepper.probabilities()[: len(places)]
+        return result

@@ -183,34 +183,40 @@ def _find_pair(keys, table, key):
 
 
 @jit
-def cost_words(cells, id_of_slot, costs, text, starts, lengths):
-    """Return the least cost of each word by itself, int32."""
-    word_costs = np.empty(starts.size, np.int32)
-    best, back, back_ids, alive = make_tables(lengths.max())
+def cut_alone(cells, id_of_slot, costs, letters, starts, lengths):
+    """Cut each word by itself.
+
+    Returns:
+        The least costs, int32 of shape (words + 1,), words from 1 on; and the
+        windows: word i has the ids `[cuts[i], cuts[i + 1])`, in no order, with
+        `cuts` int64 of shape (words + 2,) and all ids, int32.
+    """
+    word_costs = np.zeros(starts.size + 1, np.int32)
+    cuts = np.zeros(starts.size + 2, np.int64)
+    ids = np.empty(lengths.sum(), np.int32)
+    best, back, back_ids, alive = make_tables(max(1, lengths.max()))
     no_marks = np.zeros(0, np.uint8)
+    written = 0
     for word in range(starts.size):
         n = lengths[word]
-        relax(cells, id_of_slot, costs, no_marks, text, starts[word], n,
+        relax(cells, id_of_slot, costs, no_marks, letters, starts[word], n,
               starts[word] + n, best, back, back_ids, alive)  # fmt: skip
-        word_costs[word] = min(best[n], MOST)
-    return word_costs
+        word_costs[word + 1] = min(best[n], MOST)
+        at = np.int64(n)
+        while at > 0:
+            ids[written] = back_ids[at]
+            written += 1
+            at = np.int64(back[at])
+        cuts[word + 2] = written
+    return word_costs, cuts, ids[:written].copy()
 
 
 @jit
-def count_parts(cells, id_of_slot, costs, text, starts, lengths, weights, uses):
+def count_parts(cuts, ids, word_uses, uses):
     """Add the uses of windows in words that are cut by themselves."""
-    best, back, back_ids, alive = make_tables(lengths.max())
-    no_marks = np.zeros(0, np.uint8)
-    for word in range(starts.size):
-        if weights[word] == 0:
-            continue
-        n = lengths[word]
-        relax(cells, id_of_slot, costs, no_marks, text, starts[word], n,
-              starts[word] + n, best, back, back_ids, alive)  # fmt: skip
-        at = np.int64(n)
-        while at > 0:
-            uses[back_ids[at]] += weights[word]
-            at = np.int64(back[at])
+    for word in range(word_uses.size):
+        for k in range(cuts[word], cuts[word + 1]):
+            uses[ids[k]] += word_uses[word]
 
 
 @jit
