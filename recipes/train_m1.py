@@ -75,9 +75,13 @@ def load(setting):
     say(f"Scoring the held-out text with {PRESET}")
     start = time.perf_counter()
     model = ByteCausalLM.from_preset(PRESET)
-    length = setting.config.m1_training.sequence_length
+    length = model.preprocessor.sequence_length
     score = bits_per_byte(
-        model, shards["held_out"], sequence_length=length, batch_size=16
+        model,
+        shards["held_out"],
+        sequence_length=length,
+        batch_size=2,
+        progress=False,
     )
     model.save_to_preset(folder / "preset")
     return workdir.write_json(

@@ -346,7 +346,7 @@ assert pathlib.Path(keras_nc.__file__).is_relative_to(sys.argv[1])
 for name, entry in presets.PRESETS.items():
     assert pathlib.Path(entry["kaggle_handle"], "README.md").exists(), name
 tokenizer = tokenizers.EqualInfoTokenizer.from_preset("equal_info_16bit_en")
-print(tokenizer.detokenize(tokenizer("from a wheel")))
+print(tokenizer.detokenize(tokenizer("from a wheel")).decode())
 """
 
 

@@ -9,6 +9,9 @@ from rich.text import Text
 
 from keras_nc.progress import ProgressLine
 
+#: How pictures and pages show line ends and tabs.
+MARKS = {"\n": "⏎", "\t": "⇥"}
+
 
 def make_console(stderr=False):
     """Make a console that shows text unchanged, without markup."""
@@ -31,6 +34,27 @@ def printable(data):
         c if c.isprintable() else c.encode("unicode_escape").decode()
         for c in text
     )
+
+
+def signs(data):
+    r"""Yield the visible form of each character of bytes.
+
+    A line end and a tab are one sign each. Other invisible characters and bytes
+    that are no UTF-8 are hexadecimal escapes, of four letters a byte.
+
+    Example:
+    >>> list(signs(b"a\n\xff"))
+    ['a', '⏎', '\\xff']
+    """
+    # Bytes that are not a character become lone surrogates.
+    for char in data.decode(errors="surrogateescape"):
+        if char in MARKS:
+            yield MARKS[char]
+        elif char.isprintable():
+            yield char
+        else:
+            raw = char.encode(errors="surrogateescape")
+            yield "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 def quoted(data):

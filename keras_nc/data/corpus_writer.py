@@ -98,7 +98,7 @@ def tokenize_corpus(
     >>> from keras_nc.tokenizers import ByteTokenizer
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "a.jsonl")
-    ...     _ = path.write_text('{"text": "one"}\\n{"text": "three"}')
+    ...     _ = path.write_text('{"text": "one"}\n{"text": "three"}')
     ...     shards = tokenize_corpus(path, ByteTokenizer(), f"{folder}/shards")
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
@@ -296,9 +296,10 @@ def _join(job, groups):
                     os.replace(source, target)
             fields["shards"].append(shard)
     if not fields["shards"]:
+        _delete(job.directory)  # so that other files can be named
         raise ValueError(
-            "Token shards need at least one document. Received: input without "
-            f"text, with {sum(g['empty'] for g in groups):,} empty texts and "
+            "Token shards need at least one byte of text. Received: input "
+            f"with none, {sum(g['empty'] for g in groups):,} empty texts and "
             f"{sum(len(g['skipped']) for g in groups):,} skipped. Name other "
             "files."
         )

@@ -5,12 +5,12 @@ import io
 import os
 import unicodedata
 
+from keras_nc.cli import display
 from keras_nc.coding.atomic import atomic_file
 
 DPI = 200
 INK = "#222222"
 FAINT = "#8a8a8a"
-MARKS = {"\n": "⏎", "\t": "⇥"}
 _LACKING = "□"
 
 
@@ -90,15 +90,12 @@ def require(name, items):
 
 def signs(token):
     """Yield the drawn form of each character of a token."""
-    # Bytes that are not a character become lone surrogates.
-    for char in token.decode(errors="surrogateescape"):
-        if char in MARKS:
-            yield MARKS[char]
-        elif not char.isprintable():
-            raw = char.encode(errors="surrogateescape")
-            yield "".join(f"\\x{byte:02x}" for byte in raw)
-        elif ord(char) in glyphs() and not unicodedata.combining(char):
-            yield char
+    for sign in display.signs(token):
+        escaped = len(sign) > 1
+        if escaped or (
+            ord(sign) in glyphs() and not unicodedata.combining(sign)
+        ):
+            yield sign
         else:
             yield _LACKING
 

@@ -1,8 +1,8 @@
 """A text on coloured tokens, as a matplotlib figure."""
 
+from keras_nc.cli.display import MARKS
 from recipes.plots.figures import DPI
 from recipes.plots.figures import INK
-from recipes.plots.figures import MARKS
 from recipes.plots.figures import new_figure
 from recipes.plots.figures import new_font
 from recipes.plots.figures import printable

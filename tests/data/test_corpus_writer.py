@@ -276,6 +276,7 @@ def test_no_text(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_bytes(b"")
     with pytest.raises(ValueError, match="1 empty texts and 0 skipped"):
         write(str(tmp_path / "a.txt"), tokenizer, tmp_path / "shards")
+    assert list((tmp_path / "shards").iterdir()) == []
 
 
 class Dying:

@@ -42,6 +42,7 @@ def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart") / "smoke"
     # Start it as users do. Later runs need not import everything again.
     command = [sys.executable, *arguments("quickstart", workdir)]
+    command.append("--from_scratch")
     result = subprocess.run(
         command, capture_output=True, text=True, timeout=600
     )
@@ -134,9 +135,42 @@ def test_a_finished_workdir_is_not_trained_again(workdir):
         }
 
     before = stamps()
-    said = finish(start("quickstart", workdir))
+    again = [*arguments("quickstart", workdir), "--from_scratch"]
+    said = finish(processes.start(again))
     assert stamps() == before
     assert "steps" not in said
+
+
+def test_a_workdir_from_scratch_takes_no_presets(workdir):
+    process = start("quickstart", workdir)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "codebook.entropy_model" in said
+
+
+def test_it_starts_from_presets(tmp_path):
+    """M1 is loaded, and both built-in codebook and M2 are in the report."""
+    small = ["--codebook.window_bits", "12", "--m2_training.steps", "10"]
+    small += ["--held_out_bytes", "4000", "--probe_bytes", "2000"]
+    finish(processes.start([*arguments("quickstart", tmp_path), *small]))
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+    models = evaluation["models"]
+    assert set(models) == {"windows", "built_in", "bytes", "sentencepiece"}
+    tokens = {row["train_tokens"] for row in models.values()}
+    assert len(tokens) == 1, "equal tokens for all"
+    built_in = keras_nc.tokenizers.EqualInfoTokenizer.from_preset(
+        "equal_info_12bit_en"
+    )
+    folder = tmp_path / "tokens" / "built_in"
+    result = json.loads((folder / "result.json").read_text())
+    assert result["fingerprint"] == built_in.fingerprint
+    assert evaluation["m1"]["preset"] == "byte_lm_3m_en"
+    # It has learned; an M1 of this configuration would be near 5.
+    assert evaluation["m1"]["bits_per_byte"] < 3
+    report = (tmp_path / "report.md").read_text()
+    assert "| load and score M1 |" in report
+    assert "**The built-in compressed_lm_3m_en** goes on:" in report
+    assert "learned from other English text" in report
 
 
 def test_nothing_temporary_is_left(workdir):
