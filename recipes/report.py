@@ -44,7 +44,7 @@ def write(setting, result):
         generation_section(setting),
     ]
     if "built_in" in result["models"]:
-        sections.insert(3, built_in_section(result["models"]))
+        sections.insert(2, built_in_section(result["models"]))
     with atomic_file(setting.workdir / "report.md") as file:
         file.write("\n\n".join(sections).encode() + b"\n")
 
