@@ -35,6 +35,7 @@ ARROWS = {
     "cli": {
         "coding",
         "data",
+        "entropy_models",
         "evaluation",
         "models",
         "tokenizers",

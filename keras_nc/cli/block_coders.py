@@ -52,7 +52,7 @@ class CodeBlocks:
     >>> text = b"no " * 100
     >>> block = blocks.pack(text)
     >>> len(block.content), blocks.unpack(block) == text
-    (6, True)
+    (9, True)
     """
 
     method = BY_CODES

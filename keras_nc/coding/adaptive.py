@@ -55,7 +55,7 @@ class AdaptiveCoder:
     >>> coder = AdaptiveCoder(np.ones(300, bool))
     >>> code = coder.encode([5, 299, 5, 299, 5, 299] * 100)
     >>> len(code), coder.decode(code, 600)[:3].tolist()
-    (5, [5, 299, 5])
+    (7, [5, 299, 5])
     """
 
     def __init__(self, is_used, costs=None):

@@ -40,10 +40,12 @@ OTHERS = {
     "recipes.score": ["--preset", "--held_out", "--sequence_length"],
     "recipes.show_collision": [],
     "recipes.time_training": ["--config", "--steps"],
+    "benchmarks.compressors": ["--data", "--quick"],
+    "benchmarks.corpora": ["--data", "--quick"],
     "benchmarks.generation": ["--sizes", "--batch-size", "--data", "--quick"],
     "benchmarks.ratios": ["--data", "--held-out", "--max-bytes", "--quick"],
     "benchmarks.tokenizers": ["--m1", "--data", "--quick"],
-    "benchmarks.training": ["--memory", "--ids", "--quick"],
+    "benchmarks.training": ["--memory", "--sizes", "--parts", "--quick"],
 }
 
 
