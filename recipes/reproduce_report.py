@@ -73,9 +73,10 @@ BITS_TEXT = (
 )
 DETAILS_TEXT = (
     "Our figure / the paper's. *uniform* is the bits/byte of a model that "
-    "knows nothing, *below uniform* what M2 saves of it, and *passes* how often "
-    "it read the training text. FLOPs/byte are in millions, without logits, as "
-    "in the paper; *with M1* adds M1 on every byte where tokenizing runs it."
+    "knows nothing, *below uniform* what M2 saves of it, and *passes* how "
+    "often it read the training text. FLOPs/byte are in millions, without "
+    "logits, as in the paper; *with M1* adds M1 on every byte where tokenizing "
+    "runs it."
 )
 COMPUTE_TEXT = (
     "Bits per byte of the part of the held-out text that is scored during "
