@@ -1,4 +1,4 @@
-"""The paper's nine claims, with verdicts computed from records."""
+"""Nine claims of the paper, and verdicts on them from our own runs."""
 
 import dataclasses
 import itertools
@@ -9,19 +9,20 @@ SEEN = "seen"
 NOT_SEEN = "not seen"
 NOT_TESTABLE = "not testable at this size"
 NOT_RUN = "not run"
-#: Runs of the paper at 25m differ by up to this much, so less says nothing.
+#: Bits per byte by which runs of the paper at 25m differ. A smaller difference
+#: says nothing.
 SPREAD = 0.006
 #: A model has learned nothing if it is within this share of uniform.
 NOTHING = 0.02
 #: A model has learned if it is below uniform by this share.
 LEARNED = 0.10
-#: How far SentencePiece leads in the paper.
+#: The bits per byte by which SentencePiece leads in the paper, least and most.
 LEAD = (0.07, 0.13)
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What the seeds of an experiment at a size gave.
+    """The score of an experiment at one size, from all its seeds.
 
     Args:
         bits: float. Mean bits per byte of held-out text.
@@ -67,12 +68,12 @@ def largest(scores, sizes, *names):
 
 
 def margin(*scores):
-    """Return the difference in bits per byte that chance may give."""
+    """Return the largest difference in bits per byte that may be chance."""
     return max(SPREAD, *(score.half_range for score in scores))
 
 
 def in_order(scores, values):
-    """Judge that values ascend by more than chance, each by each."""
+    """Judge whether each value is above the one before by more than chance."""
     least = margin(*scores)
     steps = [b - a for a, b in itertools.pairwise(values)]
     if all(step > least for step in steps):
@@ -94,7 +95,7 @@ def _learn_nothing(scores, sizes):
     if len(kinds) < 2:
         return NOT_RUN, text  # the claim is about both
     if other.gain < LEARNED:
-        # So short a training teaches nothing over any tokens.
+        # Training was too short to learn even bytes.
         return NOT_TESTABLE, text
     if all(score.gain <= NOTHING for score in found.values()):
         return SEEN, text
@@ -146,7 +147,7 @@ def _gzip_lies_between(scores, sizes):
 
 
 def _bytes_are_beaten(scores, sizes):
-    """Compare at equal FLOPs per byte, between sizes where it must be."""
+    """Compare at equal FLOPs per byte; interpolate between sizes of bytes."""
     own = "b16_v65k"
     points = [
         (score.flops, score.bits)
@@ -197,7 +198,8 @@ def _fewer_resets_are_worse(scores, sizes):
         names = [f"b16_{label}{end}" for end in ("", "_reset_2", "_never")]
         at = largest(scores, sizes, *names)
         if at:
-            # In the paper, never is better than every second window.
+            # In the paper, no reset at all is better than one at every second
+            # window. So compare both only with one at every window.
             size, found = at
             bits = [score.bits for score in found]
             order = in_order(found, [bits[0], min(bits[1:])])

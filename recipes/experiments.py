@@ -1,7 +1,7 @@
 """The paper's tokenizations of text, by name, for `recipes.reproduce`.
 
-To add one, write an `Experiment` in a module of your own, and name the module
-in `--module`. See docs/results.md.
+To add your own, define an `Experiment` in a module and pass the module as
+`--module`; docs/results.md shows one.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ from keras_nc import tokenizers
 from keras_nc.coding import Codebook
 from recipes import contenders
 
-#: M1 from n-gram counts of the training text, instead of a preset.
+#: The name for n-gram counts of the training text as M1, instead of a preset.
 COUNTS = "counts"
-#: M1's context; the paper trained M1 at this length.
+#: M1's context; the paper trained M1 on sequences of this length.
 CONTEXT_BYTES = 1024
 #: Bits of a probability.
 PRECISION = 14
@@ -28,14 +28,15 @@ class Experiment:
     Args:
         name: str. What `--experiment` takes.
         row: str. Its row in the tables, the paper's if the paper has it.
-        make: A function of a list of bytes to learn from, and of a function
-            without arguments that returns M1, an `EntropyModel`. It returns a
-            `SchemeTokenizer`. Processes import it, so it must have a name in a
-            module, or be a `functools.partial` of one that has.
+        make: A function that returns a `SchemeTokenizer`. It takes a list of
+            bytes to learn from, and a function without arguments that returns
+            M1, an `EntropyModel`. It is sent to other processes, so it must be
+            a function of a module, or a `functools.partial` of one.
         ids: int. Size of the vocabulary.
         runs_m1: bool. Whether tokenizing runs M1 over every byte.
         continues: bool. Whether a model over these ids can continue a text.
-        paper: bool. Whether the rule is the paper's own.
+        paper: bool. Whether the paper has this experiment. These have rows in
+            all tables, even if they were not run.
     """
 
     name: str
@@ -208,7 +209,8 @@ def _all():
 
 #: All of them by name, in the order of tables.
 EXPERIMENTS = {experiment.name: experiment for experiment in _all()}
-#: What a CPU trains in minutes at size `tiny`: few ids.
+#: Experiments with few ids, which a CPU trains in minutes at size `tiny`. The
+#: first ones are run first.
 FEW_IDS = (
     "bytes",
     "sentencepiece_4k",
@@ -228,7 +230,7 @@ FEW_IDS = (
 
 
 def all_experiments(module=None):
-    """Return experiments by name, with those of a module of the user's.
+    """Return all experiments by name, and those of the user's module, if any.
 
     Raises:
         ValueError: If there is no such module, or it has no `EXPERIMENTS`.

@@ -8,9 +8,10 @@ tokens and steps, and the same text, joined and cut into examples of 10,240
 bytes. It scores all of them on the same held-out bytes.
 
 With `--prepare`, this makes tokenizers and shards and trains nothing. Each run
-leaves a record in `records/`. The same command trains only what has none, and
-`--minutes` stops it. `report.md` has the tables and claims of all records;
-`python -m recipes.reproduce_report FOLDER ...` joins those of several workdirs.
+leaves a record in `records/`, and the same command trains only what has no
+record. `--minutes` limits the time. `report.md` has the tables and claims of
+all records. To join the records of several workdirs, run
+`python -m recipes.reproduce_report --workdirs FOLDER ...`.
 """
 
 import dataclasses
@@ -33,13 +34,13 @@ from recipes.flags import say
 TINY = "tiny"
 #: Bytes of an example (the paper, section 3.3).
 EXAMPLE_BYTES = 10_240
-#: A run has at least so many steps, with smaller batches if it must be.
+#: A run has at least so many steps, with smaller batches if necessary.
 LEAST_STEPS = 1_000
 LEAST_BATCH = 8
 EPOCHS = 10
 #: Weights, gradients and an update, in float32.
 BYTES_PER_PARAMETER = 12
-#: What generation is timed on: texts at a time, and tokens of each.
+#: Generation is timed with so many texts at a time, of so many tokens each.
 TEXTS, TEXT_TOKENS = 8, 64
 
 OWN = {
@@ -51,8 +52,9 @@ OWN = {
     "experiment": {
         "action": "append",
         "metavar": "NAME",
-        "help": "What to run; may be repeated. By default all, at size tiny "
-        f"those of few ids: {', '.join(experiments.EXPERIMENTS)}.",
+        "help": "What to run; may be repeated. By default all; at size tiny, "
+        "a few with few ids, and your own. Names: "
+        f"{', '.join(experiments.EXPERIMENTS)}.",
     },
     "module": {
         "metavar": "NAME",
@@ -104,7 +106,7 @@ def choose(*, size, **others):
 
 
 def configure(config, *, tokens, **others):
-    """Return the configuration with the steps that a number of tokens takes."""
+    """Return the configuration that trains on a number of tokens."""
     if not tokens:
         return config
     training = config.m2_training
@@ -170,7 +172,7 @@ def choose_experiments(names, module, size):
     """Return the experiments to run, a dict by name.
 
     Raises:
-        ValueError: If there is none of a name.
+        ValueError: If a name is not that of an experiment.
     """
     found = experiments.all_experiments(module)
     if not names:
@@ -187,7 +189,7 @@ def choose_experiments(names, module, size):
 
 
 def job_of(setting, experiment, m1):
-    """Return the job that prepares an experiment."""
+    """Return the job that prepares the tokens of an experiment."""
     return preparation.Job(
         setting,
         experiment.name,
@@ -204,10 +206,10 @@ def is_waiting(job):
 
 
 def check_m1(setting, m1):
-    """Keep which M1 a workdir uses, and how large it is.
+    """Record which M1 a workdir uses, and how large it is.
 
     Raises:
-        ValueError: If it uses another one.
+        ValueError: If the workdir uses another M1.
     """
     path = setting.workdir / "m1.json"
     its = workdir.read_json(path)

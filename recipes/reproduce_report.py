@@ -2,8 +2,9 @@
 
     python -m recipes.reproduce_report --workdirs runs/tiny --output report
 
-`report.md` in the folder of --output has the paper's tables with our figures
-beside the paper's; `figures/` has the plots. Nothing is trained.
+The folder of --output, by default the first workdir, then has `report.md`, the
+paper's tables with our figures beside the paper's, and `figures/`, the plots.
+Nothing is trained.
 """
 
 import pathlib
@@ -49,8 +50,12 @@ def write(folders, output, module=None):
             if any(its == size for _, its in entries)
         ),
         section("Equal compute", COMPUTE_TEXT, compute_table(entries, known)),
-        section("Models that know nothing", "", trivial_table(entries, known)),
-        section("As many bytes a sequence", MATCHED_TEXT, matched(entries)),
+        section(
+            "Models without context",
+            TRIVIAL_TEXT,
+            trivial_table(entries, known),
+        ),
+        section("Equal bytes per sequence", MATCHED_TEXT, matched(entries)),
         *analyses(folders),
         draw(entries, known, output),
     ]
@@ -60,23 +65,32 @@ def write(folders, output, module=None):
 
 
 CLAIMS_TEXT = (
-    "Differences below 0.006 bits/byte, or half of the range of the seeds, say "
-    "nothing: then a claim is *not testable at this size*."
+    "A difference counts only if it is above 0.006 bits/byte and above half of "
+    "the range of the seeds. Otherwise a claim is *not testable at this size*."
 )
 BITS_TEXT = (
-    "Ours, and after the stroke the paper's. `-` is what the paper does not "
-    "say."
+    "Our figure / the paper's. `-` is a figure that the paper does not give."
 )
 DETAILS_TEXT = (
-    "FLOPs/byte are in millions, without logits, as in the paper; *with M1* "
-    "adds M1 on every byte where tokenizing runs it. After the stroke is the "
-    "paper's figure."
+    "Our figure / the paper's. *uniform* is the bits/byte of a model that "
+    "knows nothing, *below uniform* what M2 saves of it, and *passes* how "
+    "often it read the training text. FLOPs/byte are in millions, without "
+    "logits, as in the paper; *with M1* adds M1 on every byte where tokenizing "
+    "runs it."
 )
 COMPUTE_TEXT = (
-    "Bits per byte of the held-out sample, at the compute of the smallest size "
-    "that was run; in the paper, at that of 25m after 3,000 steps."
+    "Bits per byte of the part of the held-out text that is scored during "
+    "training, when each size has used the compute of the smallest one; in the "
+    "paper, that of 25m after 3,000 steps."
 )
-MATCHED_TEXT = "b16 at 25m; v65k at half of the sequence length of v256."
+TRIVIAL_TEXT = (
+    "A uniform model gives all tokens the same probability, a unigram model "
+    "their frequencies."
+)
+MATCHED_TEXT = (
+    "b16 at 25m; the sequences of v65k have half as many tokens as those of "
+    "v256."
+)
 
 
 def section(title, text, body):
@@ -230,7 +244,7 @@ def compute_table(entries, known):
 
 
 def trivial_table(entries, known):
-    """Return what uniform and unigram models score."""
+    """Return the table of what uniform and unigram models score."""
     rows = []
     for name, paper in RESULTS.items():
         found = [e for (other, _), e in entries.items() if other == name]
@@ -250,7 +264,7 @@ def trivial_table(entries, known):
 
 
 def matched(entries):
-    """Return the comparison of vocabularies at equal bytes a sequence."""
+    """Return the comparison of vocabularies at equal bytes per sequence."""
     lengths = {}
     for name in BYTE_MATCHED:
         entry = entries.get((name, "25m"))
@@ -291,7 +305,7 @@ def draw(entries, known, output):
     pictures = {
         "bits_against_flops_with_m1": "FLOPs per byte, with M1",
         "bits_against_flops": "FLOPs per byte",
-        "bits_against_bytes_per_step": "bytes a step of the decoder",
+        "bits_against_bytes_per_step": "bytes per step of the decoder",
     }
     for file, label in pictures.items():
         points = {}

@@ -1,6 +1,7 @@
-"""The text of a block to its content and back: by codes, or by a model.
+"""Turn the text of a block into its content and back, by codes or by a model.
 
-A file says in its header which of both it needs, and with what.
+The header of a file says which of the two it needs, and which codebook or which
+model.
 """
 
 import hashlib
@@ -28,9 +29,11 @@ from keras_nc.coding import StreamCoder
 
 #: Streams of a block, which a model codes side by side.
 LANES = 16
-#: A model restarts after so many bytes. It was trained on sequences like these.
+#: A model restarts after so many bytes, the longest sequences that the built-in
+#: M1 was trained on.
 CONTEXT_BYTES = 1024
-#: So many contexts of a stream: longer ones need fewer numbers about them.
+#: The most contexts of a stream in a block that is written. Longer streams need
+#: fewer sizes in the content.
 _MAX_CONTEXTS = 4
 
 
@@ -98,9 +101,9 @@ class CodeBlocks:
 class ModelBlocks:
     """Blocks that hold streams, with a model in the loop.
 
-    A block's text is cut into `LANES` parts or fewer, of whole contexts, which
-    the model codes side by side. The content has the bytes of each stream, a
-    uint16, and then the streams.
+    A block's text is cut into at most `LANES` parts of whole contexts; the last
+    part may be shorter. The model codes them side by side. The content has the
+    size of each stream in bytes, a uint16, and then the streams.
 
     Args:
         model: an `EntropyModel`.
@@ -124,7 +127,7 @@ class ModelBlocks:
     def __init__(self, model):
         self._model = model
         self.fingerprint = model.fingerprint
-        #: A stepper has a state, so threads take one each.
+        #: Steppers have a state, so each thread takes a coder of its own.
         self._coders = queue.SimpleQueue()
         self.probe = self._probe()
 
@@ -150,7 +153,7 @@ class ModelBlocks:
         head = 2 * len(lengths)
         data = np.frombuffer(block.content, np.uint8)
         codes = data[head:]
-        # All zeros if the content ends in its numbers.
+        # Zeros, which are refused below, if the content ends within its sizes.
         sizes = np.zeros(len(lengths), "<u2")
         if len(data) >= head:
             sizes = data[:head].view("<u2").astype(np.int64)
@@ -181,7 +184,7 @@ class ModelBlocks:
             self._coders.put(coder)
 
     def _probe(self):
-        """Return a hash of some probabilities, which machines may differ in."""
+        """Return a hash of probabilities that may differ between machines."""
         from keras_nc.entropy_models import stepper_for
 
         columns = np.arange(256, dtype=np.uint8).reshape(4, 64).T
@@ -194,7 +197,7 @@ class ModelBlocks:
 
 
 def _part_lengths(num_bytes):
-    """Return the lengths of the parts of a text, of whole contexts."""
+    """Return the lengths of the parts that a text is cut into."""
     contexts = -(-num_bytes // (LANES * CONTEXT_BYTES))
     size = contexts * CONTEXT_BYTES
     starts = range(0, num_bytes, size)
@@ -211,8 +214,8 @@ def load_blocks(path):
     """Return the coder of blocks that a codebook or a preset stands for.
 
     Args:
-        path: str, a codebook, a preset, or a built-in name. With a model over
-            bytes, the model is in the loop.
+        path: str, a codebook, a preset, or a built-in name. If it is the preset
+            of a model over bytes, that model is in the loop.
     """
     folder = pathlib.Path(locate(path))
     if not _holds_byte_lm(folder):

@@ -1,4 +1,4 @@
-"""From the probabilities of an entropy model to windows."""
+"""Make windows from the probabilities of an entropy model."""
 
 import numpy as np
 
@@ -17,9 +17,9 @@ def build_arithmetic(model, window_bits, max_window_bytes, batch=4096):
     A state is a range of codes `[low, low + size)`. The start state holds
     `[3, 2^W)`; it gives each byte one code and shares the rest. Every other
     state keeps `low`, which means that the window ends here, and shares
-    `size - 1` codes among the next bytes in byte order. A state of one code or
-    of `max_window_bytes` is a leaf. Codes that a leaf cannot use stand for no
-    window.
+    `size - 1` codes among the next bytes in byte order. A state with one code,
+    or whose window has `max_window_bytes`, is a leaf. Codes that a leaf cannot
+    use have no window.
 
     Args:
         model: an entropy model.
@@ -90,11 +90,11 @@ def build_tunstall(model, window_bits, max_window_bytes, batch=4096):
 def tunstall_weights(model, window_bits, max_window_bytes, batch=4096):
     """Return a dict from the windows of `build_tunstall` to their weights."""
     room = (1 << window_bits) - NUM_SPECIAL - 256
-    # Every prefix seen so far. The arrays below hold indices into it.
+    # All prefixes so far. The arrays below hold indices into this list.
     seen = list(_BYTES)
     weights = _child_weights(model, [b""], np.array([ROOT_WEIGHT]))[0]
     lengths = np.ones(256, np.int64)
-    best = np.zeros(0, np.int64)  # longer than one byte, expanded or not
+    best = np.zeros(0, np.int64)  # prefixes of two or more bytes
     waiting = np.arange(256 if max_window_bytes > 1 else 0)
     cutoff = -1  # prefixes below this weight, and their children, get no code
     while waiting.size:
@@ -145,7 +145,7 @@ def _first(room, places, seen, weights, lengths):
 
 
 def _extend(prefixes, rows, next_bytes):
-    """Return the prefixes of some rows, each with one byte more."""
+    """Return the prefixes of these rows, each with one more byte."""
     pairs = zip(rows.tolist(), next_bytes.tolist(), strict=True)
     return [prefixes[row] + _BYTES[byte] for row, byte in pairs]
 

@@ -17,7 +17,7 @@ from keras_nc.coding.word_text import WordText
 LONGEST_PART = 24  # bytes of a string inside a word
 MOST_WORDS = 5  # words of a phrase
 MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
-#: Words of a text whose runs are counted in one table; more texts need more
+#: Words of a text whose runs are counted in one table. A longer text needs more
 #: passes instead of more memory.
 RUNS_OF_A_TABLE = 1 << 25
 
@@ -27,8 +27,8 @@ class CandidateText:
 
     Args:
         text: a `WordText`.
-        prior: see `choose_windows`. Its strings follow as documents, but are
-            not counted.
+        prior: see `choose_windows`. Its strings are numbered like documents
+            after the text, but are not counted.
 
     Attributes:
         prior: the same.
@@ -63,13 +63,13 @@ class CandidateText:
             longest: int, bytes of a string.
 
         Returns:
-            The strings that save most bytes if each use counts, int64 of shape
+            The strings with the largest uses times (bytes - 1), int64 of shape
             (strings, 4): where a string begins in the letters, its bytes, its
             words (1), and its uses.
         """
         from keras_nc.coding.kernels import units
 
-        # Without words, all of the text may be distinct: bound the work.
+        # Text without word boundaries may be one distinct word: bound the work.
         order = np.argsort(-self._counts, kind="stable")
         letters = np.cumsum(self.lengths[order])
         order = order[: np.searchsorted(letters, MOST_LETTERS, side="right")]
@@ -98,14 +98,16 @@ class CandidateText:
     def count_phrases(self, most, longest):
         """Count runs of several words, as `count_parts` does strings.
 
-        A run begins at an index of the sequence. Runs get longer by one word
-        at a time: two runs that overlap make one. In `runs` is the number of
-        the run that begins at each word, -1 if it occurs once. If the sequence
-        is on disk, so are the runs.
+        The first column has where a run begins in the sequence. Runs get longer
+        by one word at a time: two runs that overlap make one. `runs` holds, for
+        each word of the sequence, the number of the run that begins there, or
+        -1 if that run occurs only once. If the sequence is on disk, so are the
+        runs.
         """
         from keras_nc.coding.kernels import units
 
-        # A byte of punctuation after another one is no word of its own.
+        # In a phrase, a byte of punctuation after another one is not counted as
+        # a word of its own.
         first = self.letters[self.starts]
         is_mark = (self.lengths == 1) & ~_is_word_byte()[first]
         is_mark &= first != ord(" ")
@@ -139,6 +141,9 @@ class CandidateText:
         Args:
             candidates: int64 of shape (strings, 4), see `count_parts`.
             phrases: bool, whether strings of several words are added.
+
+        Returns:
+            The candidates, and after them those added, with 0 uses.
         """
         known = set(self.strings_of(candidates))
         rows = []
@@ -180,9 +185,9 @@ class CandidateText:
         """Return the words of phrases and their offsets.
 
         Args:
-            begins: int64, where the phrases begin in the sequence, or after its
-                end among the strings of the prior.
-            counts: int64, their words.
+            begins: int64, where the phrases begin in the sequence. Numbers from
+                its end on are places among the strings of the prior.
+            counts: int64, how many words each phrase has.
 
         Returns:
             Numbers of words, int32, and int64 of shape (phrases + 1,).
@@ -201,7 +206,7 @@ class CandidateText:
 def _runs(text):
     """Yield two arrays of runs: those of one word, and room for longer ones.
 
-    They are files beside the sequence if that is a file.
+    If the sequence is a file, they are files beside it.
     """
     if text.folder is None:
         yield text.sequence - np.int32(1), np.empty_like(text.sequence)
@@ -223,7 +228,7 @@ def _runs(text):
 
 
 def best(candidates, most):
-    """Return the candidates that save most bytes, in their order."""
+    """Return the `most` candidates that save most bytes, in their order."""
     saved = candidates[:, 3] * (candidates[:, 1] - 1)
     order = np.argsort(-saved, kind="stable")[:most]
     return candidates[np.sort(order)]

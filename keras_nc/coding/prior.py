@@ -13,16 +13,16 @@ def expected_uses(model, window_bits, max_window_bytes, tokens):
     """Return the uses of a model's most probable windows.
 
     Args:
-        model: an entropy model. If it has a `reader`, that is asked, because
-            the prefixes begin alike.
+        model: an entropy model. If it has a `reader`, that is asked instead: it
+            is faster if many prefixes begin alike.
         window_bits: W, bits per code.
         max_window_bytes: bytes that a window has at most.
         tokens: how many windows the text has.
 
     Returns:
-        A dict from windows (bytes) to the number of places at which a text of
-        `tokens` windows by the model has these bytes. A phrase counts only as
-        often as a word boundary is next.
+        A dict from windows (bytes) to how often these bytes are expected in a
+        text of `tokens` windows, if the model wrote it. A phrase counts only
+        where a word boundary follows.
     """
     from keras_nc.coding.kernels.word_boundaries import OTHER
     from keras_nc.coding.kernels.word_boundaries import SPACE

@@ -1,8 +1,9 @@
 """A text as a sequence of numbered words.
 
-A word, here, is what lies between two boundaries of `mark_words`. Choosing
-windows of words and phrases needs no more of a text than its distinct words,
-their counts, and the sequence of their numbers. All of it can be made in parts.
+A word, here, is what lies between two boundaries of `mark_words`. To choose
+windows of words and phrases, only three things of a text are needed: its
+distinct words, their counts, and the sequence of their numbers. All three can
+be made in parts and joined.
 """
 
 import json
@@ -16,8 +17,8 @@ from keras_nc.coding.inputs import iterate_documents
 from keras_nc.coding.inputs import join_documents
 
 LONGEST_WORD = 255  # bytes; longer words are read as several
-HEAD_BYTES = 1 << 20
-BLOCK_BYTES = 1 << 25  # of documents that are read together
+HEAD_BYTES = 1 << 20  # of the beginning of the text
+BLOCK_BYTES = 1 << 25  # of documents that are numbered together
 _SEQUENCE = "sequence.int32"
 _WORDS = "words.npz"
 _FIELDS = ("letters", "lengths", "counts", "head")
@@ -27,9 +28,9 @@ class WordText:
     r"""The words of a text, for `Codebook.build`.
 
     Make one with `from_documents`, in memory or, for a large text, on disk.
-    Workers can each make that of their part of the documents, and `join` gives
-    what one worker would have made of all of them, byte for byte. Memory is
-    needed for the distinct words, not for the text.
+    Several workers can each make that of a part of the documents. `join` then
+    gives what one worker would have made of all documents, byte for byte. On
+    disk, memory is needed for the distinct words, not for the text.
 
     Attributes:
         letters: uint8, the bytes of the distinct words, joined, in the order
@@ -66,9 +67,9 @@ class WordText:
 
         Args:
             documents: `str` or bytes, or an iterable of them, read once.
-            folder: where the text is kept, which then needs no memory: 4 bytes
-                for each word. It is created if missing; `load` reads it again.
-                `None` keeps it in memory.
+            folder: where the text is kept, with 4 bytes for each of its words.
+                It is created if missing; `load` reads it again. `None`, the
+                default, keeps the text in memory.
 
         Returns:
             A `WordText`.
@@ -82,7 +83,7 @@ class WordText:
 
         Args:
             parts: an iterable of `WordText`, in the order of the text.
-            folder: see `from_documents`; not that of a part.
+            folder: see `from_documents`; another one than those of the parts.
 
         Returns:
             A `WordText`, the same as if the documents of all parts had been
@@ -215,16 +216,17 @@ class _SequenceWriter:
 
 
 def _map(folder):
-    """Map a sequence of a folder."""
+    """Return the sequence of a folder, mapped into memory."""
     path = pathlib.Path(folder, _SEQUENCE)
     if not path.stat().st_size:  # which cannot be mapped
         return np.zeros(0, np.int32)
-    # "c" changes no file. A read-only array would be compiled for once more.
+    # Mode "c" changes no file. Numba would compile again for a read-only
+    # array.
     return np.asarray(np.memmap(path, "<i4", "c"))
 
 
 def _blocks(documents):
-    """Yield lists of documents of some size together."""
+    """Yield lists of documents, each with `BLOCK_BYTES` or a little more."""
     block, size = [], 0
     for document in documents:
         block.append(document)
@@ -254,7 +256,7 @@ def _number(documents):
 
 
 def _grown(array, least):
-    """Return an array of at least so many elements, by doubling."""
+    """Return an array of at least `least` elements; grow it by doubling."""
     size = array.size
     while size < least:
         size *= 2

@@ -1,7 +1,7 @@
 """The groups of a corpus: what each holds, and how one is written.
 
 The parts of the input are divided into groups by their sizes alone, so the
-shards of a group do not depend on what writes them.
+shards of a group do not depend on which processes write them.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ from keras_nc.data import shard_writer
 from keras_nc.data.documents import ReadingReport
 from keras_nc.data.documents import read_parts
 
-#: Stored bytes of a group, at least, if its parts have as many.
+#: A group is complete when its parts have so many stored bytes.
 _GROUP_BYTES = 2**28
-#: The record of a corpus: its groups, and what was not read.
+#: The file with the record of a corpus: its groups, and what was not read.
 INPUTS = "inputs.json"
-#: The same of one group, written last.
+#: The file with the record of one group, which is written last.
 _GROUP = "group.json"
 REMEDY = "Use the same files and settings, another folder, or `overwrite=True`."
 
@@ -49,7 +49,7 @@ class Job:
         return documents
 
     def settings(self):
-        """Return what decides the shards, for the record."""
+        """Return the settings that decide what is in the shards."""
         return {
             "text_key": self.text_key,
             "skip_damaged": self.skip_damaged,
@@ -72,7 +72,8 @@ def divide(parts):
 
 def describe(group):
     """Return name, size and version of each part of a group, a list."""
-    # Folders may move. The names in them, and the order, may not.
+    # Only the last part of a path is kept, because folders may move. Names and
+    # order must stay the same.
     return [[os.path.basename(str(p)), p.size, p.version] for p in group]
 
 
@@ -95,7 +96,7 @@ def read_inputs(directory):
 
     Returns:
         A dict with `settings` and `groups`. Each group has `parts`, a list of
-        name, size and version of each, and if it is complete `documents`,
+        name, size and version of each. A complete group also has `documents`,
         `shards`, `empty` and `skipped`.
     """
     path = pathlib.Path(directory, INPUTS)
@@ -114,7 +115,11 @@ def read_inputs(directory):
 
 
 def read_records(job):
-    """Return the records of groups, or `None`; compare them with the job."""
+    """Return the records of the groups; `None` if there are none.
+
+    Raises:
+        ValueError: if they are those of another job.
+    """
     content = read_inputs(job.directory)
     if content is None:
         return None
@@ -138,19 +143,19 @@ def read_records(job):
 
 
 def is_unchanged(job, number, record):
-    """Return whether the files of a group are surely as they were."""
+    """Return whether names, sizes and versions of a group are as recorded."""
     described = json.loads(json.dumps(describe(job.groups[number])))
     return described == record["parts"]
 
 
 def read_group(job, number):
-    """Return the record of a complete group, else `None`."""
+    """Return the record of a group; `None` if it is not complete."""
     path = job.folder(number) / _GROUP
     return json.loads(path.read_bytes()) if path.exists() else None
 
 
 def write_group(job, number, threads=1, progress=False):
-    """Write the shards of one group, or go on; return its number of bytes."""
+    """Write the shards of one group, or continue; return its bytes of text."""
     folder = job.folder(number)
     folder.mkdir(parents=True, exist_ok=True)
     report = ReadingReport(job.skip_damaged)

@@ -1,8 +1,8 @@
 """Write the token shards of a corpus with many processes, or with Beam.
 
 The parts of the input are divided into groups by their sizes alone. Each group
-is tokenized by itself into a folder. At the end its shards move to the folder
-of the corpus. So the shards are the same whatever does the work.
+is tokenized by itself into a folder of its own. At the end, its shards move to
+the folder of the corpus. So the shards do not depend on what does the work.
 """
 
 import concurrent.futures
@@ -55,10 +55,10 @@ def tokenize_corpus(
     r"""Tokenize files and data sets into token shards, by many processes.
 
     The shards do not depend on `workers` and `runner`. If the run is stopped or
-    killed, the same call goes on: complete shards are not tokenized again, and
-    complete groups of files not read again, unless a file has changed. If all
-    shards are complete, only damaged ones are written again. The manifest comes
-    last, so nothing reads shards that are not complete.
+    killed, the same call continues it: complete shards are not tokenized again,
+    and complete groups of files are not read again unless a file has changed.
+    If all shards are there, only damaged ones are written again. The manifest
+    is written last, so nothing reads shards that are not complete.
 
     `inputs.json`, beside the manifest, says which files each group of shards
     was made from, how many texts were empty, and what was skipped.
@@ -70,14 +70,15 @@ def tokenize_corpus(
             see it under this path.
         text_key: str, see `read_documents`.
         skip_damaged: bool, whether to skip what cannot be read, and list it in
-            `inputs.json`. Otherwise it is an error.
+            `inputs.json`. By default, it is an error.
         select: a function of a document that returns the bytes to keep, or
             `None` to keep all. With several workers it is pickled.
         shard_tokens: int, see `write_shards`. The last shard of a group may
             have fewer.
         overwrite: if True, existing shards are deleted first.
-        workers: int, processes on this machine. If there are fewer groups than
-            workers, threads of each process tokenize.
+        workers: int, processes on this machine, by default 1. If there are
+            fewer groups than workers, each process tokenizes with several
+            threads.
         runner: str, a runner of Apache Beam that does the work instead, such
             as `"DirectRunner"` or `"DataflowRunner"`; `None` for processes.
         runner_options: list of str, options of the Beam pipeline, as in
@@ -120,7 +121,7 @@ def tokenize_corpus(
     manifest = job.directory / shard_format.MANIFEST
     records = read_records(job)
     if _need_no_groups(job, records, manifest):
-        # It compares all documents, or asks for the manifest.
+        # This compares all documents, or asks for the manifest.
         report = ReadingReport(skip_damaged)
         documents = itertools.chain.from_iterable(
             job.documents(number, report) for number in range(len(groups))
@@ -136,7 +137,7 @@ def tokenize_corpus(
     if records is None:
         records = [{"parts": describe(group)} for group in groups]
         write_records(job, records)
-        # It says that shards are being written here.
+        # This file says that shards are being written here.
         progress_file = job.directory / shard_format.PROGRESS
         shard_format.write_manifest(progress_file, _fields(job))
     if not manifest.exists():
@@ -154,7 +155,7 @@ def tokenize_corpus(
 
 
 def _need_no_groups(job, records, manifest):
-    """Return whether there are shards that are not those of groups here."""
+    """Return whether the folder has shards that were not written by groups."""
     if records is not None:
         numbers = range(len(job.groups))
         joined = all("shards" in record for record in records)
@@ -207,7 +208,7 @@ def _run_workers(job, records, workers, progress):
             "use fewer `workers` or a smaller `shard_tokens`."
         ) from error
     except BaseException:
-        # Do not wait for groups: the same call goes on with them.
+        # Do not wait for groups: the same call continues with them.
         for process in set(multiprocessing.active_children()) - others:
             process.kill()
         raise
@@ -245,7 +246,7 @@ def _run_beam(job, records, runner, options):
 
 
 def write_attempt(number, job):
-    """Write a group as a runner of Beam does: perhaps twice at a time."""
+    """Write a group in a worker of Beam, which may run it twice at a time."""
     if read_group(job, number) is not None:
         write_group(job, number)  # a file has changed: compare
         return
@@ -351,7 +352,7 @@ def _repair(job, records, progress):
 
 
 def _delete(directory):
-    """Delete all that this module writes, what makes it complete first."""
+    """Delete all that this module writes, the manifest and record first."""
     (directory / shard_format.MANIFEST).unlink(missing_ok=True)
     (directory / INPUTS).unlink(missing_ok=True)
     for file in directory.iterdir():

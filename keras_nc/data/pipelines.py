@@ -13,7 +13,8 @@ def tf_dataset(sequences, prefetch=None):
 
     Args:
         sequences: `PackedSequences`, or what `process_batches` returned.
-        prefetch: int, batches made ahead; by default, TensorFlow's choice.
+        prefetch: int, how many batches are made ahead; by default, TensorFlow
+            chooses.
 
     Returns:
         A `tf.data.Dataset` of `len(sequences)` batches
@@ -103,20 +104,22 @@ def process_batches(sequences, process=None, processes=None):
     """Return this process's rows of every batch, if several train together.
 
     By default, the processes are those of a `keras.distribution` of JAX, in
-    which each process must feed only the rows of its own devices. For others,
-    such as those of `torch.distributed`, pass their numbers. The rows of all
-    processes together are those of one, in the same order.
+    which each process must feed only the rows of its own devices. For other
+    processes, such as those of `torch.distributed`, pass `process` and
+    `processes`. The rows of all processes together are the rows that a single
+    process would have, in the same order.
 
     Args:
         sequences: `PackedSequences`, the same in every process.
         process: int, the number of this process, from 0 on.
-        processes: int, a divisor of the batch size.
+        processes: int, how many processes there are, a divisor of the batch
+            size.
 
     Returns:
-        A `keras.utils.PyDataset`: with one process, `sequences` itself.
+        A `keras.utils.PyDataset`. With one process, it is `sequences` itself.
 
     Raises:
-        ValueError: if processes cannot have equally many rows.
+        ValueError: if the processes cannot have the same number of rows.
     """
     B = sequences.batch_size
     if processes is not None:

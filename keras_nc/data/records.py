@@ -1,6 +1,6 @@
 """Read the texts of records: Parquet, ArrayRecord, TFDS and Hugging Face.
 
-The packages that read them are optional, and imported when they are needed.
+The packages that read them are optional. They are imported where they are used.
 """
 
 import os
@@ -36,8 +36,8 @@ def read_records(part, text_key):
         text_key: str, the column or feature of the text.
 
     Yields:
-        A pair: where the record is, a str, and its value: `str`, bytes, or
-        something else that is no text.
+        A pair: a str that says where the record is, and its value, which is
+        `str`, bytes, or another type that is no text.
 
     Raises:
         ValueError: if the part is damaged, or has no such column.
@@ -120,8 +120,9 @@ def read_example(record):
         record: bytes.
 
     Returns:
-        A dict from names to the bytes of features that hold one bytes value;
-        others are `None`. `None` if the record is no `tf.train.Example`.
+        A dict from the names of features to their bytes, or to `None` if a
+        feature does not hold exactly one bytes value. `None` instead of a dict
+        if the record is no `tf.train.Example`.
 
     Example:
     >>> read_example(b"just text") is None
@@ -167,7 +168,7 @@ def num_shards(name):
     if kind == "hf":
         return max(1, _hugging_face(name).num_shards)
     splits = _tfds_builder(name)[1].info.splits
-    # `train[:10%]` is read as one part.
+    # A slice such as `train[:10%]` is read as one part.
     return splits[split].num_shards if split in splits else 1
 
 

@@ -1,7 +1,7 @@
-"""Which tokens are in which sequence, and which sequences in which batch.
+"""Which tokens are in which sequence, and which sequences are in which batch.
 
-All of it is a pure function of the shards, the settings and the seed, so any
-batch can be made without those before it.
+Both are pure functions of the shards, the settings and the seed, so any batch
+can be made without those before it.
 """
 
 import numbers
@@ -12,7 +12,8 @@ import numpy as np
 PACKINGS = ("joined", "whole", "single")
 #: Rows after which a mixture has the exact shares of its parts.
 MIXED_ROWS = 1 << 14
-#: A word of seeds, so that mixtures have other random bits than orders.
+#: A number in the seeds of mixtures, so that their random bits are not those of
+#: orders.
 _MIXING = 0x6D6978
 
 
@@ -21,9 +22,9 @@ class Sequences:
 
     Args:
         shards: `TokenShards`.
-        length: int, T, most tokens of a sequence.
+        length: int, T, the most tokens that a sequence has.
         packing: one of `PACKINGS`.
-        seeds: list of int, to which the epoch is appended.
+        seeds: list of int. With the epoch after them, they seed its order.
         shuffle: bool, whether every epoch has an order of its own.
     """
 
@@ -77,10 +78,10 @@ class Sequences:
 
 
 class Mixture:
-    """Which part of a mixture each row of the batches is from.
+    """Which part of a mixture each row of a batch comes from.
 
-    Of `MIXED_ROWS` rows, each part has as many as its weight says, in random
-    order.
+    Of each `MIXED_ROWS` rows, every part has its exact share by weight, in
+    random order.
 
     Args:
         weights: list of numbers, in any unit.
@@ -146,9 +147,9 @@ def _random_bits(seeds, count):
 
 
 def _cut(shards, length, several):
-    """Return where sequences begin that no document crosses into.
+    """Return where sequences begin if documents are not joined.
 
-    A document that is longer than a sequence is cut into several.
+    A document that is longer than a sequence is cut into several sequences.
 
     Args:
         shards: `TokenShards`.
@@ -156,7 +157,7 @@ def _cut(shards, length, several):
         several: bool, whether documents that fit share a sequence.
 
     Returns:
-        int64 of shape (sequences + 1,), tokens of the corpus.
+        int64 of shape (sequences + 1,), places in the tokens of the corpus.
     """
     bounds = [np.zeros(1, np.int64)]
     for offsets in shards.document_offsets():
@@ -169,7 +170,7 @@ def _cut(shards, length, several):
             np.repeat(offsets[:-1], counts) + steps * length, offsets[-1]
         )
         if several:
-            # The part that begins the next sequence, for one at each part.
+            # If a sequence begins at a part: the part where the next begins.
             following = np.searchsorted(parts, parts + length, side="right") - 1
             following = following.tolist()
             taken, part = [0], 0

@@ -1,8 +1,8 @@
 """Find the parts of an input: files by pattern, and data sets by name.
 
 A name is a path, a pattern, a URL of fsspec such as `gs://bucket/*.jsonl.zst`,
-`tfds:NAME` or `hf:NAME`. Data sets by name have an optional split after `#`:
-`tfds:c4/en:3.1.0#validation`, `hf:allenai/c4:en#train`.
+`tfds:NAME` or `hf:NAME`. The name of a data set may have a split after `#`, by
+default `train`: `tfds:c4/en:3.1.0#validation`, `hf:allenai/c4:en#train`.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ import os
 import shutil
 import tempfile
 
-#: Prefixes of data sets by name, and what they need.
+#: Prefixes of the names of data sets, and what comes before a split.
 _TFDS, _HUGGING_FACE = "tfds:", "hf:"
 _SPLIT = "#"
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A piece of the input that can be read by itself.
+    """A part of the input that can be read by itself.
 
     Attributes:
         name: str, a path, a URL, or the name of a data set with its split.
@@ -61,8 +61,8 @@ def split_name(name):
         name: str.
 
     Returns:
-        The kind, `"tfds"` or `"hf"`, the name without it, and the split, three
-        str.
+        Three str: the kind, `"tfds"` or `"hf"`; the name without kind and
+        split; and the split.
 
     Example:
     >>> split_name("tfds:c4/en:3.1.0#validation")
@@ -85,7 +85,7 @@ def need(module, extra, what):
         The module.
 
     Raises:
-        ImportError: if it is not installed. It names the extra.
+        ImportError: if it is not installed. The error names the extra.
     """
     try:
         return importlib.import_module(module)
@@ -98,7 +98,7 @@ def need(module, extra, what):
 
 
 def find_files(patterns):
-    """List the files that patterns match, and data sets by name.
+    """List the files that patterns match, and the data sets that are named.
 
     Args:
         patterns: a path, pattern, URL or name, or a sequence of them; `**`
@@ -208,7 +208,7 @@ def open_binary(name):
         name: str or path.
 
     Returns:
-        A buffered binary stream with `peek`, to be closed.
+        A buffered binary stream with `peek`. The caller closes it.
     """
     name = os.fspath(name)
     if not is_url(name):
@@ -219,7 +219,7 @@ def open_binary(name):
 
 @contextlib.contextmanager
 def local_copy(name):
-    """Yield a path with the content of a file, for readers that need one."""
+    """Yield a path with the content of a file, for readers that need a path."""
     if not is_url(name):
         yield name
         return

@@ -6,16 +6,18 @@ from keras_nc.entropy_models.stepping import check_room
 
 
 class RememberingStepper:
-    """Ask another stepper only for contexts that it was not asked for before.
+    """Ask another stepper only about contexts that are not remembered.
 
-    If contexts restart at every window, text has few different ones. A row's
-    probabilities depend only on its bytes since its restart, so the remembered
-    ones are the same bits; see `stepping`.
+    If contexts restart at every window, a text has few different ones. A row's
+    probabilities depend only on its bytes since its restart, so remembered
+    probabilities are the same, bit for bit; see `stepping`.
 
     Args:
         stepper: The other stepper.
-        most_bytes: int. Longer contexts are rare, and are not remembered.
-        most_contexts: int. As many are remembered; each takes 2 KB.
+        most_bytes: int. Longer contexts are not remembered, because they
+            seldom repeat.
+        most_contexts: int. How many contexts are remembered at most; each takes
+            2 KB.
 
     Example:
     >>> from keras_nc.entropy_models import UnigramModel, stepper_for
@@ -37,7 +39,8 @@ class RememberingStepper:
         self._contexts = [bytearray() for _ in range(B)]
         # How many bytes of each context the other stepper has.
         self._fed = np.zeros(B, int)
-        self._behind = np.ones(B, bool)  # it has to restart the row first
+        # Rows that the other stepper must restart first.
+        self._behind = np.ones(B, bool)
         self._rows = np.zeros((B, 256))
         self._changed = np.ones(B, bool)
 

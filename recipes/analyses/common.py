@@ -80,11 +80,11 @@ class Prepared:
 
 
 def read_text(folder, most, split="held_out"):
-    """Return the beginning of a workdir's text, as the examples that it has.
+    """Return the beginning of a workdir's text, cut into its examples.
 
     Args:
         folder: The workdir; `bytes` must be prepared.
-        most: int. Bytes, about.
+        most: int. Bytes of text, at most.
         split: str.
 
     Returns:
@@ -108,7 +108,7 @@ def chart(x_label, y_label, lines, log=False):
     Args:
         x_label: str.
         y_label: str.
-        lines: dict from labels to pairs of sequences.
+        lines: dict from labels to pairs of sequences, x and y.
         log: bool. Whether the vertical axis is logarithmic.
 
     Returns:
@@ -170,7 +170,7 @@ def save(folder, name, title, text, header, rows, figure=None):
 
 
 def cell(data):
-    """Return bytes as a cell of a table: code that Markdown leaves alone."""
+    """Return bytes as a cell of a table, in Markdown's marks of code."""
     text = data.decode(errors="backslashreplace")
     text = text.replace("\n", "⏎").replace("\t", "⇥").replace("|", "¦")
     return f"`` {text} ``"

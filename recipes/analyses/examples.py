@@ -2,8 +2,8 @@
 
     python -m recipes.analyses.examples --workdir runs/tiny
 
-Windows cut words anywhere. The tables show the windows of the most frequent
-codes, and under how many codes a word appears.
+Windows may cut words anywhere. One table shows the texts of the most frequent
+codes, another in how many ways windows cut the most frequent words.
 """
 
 import collections
@@ -32,8 +32,8 @@ def run(workdir, bytes):
         workdir,
         "examples",
         "Windows and their texts",
-        f"The most frequent codes of {NAME}, and the texts of each: several, "
-        "if windows of the paper's rule collide.",
+        f"The most frequent codes of {NAME}, and the texts of each. A code has "
+        "several texts if windows of the paper's rule collide.",
         ["code", "windows", "texts"],
         frequent(texts, rows),
     )

@@ -2,9 +2,10 @@
 
     python -m recipes.analyses.learnability --workdir runs/tiny --steps 300
 
-A model reads a source and predicts a target, token by token; its loss and its
-accuracy are those of the target only. Sources and targets are short texts, each
-compressed by itself. What a byte model reaches without a source is the measure.
+A model reads a source and predicts a target, token by token. Its loss and its
+accuracy count the target only. The source is the compressed form of a short
+text and the target its bytes, or the reverse. A model that predicts the bytes
+without a source is the baseline.
 """
 
 import keras
@@ -20,7 +21,7 @@ from recipes import flags
 from recipes import launch
 from recipes.analyses import common
 
-#: Title: source and target (experiments), and the paper's accuracy.
+#: By title: the experiments of source and target, and the paper's accuracy.
 TASKS = {
     "bytes, no source": (None, "bytes", 0.7686),
     "AC decompress": ("ac_v256", "bytes", 0.7698),
@@ -109,8 +110,8 @@ def cut(texts, size):
 def encode(tokenizer, texts):
     """Return the ids of each text, a list of arrays.
 
-    A stream begins with its length, which is that of all texts, so leave out
-    the ids that all texts begin with.
+    Leave out the ids that all texts begin with: a stream begins with the length
+    of its text, and all texts have the same.
     """
     ids, offsets = tokenizer.encode_batch(texts)
     rows = np.split(ids, offsets[1:-1])
@@ -200,7 +201,7 @@ def learn(train, held_out, steps, batch_size):
 
 
 def as_mask(inputs):
-    """Return where inputs are no pads."""
+    """Return a mask, int32: 1 where an input is not padding."""
     return (inputs != PAD_ID).astype("int32")
 
 

@@ -55,7 +55,7 @@ def run(workdir, experiment, size, tokens):
         raise ValueError(
             f"The model must have been saved. Received: no {folder}. Run "
             f"`python -m recipes.reproduce --experiment {experiment} --size "
-            f"{size} --save_models` with an own --workdir."
+            f"{size} --save_models` with another --workdir."
         )
     model = CompressedCausalLM.from_preset(str(folder))
     length = model.preprocessor.sequence_length // per_window * per_window
@@ -75,7 +75,7 @@ def run(workdir, experiment, size, tokens):
         "Tokens of a window",
         f"How often M2 of size {size} predicts a token of {experiment}, by its "
         f"place in the window. Chance: {chance:.1%}. In the paper, the first "
-        "is learned first, the last ones late or never.",
+        "token is learned first, the last ones late or never.",
         ["token of the window", "tokens", "predicted"],
         [
             [str(place), f"{n:,}", f"{k / n:.1%}"]

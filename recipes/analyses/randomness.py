@@ -2,9 +2,9 @@
 
     python -m recipes.analyses.randomness --workdir runs/tiny
 
-The divergence of bit n-grams and of tokens from the uniform distribution, in
-bits, with Miller and Madow's correction, beside a secure random stream of the
-same length. An n-gram begins at every n-th bit.
+The table has the divergence of n-grams of bits from the uniform distribution,
+in bits, with Miller and Madow's correction. The last row is that of random bits
+from the system, as many as the longest row has. N-grams do not overlap.
 """
 
 import math

@@ -36,8 +36,8 @@ def run(workdir, experiment, words):
         "stability",
         "Stability",
         f"Share of a sentence's tokens that change with its first word, over "
-        f"{len(first_words)} first words. In the paper, SentencePiece is low, "
-        "EqualInfo between, AC high.",
+        f"{len(first_words)} first words. In the paper, the share is low for "
+        "SentencePiece, higher for EqualInfo, and highest for AC.",
         ["tokens", "changed"],
         rows,
         figure,

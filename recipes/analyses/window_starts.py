@@ -2,7 +2,8 @@
 
     python -m recipes.analyses.window_starts --workdir runs/tiny
 
-M1 and the coder restart at each window, so M1 knows nothing of the first byte.
+M1 and the coder restart at each window, so M1 predicts its first byte without
+any context.
 The table has M1's bits for each byte of a window, by its place.
 """
 
@@ -32,7 +33,7 @@ def run(workdir, bytes):
         for window in row
     ]
     bits, counts = bits_by_place(scheme.model, windows, PLACES)
-    # The bytes of a window that its first 8 bits hold.
+    # How many bytes of a window its first 8 bits hold.
     lengths = np.cumsum(bits, axis=1)
     held = np.mean([np.sum(row <= 8) for row in lengths])
     means = np.nansum(bits, axis=0) / counts
@@ -51,7 +52,7 @@ def run(workdir, bytes):
         "window_starts",
         "Beginnings of windows",
         f"M1's bits of a byte by its place in the windows of {NAME}. The first "
-        f"8 bits hold {held:.2f} bytes in the mean.",
+        f"8 bits hold {held:.2f} bytes on average.",
         ["byte of the window", "bytes", "bits"],
         rows,
         figure,
@@ -71,7 +72,7 @@ def bits_by_place(model, windows, places):
         ended, and how many windows have each place, of shape `(places,)`.
     """
     bits = np.full((len(windows), places), np.nan)
-    # Few different beginnings are asked for once each.
+    # Many windows begin alike: ask the model for each beginning once.
     for place in range(places):
         rows = [i for i, window in enumerate(windows) if len(window) > place]
         prefixes = list(dict.fromkeys(windows[i][:place] for i in rows))

@@ -1,14 +1,16 @@
 """Numba kernels of a cache that remembers how strings are cut into ids.
 
-A key is two numbers, and the second is not 0. A row is four uint64: the key, a
-value, and a cut. The lowest 16 bits of the value count the ids of the cut. A
-cut of at most 4 ids holds them, 16 bits each. The ids of longer ones lie in a
-pool that has 16 places for each row. While a block of text is cut, they are
-copied to an array of the block, and the cut is their place there.
+A key stands for a string. It is two numbers, and the second is not 0. A row is
+four uint64: the key (two), a value, and a cut. The lowest 16 bits of the value
+are the number of ids of the cut. A cut of at most 4 ids holds them, 16 bits
+each. The ids of a longer cut lie in a pool that has 16 places for each row.
+While a block of text is cut, they are copied to an array of the block, and the
+cut is their place there.
 
-A key may be in two rows, its own and the one beside it. The first key of a row
-stays there, and later ones take turns beside it: frequent strings come early.
-The cache is a matter of speed only: what is not in it is cut again.
+A key may be in one of two rows, its own and the one beside it. The first key of
+a row stays there; later ones replace each other in the row beside it. Frequent
+strings come early, so most of them stay. The cache changes only the speed: what
+is not in it is cut again.
 """
 
 import numpy as np
@@ -42,7 +44,7 @@ def first_row(first, last):
 def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
     """Read the rows of n keys.
 
-    This loop has nothing else to do, so the processor reads many rows at a
+    The loop does nothing else, so the processor can read many rows at the same
     time.
 
     Args:
@@ -52,11 +54,12 @@ def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
         lasts: uint64 of shape (n,), not 0.
         targets: int64 of shape (n,).
         values: is filled at `targets`, 0 if the key is not in its first row.
-        cuts: the same.
-        left: int64, is filled: the keys that are not there or have many ids.
+        cuts: the same, with the cuts.
+        left: int64, is filled with the numbers of the keys that are not in
+            their first row, or have more than INLINE ids.
 
     Returns:
-        How many are left.
+        How many keys are left.
     """
     count = 0
     for k in range(n):
@@ -74,7 +77,7 @@ def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
 
 @inline
 def find_row(rows, first, last):
-    """Return the row of a key or where it may be put, and whether it is there.
+    """Return the row of a key, or where to put it, and whether it is there.
 
     Args:
         rows: uint64 of shape (rows, 4).
@@ -98,8 +101,8 @@ def read_row(rows, pool, row, block_ids, placed):
         rows: uint64 of shape (rows, 4).
         pool: uint16 of shape (rows, MOST).
         row: int.
-        block_ids: uint16, to which many ids are copied.
-        placed: int, the number of ids that lie there.
+        block_ids: uint16, to which the ids of long cuts are copied.
+        placed: int, the number of ids that are there already.
     """
     value = rows[row, 2]
     count = np.int64(value & _ID)
@@ -114,7 +117,7 @@ def read_row(rows, pool, row, block_ids, placed):
 def fill_row(rows, pool, row, first, last, value, cut, ids):
     """Put a key, its value, its cut and the ids into a row.
 
-    A cut of more than MOST ids gets no row. `ids` begins with the ids.
+    A cut of more than MOST ids gets no row. `ids` begins with those of the cut.
     """
     count = np.int64(value & _ID)
     if count > MOST:
@@ -143,7 +146,9 @@ def make_cut(ids, count, block_ids, placed):
 
 @inline
 def write_cut(count, cut, block_ids, ids, written):
-    """Write the ids of a cut, and up to 4 numbers more; return where they end.
+    """Write the ids of a cut; return where they end.
+
+    Short cuts overwrite INLINE places, even if they have fewer ids.
 
     Args:
         count: int, number of ids.

@@ -1,10 +1,10 @@
 """Numba kernels of the most probable parse into parts of words and phrases.
 
-A word is cut by itself unless a phrase covers it, so its best cut does not
-depend on the words around it. Two words in a row that no phrase holds have a
-cut between them, so a text falls into groups of words that do not depend on
-each other. Most groups are single words. The best cuts of words and of groups
-are found once and then kept in hash tables.
+A phrase is a window of several words. A word that no phrase covers is cut by
+itself, and its best cut does not depend on the words around it. If no phrase
+holds two neighbouring words, there is a cut between them. So text falls into
+groups of words that do not depend on each other, most of them single words. The
+best cuts of words and of groups are found once and then kept in hash tables.
 """
 
 import numpy as np
@@ -33,7 +33,8 @@ BLOCK = 1 << 13  # bytes of the first block
 GROUP = 6  # words of the longest group in the cache
 SPARE = 4  # ids that may be written after the last one
 
-#: Words of a group's key have 21 bits each; larger numbers are in no key.
+#: Each word of a group's key has 21 bits. If the trie of phrases has more nodes
+#: than that, groups of several words are not kept.
 _KEY_BITS, _KEY_WORDS = np.uint64(21), 1 << 21
 
 
@@ -94,7 +95,7 @@ def encode_likely_words(
             n, placed = cut_single_words(
                 tries, text, found, caches, best, block
             )
-            if n == 0:  # the first word is a long one
+            if n == 0:  # the first word is longer than any window
                 stop = starts[1] if found else min(i + size, end)
                 while stop < end and not marks[stop]:
                     stop += 1
@@ -211,7 +212,7 @@ def _find_groups(n, words, bonds, groups):
 
 @inline
 def _cut_group(first, end, phrases, block):
-    """Fill the tables of `cut_words` for some words of a block."""
+    """Fill the tables of `cut_words` for the words from `first` to `end`."""
     words, costs, values, tables = block[1], block[2], block[3], block[7]
     for k in range(first, end):
         costs[k] = (values[k] >> COST) & COST_BITS
@@ -255,7 +256,7 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
             )
             continue
         _cut_group(first, first + size, phrases, block)
-        # What is written here is written over below.
+        # These ids are overwritten below.
         end = _write_path(first, size, block, ids, written)
         own = ids[written:end]
         group_values[g] = end - written
@@ -273,9 +274,9 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
 
 @inline
 def _group_key(words, first, size, longest):
-    """Return the words of a group as two numbers.
+    """Return the key of a group: its words, in two numbers.
 
-    If the group has more words than the longest, no row has this key.
+    No row has the key of a group of more than `longest` words.
     """
     low = np.uint64(0)
     high = np.uint64(0)
@@ -289,7 +290,7 @@ def _group_key(words, first, size, longest):
 
 @inline
 def _write_path(first, n, block, ids, written):
-    """Write the ids of n words by the tables of `cut_words`."""
+    """Write the ids of n words from `first` on, by what `cut_words` found."""
     values, cuts, block_ids, tables = block[3], block[4], block[6], block[7]
     _, back, back_ids, path = tables
     parts = 0

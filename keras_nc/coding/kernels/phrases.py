@@ -5,10 +5,10 @@ node is an int: the node of a single word is the number of the word, from 1 on;
 longer beginnings of phrases have larger nodes. Node 0 is the start, and word 0
 is in no phrase.
 
-Words are read one by one, as Aho and Corasick do it ("Efficient string
-matching", 1975): the state after a word is the longest beginning of a phrase
-that the last words are, and from there links lead to all phrases that end with
-this word.
+Words are read one by one by the automaton of Aho and Corasick ("Efficient
+string matching", 1975). The state after a word is the longest beginning of a
+phrase that ends with this word. From it, links lead to all phrases that end
+with the word.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ LONGEST = 255  # words of a phrase: no window has more bytes
 #: Columns of the table of nodes.
 FAIL = 0  # the longest beginning of a phrase that the node ends with
 PHRASE = 1  # the longest phrase that ends here: a node, or 0
-NEXT = 2  # the longest phrase that the node ends with, not it itself, or 0
+NEXT = 2  # the longest shorter phrase that the node ends with, or 0
 ID, COST = 3, 4  # of the phrase, if the node is one, else 0
 WORDS = 5  # number of words
 CONTINUES = 6  # whether phrases go on after the node
@@ -41,10 +41,10 @@ def build_phrases(words, offsets, ids, costs, num_words):
         num_words: int.
 
     Returns:
-        The trie, a tuple: a hash table of its edges, uint64 of shape (slots,
-        2), parent node and word in the upper and lower half of a number, and
-        child node; the nodes, int32 of shape (nodes, COLUMNS); and the filter
-        of `is_bond`, uint64.
+        The trie, a tuple of three arrays. The first is a hash table of edges,
+        uint64 of shape (slots, 2): one number with the parent node in its upper
+        and the word in its lower half, and the child node. Then the nodes,
+        int32 of shape (nodes, COLUMNS), and the filter of `is_bond`, uint64.
     """
     capacity = 64
     while capacity < 2 * words.size:
@@ -75,7 +75,7 @@ def build_phrases(words, offsets, ids, costs, num_words):
         nodes[node, COST] = costs[p]
     nodes = nodes[:size].copy()
     trie = edges, nodes, bonds
-    # Links lead to shorter beginnings, so these come first.
+    # Links lead to shorter nodes, so fill these first.
     for node in np.argsort(nodes[:, WORDS], kind="mergesort"):
         if parents[node]:
             fail = np.int64(nodes[parents[node], FAIL])
@@ -87,9 +87,10 @@ def build_phrases(words, offsets, ids, costs, num_words):
 
 @inline
 def is_bond(bonds, word, after):
-    """Return 0 if no phrase has these two words in a row, else mostly 1.
+    """Return whether a phrase may have these two words in a row.
 
-    Both words must be in phrases.
+    0 is certain. 1 is mostly right: the filter may be wrong. Both words must be
+    in phrases.
     """
     at, bit = _bond(bonds, word, after)
     return (bonds[at] >> bit) & np.uint64(1)
@@ -202,15 +203,15 @@ def _cut(n, words, costs, trie, banned, best, back, back_ids):
 
 @jit
 def find_alive(n, words, trie, alive):
-    """Find where phrases begin that may go on after n words.
+    """Find where phrases begin that may continue after n words.
 
     Args:
         n: int.
         words: int32 of shape (n,), the words as phrases number them.
         trie: see `build_phrases`.
         alive: int32 of shape (n + 1,), is filled: 1 if a phrase that begins
-            at word j may go on after the n words; 2 if it may, were the last
-            word another one; else 0.
+            at word j may continue after the n words; 2 if that is possible only
+            with another last word; else 0.
     """
     nodes = trie[1]
     alive[: n + 1] = 0
@@ -225,7 +226,7 @@ def find_alive(n, words, trie, alive):
 
 @jit
 def _mark(n, node, nodes, value, alive):
-    """Mark where the beginnings of phrases begin that end after n words."""
+    """Mark where unfinished phrases begin that reach up to word n."""
     while node:
         if nodes[node, CONTINUES]:
             alive[n - nodes[node, WORDS]] = value

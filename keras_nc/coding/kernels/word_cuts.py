@@ -31,10 +31,10 @@ _UNREACHED = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 @jit
 def cut_single_words(tries, text, found, caches, best, block):
-    """Look words up; cut new ones.
+    """Look the words of a block up in the cache; cut those that are not there.
 
-    Return how many words come before a long one, and the number of their ids
-    that lie in the block.
+    Return how many words there are before the first of more than LONG bytes,
+    and how many ids of long cuts now lie in the block.
     """
     starts, words, _, values, cuts, _, block_ids, _, keys = block
     firsts, lasts, targets, left, _, _ = keys
@@ -72,9 +72,9 @@ def cut_single_words(tries, text, found, caches, best, block):
 
 @inline
 def _key(text, start, length):
-    """Return the first bytes of a word as two numbers, with its length.
+    """Return the key of a word: its first bytes and its length, two numbers.
 
-    If the word has more than KEPT bytes, no row has this key.
+    No row has the key of a word of more than KEPT bytes.
     """
     size = min(length, KEPT)
     first = np.uint64(0)
@@ -109,9 +109,10 @@ def _load(text, i):
 def _cut_word(tries, text, start, length, best, path):
     """Write the ids of a word to `path`; return their cost and number.
 
-    `best[j]` has the cost of the best cut of the first j bytes from bit 40 on,
-    from bit 32 on where its last window begins, and below the slot of this
-    window. So the least number is the best cut, with the longest last window.
+    `best[j]` describes the best cut of the first j bytes: its cost from bit 40
+    on, where its last window begins from bit 32 on, and the slot of that window
+    in the bits below. So the least number is the cheapest cut and, of several,
+    the one with the longest last window.
     """
     cells, id_of_slot, _, slot_costs, _, _ = tries
     best[0] = 0
