@@ -18,7 +18,7 @@ import numpy as np
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 
-ROW_BITS = 16  # of the number of rows
+ROW_BITS = 15  # of the number of rows
 INLINE = 4  # ids that a row holds
 MOST = 16  # ids of a cut that has a row
 _ID = np.uint64(0xFFFF)

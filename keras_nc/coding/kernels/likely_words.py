@@ -29,7 +29,7 @@ from keras_nc.coding.kernels.word_cuts import COUNT_BITS
 from keras_nc.coding.kernels.word_cuts import LONG
 from keras_nc.coding.kernels.word_cuts import cut_single_words
 
-BLOCK = 1 << 13  # bytes of the first block
+BLOCK = 1 << 11  # bytes of the first block
 GROUP = 6  # words of the longest group in the cache
 SPARE = 4  # ids that may be written after the last one
 

@@ -47,7 +47,7 @@ def build_phrases(words, offsets, ids, costs, num_words):
         int32 of shape (nodes, COLUMNS), and the filter of `is_bond`, uint64.
     """
     capacity = 64
-    while capacity < 2 * words.size:
+    while capacity < 2 * (words.size - ids.size):
         capacity *= 2
     edges = np.zeros((capacity, 2), np.uint64)
     bonds = np.zeros(capacity // 8, np.uint64)
