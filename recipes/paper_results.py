@@ -3,8 +3,6 @@
 import dataclasses
 
 SIZES = ("25m", "113m", "403m", "2b")
-#: What the fixed-compute figures were trained for.
-FIXED_COMPUTE_STEPS = {"25m": 3, "113m": 11, "403m": 40, "2b": 200}  # thousand
 
 
 @dataclasses.dataclass(frozen=True)

@@ -235,3 +235,16 @@ def _refuse(received):
         f"uint8 array of one axis), or a list of them. Received: {received}. "
         "Decode or cast it first."
     )
+
+
+def group_documents(documents, num_bytes):
+    """Yield lists of documents, each with this many bytes or a little more."""
+    group, size = [], 0
+    for document in documents:
+        group.append(document)
+        size += len(document)
+        if size >= num_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_nc.coding.archive import read_arrays
 from keras_nc.coding.archive import write_arrays
+from keras_nc.coding.inputs import group_documents
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.coding.inputs import join_documents
 
@@ -74,7 +75,7 @@ class WordText:
         Returns:
             A `WordText`.
         """
-        blocks = _blocks(iterate_documents(documents))
+        blocks = group_documents(iterate_documents(documents), BLOCK_BYTES)
         return cls.join((_number(block) for block in blocks), folder)
 
     @classmethod
@@ -223,19 +224,6 @@ def _map(folder):
     # Mode "c" changes no file. Numba would compile again for a read-only
     # array.
     return np.asarray(np.memmap(path, "<i4", "c"))
-
-
-def _blocks(documents):
-    """Yield lists of documents, each with `BLOCK_BYTES` or a little more."""
-    block, size = [], 0
-    for document in documents:
-        block.append(document)
-        size += len(document)
-        if size >= BLOCK_BYTES:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
 
 
 def _number(documents):

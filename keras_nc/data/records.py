@@ -135,8 +135,8 @@ def read_example(record):
             name, feature = _fields(entry)
             values = [_fields(kind) for kind in _fields(feature)]
             is_bytes = feature[:1] == b"\x0a" and len(values) == 1
-            one = is_bytes and len(values[0]) == 1
-            features[name.decode()] = values[0][0] if one else None
+            is_single = is_bytes and len(values[0]) == 1
+            features[name.decode()] = values[0][0] if is_single else None
         return features
     except (ValueError, IndexError):
         return None

@@ -10,6 +10,7 @@ import re
 import numpy as np
 
 from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import group_documents
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format
 from keras_nc.data.token_shards import TokenShards
@@ -177,7 +178,7 @@ def repair_shards(documents, tokenizer, fields, directory, line, first=0):
             raise other_input(directory, f"differs in shard {number}")
         if is_damaged:
             writer = _ShardWriter(directory, {**fields, "shards": []})
-            for batch in _batches(kept):
+            for batch in group_documents(kept, _BATCH_BYTES):
                 writer.collect(batch, *_encode(tokenizer, batch, fields))
             if writer.write_files(number) != shard["files"]:
                 raise ValueError(
@@ -197,28 +198,15 @@ def other_input(directory, how):
     )
 
 
-def _batches(documents):
-    """Group documents, because few calls of the tokenizer are faster."""
-    batch, size = [], 0
-    for document in documents:
-        batch.append(document)
-        size += len(document)
-        if size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _encoded(documents, tokenizer, fields, threads):
     """Yield batches with their ids and offsets, in the order of documents."""
     if threads == 1:
-        for batch in _batches(documents):
+        for batch in group_documents(documents, _BATCH_BYTES):
             yield batch, *_encode(tokenizer, batch, fields)
         return
     pending = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for batch in _batches(documents):
+        for batch in group_documents(documents, _BATCH_BYTES):
             encoding = pool.submit(_encode, tokenizer, batch, fields)
             pending.append((batch, encoding))
             if len(pending) > threads:  # one is ready while it is written
