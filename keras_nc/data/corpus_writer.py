@@ -313,13 +313,7 @@ def _repair(job, records, progress):
     fields = _fields(job)
     del fields["shards"]
     manifest = shard_format.read_manifest(job.directory / shard_format.MANIFEST)
-    for name, value in fields.items():
-        if manifest[name] != value:
-            raise ValueError(
-                f"{job.directory} holds shards with {name}={manifest[name]!r}; "
-                f"the others must be the same. Received: {name}={value!r}. "
-                f"{REMEDY}"
-            )
+    shard_format.check_fields(job.directory, manifest, fields, REMEDY)
     first = 0
     with ProgressLine("Checking shards", enabled=progress) as line:
         for number, record in enumerate(records):

@@ -226,3 +226,20 @@ def write_array(path, pieces):
         for piece in pieces:
             stream.write(piece)
     return {"size": stream.num_bytes, "sha256": stream.sha256}
+
+
+def check_fields(directory, found, fields, remedy):
+    """Raise a ValueError if a directory has shards of other settings.
+
+    Args:
+        directory: where the shards are.
+        found: dict, what their manifest says.
+        fields: dict, what it must say.
+        remedy: str, what to do.
+    """
+    for name, value in fields.items():
+        if found[name] != value:
+            raise ValueError(
+                f"{directory} holds shards with {name}={found[name]!r}; the "
+                f"others must be the same. Received: {name}={value!r}. {remedy}"
+            )

@@ -130,13 +130,7 @@ def _prepare(directory, fields, overwrite):
         if not file.is_file():
             continue
         found = shard_format.read_manifest(file)
-        for name, value in fields.items():
-            if found[name] != value:
-                raise ValueError(
-                    f"{directory} holds shards with {name}={found[name]!r}; "
-                    f"the others must be the same. Received: {name}={value!r}. "
-                    f"{_REMEDY}"
-                )
+        shard_format.check_fields(directory, found, fields, _REMEDY)
         return file is manifest, found["shards"]
     if ours:
         raise ValueError(
