@@ -33,6 +33,8 @@ from keras_nc.coding.checks import as_integer
 _FRACTION = 96
 #: Fractional bits of an id's weight in the initial probabilities.
 _WEIGHT_BITS = 38
+#: Bits of the sum of all weights at most: times 2^15 it must fit an int64.
+_SUM_BITS = 48
 _MAX_IDS = 1 << 16
 #: The least part of a digit, and what is left of 2^15 for all.
 _LEAST = 4
@@ -66,6 +68,9 @@ class AdaptiveCoder:
         weights = is_used.astype(np.int64)
         if costs is not None:
             weights *= np.maximum(_powers_of_costs(costs), 1)
+            # Costs need not be those of probabilities.
+            while int(weights.sum()) >> _SUM_BITS:
+                weights = np.maximum(weights >> 1, is_used)
         self._digits = -(-self.bits // 4)
         self._cells = _initial_cells(weights, self._digits)
 

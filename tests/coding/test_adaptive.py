@@ -75,6 +75,15 @@ def test_costs_make_the_beginning_small():
     assert 8 * len(unknown.encode(ids)) > 1.15 * bits
 
 
+def test_costs_need_not_be_those_of_probabilities():
+    """Costs of 0 bits for all ids are those of equally probable ids."""
+    ids = np.random.default_rng(5).integers(0, 1 << 16, 500)
+    is_used = np.ones(1 << 16, bool)
+    cheap = AdaptiveCoder(is_used, np.zeros(1 << 16, np.uint16))
+    assert cheap.encode(ids) == AdaptiveCoder(is_used).encode(ids)
+    assert cheap.decode(cheap.encode(ids), ids.size).tolist() == ids.tolist()
+
+
 def test_repeats_cost_next_to_nothing():
     ids = np.tile(np.random.default_rng(2).integers(0, 3000, 500), 20)
     coder = AdaptiveCoder(np.ones(3000, bool))
