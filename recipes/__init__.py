@@ -3,7 +3,7 @@
 import os
 import sys
 
-from keras_nc.backends import choose_backend
+from keras_nc.imports import choose_backend
 
 # Silence what TensorFlow logs about the machine at import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

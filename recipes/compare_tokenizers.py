@@ -17,7 +17,7 @@ none, and `--minutes` ends it with the table so far.
 import dataclasses
 import itertools
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.models import SIZES
 from recipes import compare_table
 from recipes import configs

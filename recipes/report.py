@@ -2,7 +2,7 @@
 
 import string
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.models import CompressedCausalLM
 from recipes import plots
 from recipes import workdir

@@ -9,7 +9,7 @@ Nothing is trained.
 
 import pathlib
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from recipes import claims
 from recipes import experiments
 from recipes import launch

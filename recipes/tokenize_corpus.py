@@ -15,7 +15,7 @@ import time
 
 from keras_nc import presets
 from keras_nc.coding import Codebook
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.data import TokenShards
 from keras_nc.data import take_bytes
 from keras_nc.data import tokenize_corpus as write_corpus

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from recipes.flags import say
 
 _MANIFEST = "config.json"

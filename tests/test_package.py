@@ -13,8 +13,8 @@ import keras
 import pytest
 
 import keras_nc
-from keras_nc.backends import BACKENDS
-from keras_nc.backends import choose_backend
+from keras_nc.imports import BACKENDS
+from keras_nc.imports import choose_backend
 from tests import processes
 from tests.scripts import run_script
 
@@ -42,7 +42,7 @@ ARROWS = {
     },
 }
 #: Modules of the package itself, which import none of its parts.
-BENEATH_ALL = {"backends", "imports", "presets", "progress"}
+BENEATH_ALL = {"imports", "presets", "progress"}
 #: Optional packages.
 EXTRAS = {"tensorflow", "tensorflow_text", "jax", "torch"}
 EXTRAS |= {"brotli", "matplotlib", "tensorboardX"}
@@ -319,7 +319,7 @@ def test_the_backend_that_is_chosen(monkeypatch):
         """
 import os
 import sys
-from keras_nc.backends import choose_backend
+from keras_nc.imports import choose_backend
 print(choose_backend(), os.environ["KERAS_BACKEND"], "keras" in sys.modules)
 """,
         bare=True,

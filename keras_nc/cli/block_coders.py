@@ -11,7 +11,6 @@ import queue
 import numpy as np
 
 from keras_nc import presets
-from keras_nc.backends import prepare_keras
 from keras_nc.cli.container import BLOCK_BYTES
 from keras_nc.cli.container import BY_CODES
 from keras_nc.cli.container import BY_MODEL
@@ -26,6 +25,7 @@ from keras_nc.cli.files import read_json
 from keras_nc.cli.files import read_scheme
 from keras_nc.coding import AdaptiveCoder
 from keras_nc.coding import StreamCoder
+from keras_nc.imports import prepare_keras
 
 #: Streams of a block, which a model codes side by side.
 LANES = 16

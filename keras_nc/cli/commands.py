@@ -6,7 +6,8 @@ import click
 
 from keras_nc import __version__
 from keras_nc.cli import PROGRAM
-from keras_nc.cli.build import build
+from keras_nc.cli.corpus import build
+from keras_nc.cli.corpus import tokenize
 from keras_nc.cli.encode import decode
 from keras_nc.cli.encode import encode
 from keras_nc.cli.errors import one_line_errors
@@ -14,7 +15,6 @@ from keras_nc.cli.explain import explain
 from keras_nc.cli.generate import generate
 from keras_nc.cli.generate import score
 from keras_nc.cli.inspect import inspect
-from keras_nc.cli.tokenize import tokenize
 from keras_nc.cli.verify import verify
 
 

@@ -17,12 +17,12 @@ import sys
 import click
 
 from keras_nc import presets
-from keras_nc.backends import prepare_keras
 from keras_nc.cli.container import MAGIC
 from keras_nc.cli.container import SchemeCodes
 from keras_nc.cli.errors import NamedStream
 from keras_nc.coding import Codebook
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
+from keras_nc.imports import prepare_keras
 
 STANDARD_STREAM = "-"
 MODEL_CONFIG = "config.json"

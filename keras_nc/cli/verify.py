@@ -6,10 +6,12 @@ import pathlib
 import click
 import numpy as np
 
-from keras_nc.backends import prepare_keras
 from keras_nc.cli.block_coders import find_blocks
 from keras_nc.cli.container import BY_MODEL
 from keras_nc.cli.container import ContainerReader
+from keras_nc.cli.corpus import OPTIONS
+from keras_nc.cli.corpus import describe_shards
+from keras_nc.cli.corpus import load_tokenizer
 from keras_nc.cli.display import progress_bar
 from keras_nc.cli.encode import decode_stream
 from keras_nc.cli.errors import option_names
@@ -27,9 +29,7 @@ from keras_nc.cli.files import locate
 from keras_nc.cli.files import open_input
 from keras_nc.cli.files import read_scheme
 from keras_nc.cli.files import text_key_option
-from keras_nc.cli.tokenize import OPTIONS
-from keras_nc.cli.tokenize import describe_shards
-from keras_nc.cli.tokenize import load_tokenizer
+from keras_nc.imports import prepare_keras
 
 
 @click.command()

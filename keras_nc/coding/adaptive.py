@@ -27,7 +27,7 @@ import math
 
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 
 #: 2^(1/1024), and what follows from it, have this many fractional bits.
 _FRACTION = 96

@@ -4,22 +4,22 @@ import numbers
 
 import numpy as np
 
-from keras_nc.coding.allocations import ALLOCATIONS
-from keras_nc.coding.allocations import ROOT_WEIGHT
-from keras_nc.coding.allocations import next_byte_frequencies
-from keras_nc.coding.allocations import tunstall_weights
-from keras_nc.coding.checks import as_choice
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codebook_file import MAX_WINDOW_BITS
 from keras_nc.coding.codebook_file import MIN_WINDOW_BITS
 from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
-from keras_nc.coding.prune import CANDIDATES
-from keras_nc.coding.prune import cut_text
-from keras_nc.coding.prune import prune_windows
 from keras_nc.coding.units import choose_windows
+from keras_nc.coding.window_choice import ALLOCATIONS
+from keras_nc.coding.window_choice import CANDIDATES
+from keras_nc.coding.window_choice import ROOT_WEIGHT
+from keras_nc.coding.window_choice import cut_text
+from keras_nc.coding.window_choice import next_byte_frequencies
+from keras_nc.coding.window_choice import prune_windows
+from keras_nc.coding.window_choice import tunstall_weights
 from keras_nc.coding.word_text import WordText
 
 #: What windows may be; see `Codebook.build`.

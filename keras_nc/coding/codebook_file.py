@@ -39,9 +39,9 @@ import itertools
 import numpy as np
 
 from keras_nc.coding.archive import ArchiveFormat
-from keras_nc.coding.checks import as_choice
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.inputs import as_choice
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.parses import PARSES
 
 FORMAT_VERSION = 2

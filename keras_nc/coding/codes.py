@@ -1,14 +1,21 @@
-"""Ids, codes of W bits, and tokens of N bits.
+"""Ids: codes of W bits, tokens of N bits, special tokens, and their places.
 
 Ids 0, 1 and 2 are special in every vocabulary: they stand for no bytes. A code
 of W bits lies in `[3, 2^W)`. With N = W the code is the id. With N < W the
 code is cut into W / N parts of N bits, most significant part first, and the id
-is 3 + the part.
+is 3 + the part. `SpecialTokens` have ids after those of the windows. `locate`
+finds the part of a text that each id stands for.
 """
+
+import hashlib
+import json
+import re
+from typing import NamedTuple
 
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_integer
 
 PAD_ID = 0
 START_ID = 1
@@ -194,3 +201,146 @@ def refuse_id(i, window_bits, position=None):
         rule = "Ids must stand for a window, and this one does not"
     where = "" if position is None else f" at position {position}"
     raise ValueError(f"{rule}. Received: id {i}{where}. {remedy}.")
+
+
+class SpecialTokens:
+    """Names that stand for one id each, such as the roles of a chat.
+
+    The ids follow those of a codebook, in the order of the names. At one place
+    in a text, the longest name wins.
+
+    Args:
+        names: A list of different, non-empty `str`.
+        first_id: int. The id of the first name.
+
+    Raises:
+        TypeError: If the names are not a list of `str`.
+        ValueError: If a name is empty or occurs twice.
+
+    Example:
+    >>> tokens = SpecialTokens(["<|user|>", "<|end|>"], first_id=4096)
+    >>> tokens.split(b"<|user|>Hi!<|end|>")
+    [b'', b'<|user|>', b'Hi!', b'<|end|>', b'']
+    >>> tokens.find(b"<|end|>"), tokens.find(b"Hi!")
+    (4097, None)
+    """
+
+    def __init__(self, names, first_id):
+        self.names = _checked(names)
+        self.first_id = first_id
+        #: The names as bytes, in the order of their ids.
+        self.texts = [name.encode() for name in self.names]
+        self.lengths = np.array([len(text) for text in self.texts], np.int32)
+        self._ids = {text: first_id + i for i, text in enumerate(self.texts)}
+        longest_first = sorted(self.texts, key=len, reverse=True)
+        choices = b"|".join(map(re.escape, longest_first))
+        self._pattern = re.compile(b"(" + choices + b")")
+
+    def __len__(self):
+        return len(self.names)
+
+    def find(self, text):
+        """Return the id of a name in bytes, or `None`."""
+        return self._ids.get(text)
+
+    def split(self, text):
+        """Split bytes into a list: text, name, text, name, ..., text."""
+        return self._pattern.split(text) if self.names else [text]
+
+    @property
+    def digest(self):
+        """Sixteen hexadecimal digits that depend on all names."""
+        names = json.dumps(self.names).encode()
+        return hashlib.sha256(names).hexdigest()[:16]
+
+
+def _checked(names):
+    """Return names as a tuple of str, or raise an error."""
+    if not isinstance(names, (list, tuple)):
+        fault = f"{names!r}"
+    else:
+        names = tuple(names)
+        wrong = [name for name in names if not isinstance(name, str)]
+        fault = f"{wrong[0]!r} in it" if wrong else None
+    if fault:
+        raise TypeError(
+            "`special_tokens` must be a list of `str`. Received: "
+            f"{fault}. Pass, for example, ['<|user|>', '<|end|>']."
+        )
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise ValueError(
+                "Special tokens must be different and not empty. Received: "
+                f"{name!r} among {list(names)}. Remove it."
+            )
+        as_bytes(name)  # raises an error if it has no UTF-8
+    return names
+
+
+class Encoding(NamedTuple):
+    """The ids of a text, and the part of the text that each stands for.
+
+    Attributes:
+        ids: int32 of shape (T,).
+        byte_offsets: int64 of shape (T, 2): the first byte, and the byte after
+            the last.
+        character_offsets: int64 of shape (T, 2): the first character, and the
+            character after the last. A character that several ids share belongs
+            to each of them.
+    """
+
+    ids: np.ndarray
+    byte_offsets: np.ndarray
+    character_offsets: np.ndarray
+
+
+def locate(ids, lengths, text):
+    """Find the part of a text that each of its ids stands for.
+
+    Args:
+        ids: int32 of shape (T,).
+        lengths: int32 of shape (T,): bytes of each id. Their sum is L.
+        text: bytes, of length L.
+
+    Returns:
+        An `Encoding`.
+    """
+    ends = np.cumsum(lengths, dtype=np.int64)
+    begins = ends - lengths
+    characters = character_of_byte(text)
+    return Encoding(
+        ids,
+        np.stack([begins, ends], axis=1),
+        np.stack([characters[begins], characters[ends - 1] + 1], axis=1),
+    )
+
+
+def character_of_byte(data):
+    r"""Return the number of the character that each byte belongs to.
+
+    Characters are those of `data.decode(errors="replace")`, in which one
+    character stands for a run of bytes that is not UTF-8.
+
+    Args:
+        data: bytes, of length L.
+
+    Returns:
+        int64 of shape (L,).
+
+    Example:
+    >>> character_of_byte(b"a\xc3\xa9\xff").tolist()
+    [0, 1, 1, 2]
+    """
+    array = np.frombuffer(data, np.uint8)
+    begins = (array & 0xC0) != 0x80
+    view, start = memoryview(data), 0
+    while start < len(data):
+        try:
+            str(view[start:], "utf-8")
+        except UnicodeDecodeError as error:
+            begins[start + error.start] = True
+            begins[start + error.start + 1 : start + error.end] = False
+            start += error.end
+        else:
+            break
+    return np.cumsum(begins, dtype=np.int64) - 1

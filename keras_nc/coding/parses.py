@@ -112,9 +112,9 @@ def _run_aligned(trie, costs, marks, text, *arrays):
 
 
 def _run_flexible(trie, costs, marks, text, *arrays):
-    from keras_nc.coding.kernels import flexible
+    from keras_nc.coding.kernels import longest
 
-    return flexible.encode_flexible(trie.cells, trie.id_of_slot, text, *arrays)
+    return longest.encode_flexible(trie.cells, trie.id_of_slot, text, *arrays)
 
 
 def _run_likely(trie, costs, marks, text, *arrays):

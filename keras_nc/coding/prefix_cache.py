@@ -20,8 +20,8 @@ import numpy as np
 
 from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.archive import memory_bytes
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import stepper_frequencies

@@ -2,13 +2,13 @@
 
 Everything after this step is exact, so an encoder and a decoder with the same
 frequencies agree on every code. `cumulate_row` of `kernels.range_coder` follows
-the same rule for one row. Costs of windows (see `prune`) are integers that come
-from counts, not from probabilities.
+the same rule for one row. Costs of windows (see `window_choice`) are integers
+that come from counts, not from probabilities.
 """
 
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 
 FREQUENCY_BITS = 24
 MIN_PRECISION = 14

@@ -5,18 +5,18 @@ import operator
 import numpy as np
 
 from keras_nc import presets
-from keras_nc.coding.checks import as_flag
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.codes import PAD_ID
 from keras_nc.coding.codes import START_ID
+from keras_nc.coding.codes import SpecialTokens
+from keras_nc.coding.codes import locate
 from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
-from keras_nc.coding.offsets import locate
+from keras_nc.coding.inputs import as_flag
 from keras_nc.coding.prompt import Prompt
-from keras_nc.coding.special_tokens import SpecialTokens
 from keras_nc.coding.tokenizer_files import count_different_ids
 from keras_nc.coding.tokenizer_files import read_preset
 from keras_nc.coding.tokenizer_files import write_hugging_face

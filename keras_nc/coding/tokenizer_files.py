@@ -18,7 +18,7 @@ import pathlib
 import numpy as np
 
 from keras_nc import presets
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
 from keras_nc.coding.codes import PAD_ID

@@ -13,11 +13,11 @@ import numpy as np
 from keras_nc.coding.candidates import LONGEST_PART
 from keras_nc.coding.candidates import CandidateText
 from keras_nc.coding.candidates import best
-from keras_nc.coding.prune import CANDIDATES
-from keras_nc.coding.prune import SHRINK
-from keras_nc.coding.prune import window_costs
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
+from keras_nc.coding.window_choice import CANDIDATES
+from keras_nc.coding.window_choice import SHRINK
+from keras_nc.coding.window_choice import window_costs
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
 

@@ -25,8 +25,8 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_stepper
 from keras_nc.coding.shares import stepper_frequencies

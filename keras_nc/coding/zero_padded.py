@@ -13,10 +13,10 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.shares import allocate
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import check_stepper
@@ -241,13 +241,13 @@ class _OpenWindows:
     """The open window of each row."""
 
     def __init__(self, rule, B):
-        from keras_nc.coding.kernels import zero_padded as kernels
+        from keras_nc.coding.kernels import range_coder as kernels
 
         self._kernels = kernels
         self._precision = rule.precision
         size = rule.window_bits // 8
         self._lows = np.zeros(B, np.uint64)
-        self._spans = np.full(B, kernels.WHOLE)
+        self._spans = np.full(B, kernels.PADDED_SPAN)
         self._ats = np.zeros(B, np.int64)
         self._bits = np.zeros((B, size + 8), np.uint8)
         self.padded = np.zeros((B, size), np.uint8)
@@ -257,7 +257,7 @@ class _OpenWindows:
     def restart(self, rows):
         """Open new windows."""
         self._lows[rows] = 0
-        self._spans[rows] = self._kernels.WHOLE
+        self._spans[rows] = self._kernels.PADDED_SPAN
         self._ats[rows] = 0
         self.lengths[rows] = 0
 

@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.data import shard_writer
 from keras_nc.data.documents import ReadingReport
 from keras_nc.data.documents import read_parts

@@ -18,7 +18,7 @@ import secrets
 import shutil
 import signal
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
 from keras_nc.data import sources

@@ -21,7 +21,7 @@ import tempfile
 import zstandard
 from absl import logging
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.data import docstrings
 from keras_nc.progress import ProgressLine
 

@@ -12,9 +12,9 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.coding.checks import as_choice
-from keras_nc.coding.checks import as_flag
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_choice
+from keras_nc.coding.inputs import as_flag
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.origin import set_origin
 from keras_nc.data.sequence_order import PACKINGS
 from keras_nc.data.sequence_order import Mixture

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 
 
 def tf_dataset(sequences, prefetch=None):

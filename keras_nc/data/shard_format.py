@@ -6,8 +6,8 @@ import json
 import numpy as np
 
 from keras_nc.coding.archive import FaultError
+from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.archive import one_error
-from keras_nc.coding.atomic import atomic_file
 
 FORMAT = "keras_nc token shards"
 FORMAT_VERSION = 1

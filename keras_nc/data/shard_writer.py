@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import group_documents
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data import shard_format

@@ -9,9 +9,9 @@ from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
 from keras_nc.coding.archive import FaultError
-from keras_nc.coding.atomic import atomic_file
-from keras_nc.coding.atomic import atomic_path
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import atomic_path
+from keras_nc.coding.inputs import as_integer
 from keras_nc.entropy_models.byte_lm_weights import build_backbone
 from keras_nc.entropy_models.byte_lm_weights import pack_weights
 from keras_nc.entropy_models.byte_lm_weights import plain_weights

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding.archive import FaultError
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 
 #: Rows of the embedding table: 259 ids, in multiples of 128.
 _TABLE_ROWS = 384

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from keras_nc.coding.archive import FaultError
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import cumulative_frequencies
 from keras_nc.entropy_models.count_trie import BYTES_SHIFT

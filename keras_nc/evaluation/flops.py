@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.layers.causal_self_attention import CausalSelfAttention
 from keras_nc.layers.causal_self_attention import project_together
 

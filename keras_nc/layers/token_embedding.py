@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.layers.byte_ngrams import NGRAM_ROWS
 from keras_nc.layers.byte_ngrams import RowSums
 from keras_nc.layers.byte_ngrams import ngram_rows

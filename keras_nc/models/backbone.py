@@ -3,8 +3,8 @@
 import keras
 import keras_hub
 
-from keras_nc.coding.checks import as_flag
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_flag
+from keras_nc.coding.inputs import as_integer
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm

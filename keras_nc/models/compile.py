@@ -7,7 +7,7 @@ import keras_hub
 from keras import ops
 
 from keras_nc.coding import PAD_ID
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.losses import TokenNats
 from keras_nc.losses import token_weights
 from keras_nc.metrics import BitsPerByte

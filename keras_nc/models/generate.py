@@ -16,8 +16,8 @@ from keras import ops
 
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_batch
+from keras_nc.coding.inputs import as_integer
 from keras_nc.models.ids import encode_ids
 from keras_nc.models.ids import fit
 from keras_nc.models.ids import to_limits

@@ -6,8 +6,8 @@ from keras import ops
 
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 
 _TARGETS = (
     "Where nothing is to be predicted, put pads, 0, which weigh nothing, or "

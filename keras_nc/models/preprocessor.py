@@ -8,9 +8,9 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 from keras_nc.layers.byte_ngrams import to_vocabulary
 from keras_nc.models.presets import CONFIG_FILE
 from keras_nc.models.presets import PREPROCESSOR_FILES

@@ -10,7 +10,7 @@ import tempfile
 
 import keras
 
-from keras_nc.coding.atomic import atomic_path
+from keras_nc.coding.archive import atomic_path
 
 #: This file names the class by which keras-hub finds all other classes.
 CONFIG_FILE = "config.json"

@@ -11,7 +11,7 @@ from keras import ops
 from keras_nc.coding import END_ID
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PAD_ID
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.models.prompt_mask import FORBIDDEN
 from keras_nc.models.prompt_mask import PromptMask
 

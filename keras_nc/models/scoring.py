@@ -10,8 +10,8 @@ from keras import ops
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 from keras_nc.losses import nats_and_log_z
 from keras_nc.losses import ranks
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_nc.coding import StreamCoder
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers.compressed import DocumentScheme

@@ -11,9 +11,9 @@ from keras_nc.coding import Codebook
 from keras_nc.coding import TextTokenizer
 from keras_nc.coding import join_codes
 from keras_nc.coding import split_codes
-from keras_nc.coding.checks import as_flag
+from keras_nc.coding.codes import SpecialTokens
 from keras_nc.coding.inputs import JoinedDocuments
-from keras_nc.coding.special_tokens import SpecialTokens
+from keras_nc.coding.inputs import as_flag
 from keras_nc.presets import TOKENIZERS
 from keras_nc.tokenizers.presets import register_presets
 from keras_nc.tokenizers.scheme import Scheme

@@ -6,7 +6,7 @@ import zlib
 
 import keras
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.tokenizers.compressed import DocumentScheme
 from keras_nc.tokenizers.compressed import refuse_ids
 from keras_nc.tokenizers.scheme import check_rule

@@ -12,7 +12,7 @@ import keras
 from keras_hub.src.utils import preset_utils
 
 from keras_nc import presets
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.tokenizers.scheme import scheme_from_config
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import presets
 from keras_nc.tokenizers.scheme import NEEDS_PYTHON

@@ -5,8 +5,8 @@ import hashlib
 import keras
 
 from keras_nc.coding import ZeroPaddedWindows
-from keras_nc.coding.checks import as_integer
 from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.zero_padded import check_windows
 from keras_nc.entropy_models import RememberingStepper
 from keras_nc.entropy_models import stepper_for

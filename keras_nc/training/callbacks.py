@@ -9,7 +9,7 @@ import time
 
 import keras
 
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.training.distribution import one_writer
 
 #: Before a model can collapse, its loss must have fallen by this share of the

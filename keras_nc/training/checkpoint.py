@@ -8,9 +8,9 @@ import warnings
 import h5py
 import keras
 
-from keras_nc.coding.atomic import atomic_file
-from keras_nc.coding.atomic import atomic_path
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import atomic_path
+from keras_nc.coding.inputs import as_integer
 from keras_nc.training.run import check_same_run
 from keras_nc.training.run import to_json
 

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.models.backbone import DecoderBackbone
 
 #: The backends of each strategy; `None` for all.

@@ -6,7 +6,7 @@ import sys
 import keras
 import numpy as np
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
 from keras_nc.data import tf_dataset

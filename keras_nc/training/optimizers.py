@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 
 OPTIMIZERS = ("adafactor", "adamw", "muon")
 SCHEDULES = ("rsqrt", "cosine", "constant")

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 from keras_nc.data import TokenShards
 from keras_nc.tokenizers import SchemeTokenizer
 from recipes import plots

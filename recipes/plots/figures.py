@@ -6,7 +6,7 @@ import os
 import unicodedata
 
 from keras_nc.cli import display
-from keras_nc.coding.atomic import atomic_file
+from keras_nc.coding.archive import atomic_file
 
 DPI = 200
 INK = "#222222"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keras_nc.coding import Codebook
 from keras_nc.coding import parses
-from keras_nc.coding.prune import window_costs
+from keras_nc.coding.window_choice import window_costs
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference_parses

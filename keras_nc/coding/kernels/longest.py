@@ -1,11 +1,14 @@
-"""Numba kernels of the parses that look at one window at a time.
+"""Numba kernels of the parses that take the longest window.
 
 `encode_longest` takes the longest window (greedy), or the longest window that
-ends at a word boundary (aligned). A step along the trie of `kernels.trie`
-mostly waits for memory. Two steps in different documents take hardly longer
-than one, so two lanes run at once. Each lane encodes one half of the documents.
-Steps have no branches, because the processor would mispredict the end of every
-window, and Numba would not inline the steps into the loops below.
+ends at a word boundary (aligned). `encode_flexible` takes the window after
+which the longest one reaches furthest.
+
+A step along the trie of `kernels.trie` mostly waits for memory. Two steps in
+different documents take hardly longer than one, so `encode_longest` runs two
+lanes at once. Each lane encodes one half of the documents. Its steps have no
+branches, because the processor would mispredict the end of every window, and
+Numba would not inline the steps into the loops below.
 """
 
 import numpy as np
@@ -15,6 +18,7 @@ from keras_nc.coding.kernels.trie import BASE_SHIFT
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import MAX_SLOTS
 from keras_nc.coding.kernels.trie import NO_BYTE
+from keras_nc.coding.kernels.trie import step
 
 #: The fields of a lane: its document; the place of the next byte; the place
 #: where the document ends; the slot and the cell of the open window's state
@@ -222,3 +226,63 @@ def _advance(cells, text, slots, i, t, cell, w):
     t = u if longer else byte
     cell = child if longer else root
     return i + np.uint64(1), t, cell, w
+
+
+@jit
+def encode_flexible(cells, id_of_slot, text, offsets, ids, id_offsets):
+    """Take the windows after which the next window can reach furthest.
+
+    Ties go to the longest window. Returns the same as `encode_longest`.
+    """
+    written = 0
+    id_offsets[0] = 0
+    opened = np.int64(-1)
+    for d in range(offsets.size - 1):
+        opened = np.int64(-1)
+        i = offsets[d]
+        end = offsets[d + 1]
+        while i < end:
+            t = np.uint64(text[i])
+            cell = cells[t]
+            best, best_end, best_reach = t, i + 1, np.int64(-1)
+            met_end = False
+            j = i + 1
+            while True:
+                if cell & np.uint32(IS_WINDOW):
+                    # One window that reaches the end is better than two.
+                    reach = end + 1
+                    if j < end:
+                        reach, met = _longest_end(cells, text, j, end)
+                        met_end |= met
+                    if reach >= best_reach:
+                        best, best_end, best_reach = t, j, reach
+                if j == end:
+                    met_end = True
+                    break
+                t, cell = step(cells, cell, text[j])
+                if not cell:
+                    break
+                j += 1
+            if met_end and opened < 0:
+                opened = i
+            ids[written] = id_of_slot[best]
+            written += 1
+            i = best_end
+        id_offsets[d + 1] = written
+    return written, opened
+
+
+@jit
+def _longest_end(cells, text, i, end):
+    """Return where the longest window ends, and if the walk met the end."""
+    cell = cells[np.uint64(text[i])]
+    best = i + 1
+    j = i + 1
+    while j < end:
+        _, cell = step(cells, cell, text[j])
+        if not cell:
+            return best, False
+        j += 1
+        if cell & np.uint32(IS_WINDOW):
+            best = j
+    return best, True

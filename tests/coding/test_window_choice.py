@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_nc.coding import Codebook
-from keras_nc.coding.allocations import build_arithmetic
-from keras_nc.coding.allocations import build_tunstall
+from keras_nc.coding.window_choice import build_arithmetic
+from keras_nc.coding.window_choice import build_tunstall
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference
 from tests.coding.conftest import UNREFINED
