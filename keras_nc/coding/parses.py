@@ -135,8 +135,8 @@ def _run_likely_words(trie, costs, marks, text, offsets, ids, id_offsets):
     room = np.empty(ids.size + likely_words.SPARE, ids.dtype)
     written, opened = likely_words.encode_likely_words(
         trie.cells, trie.id_of_slot, costs, phrases.slot_costs,
-        phrases.words.cells, phrases.words.id_of_slot, phrases.phrases, caches,
-        marks, text, offsets, room, id_offsets
+        phrases.least_cost, phrases.words.cells, phrases.words.id_of_slot,
+        phrases.phrases, caches, marks, text, offsets, room, id_offsets
     )  # fmt: skip
     phrases.give_caches(caches)
     ids[:written] = room[:written]

@@ -143,6 +143,7 @@ class PhraseTables:
 
     Attributes:
         slot_costs: the same.
+        least_cost: uint64, the cost of the cheapest window.
         phrases: their trie; see `kernels.phrases.build_phrases`.
         words: a `Trie` of the words, whose ids are the numbers of the words.
     """
@@ -173,6 +174,7 @@ class PhraseTables:
         numbers[order] = np.arange(1, len(words) + 1)
         joined = numbers[sequence[sequence >= 0]]
         self.slot_costs = slot_costs
+        self.least_cost = np.uint64(costs[lengths > 0].min())
         self.phrases = phrases.build_phrases(
             joined,
             np.append(0, np.cumsum(boundaries[ids])),

@@ -7,10 +7,10 @@ each. The ids of a longer cut lie in a pool that has 16 places for each row.
 While a block of text is cut, they are copied to an array of the block, and the
 cut is their place there.
 
-A key may be in one of two rows, its own and the one beside it. The first key of
-a row stays there; later ones replace each other in the row beside it. Frequent
-strings come early, so most of them stay. The cache changes only the speed: what
-is not in it is cut again.
+Rows form pairs. A key may be in either row of its pair. A new key replaces the
+second one. A key that is found in the second row changes places with the first
+one. So frequent strings are in first rows, and rare ones replace each other.
+The cache changes only the speed: what is not in it is cut again.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 
-ROW_BITS = 15  # of the number of rows
+ROW_BITS = 16
 INLINE = 4  # ids that a row holds
 MOST = 16  # ids of a cut that has a row
 _ID = np.uint64(0xFFFF)
@@ -33,16 +33,16 @@ def make_caches():
 
 @inline
 def first_row(first, last):
-    """Return the first of the two rows of a key."""
+    """Return the first row of a key's pair."""
     h = (first ^ last * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(
         0xD6E8FEB86659FD93
     )
-    return h >> np.uint64(64 - ROW_BITS)
+    return h >> np.uint64(65 - ROW_BITS) << np.uint64(1)
 
 
 @jit
-def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
-    """Read the rows of n keys.
+def find_rows(n, rows, firsts, lasts, places, targets, values, cuts, left):
+    """Read the first rows of n keys.
 
     The loop does nothing else, so the processor can read many rows at the same
     time.
@@ -52,6 +52,7 @@ def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
         rows: uint64 of shape (rows, 4).
         firsts: uint64 of shape (n,).
         lasts: uint64 of shape (n,), not 0.
+        places: uint64 of shape (n,), the `first_row` of each key.
         targets: int64 of shape (n,).
         values: is filled at `targets`, 0 if the key is not in its first row.
         cuts: the same, with the cuts.
@@ -63,10 +64,8 @@ def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
     """
     count = 0
     for k in range(n):
-        first = firsts[k]
-        last = lasts[k]
-        row = first_row(first, last)
-        known = (rows[row, 0] == first) & (rows[row, 1] == last)
+        row = places[k]
+        known = (rows[row, 0] == firsts[k]) & (rows[row, 1] == lasts[k])
         value = rows[row, 2] if known else np.uint64(0)
         values[targets[k]] = value
         cuts[targets[k]] = rows[row, 3]
@@ -76,21 +75,28 @@ def find_rows(n, rows, firsts, lasts, targets, values, cuts, left):
 
 
 @inline
-def find_row(rows, first, last):
+def find_row(rows, pool, first, last):
     """Return the row of a key, or where to put it, and whether it is there.
 
     Args:
         rows: uint64 of shape (rows, 4).
+        pool: uint16 of shape (rows, MOST).
         first: uint64.
         last: uint64, not 0.
     """
     at = first_row(first, last)
     if rows[at, 0] == first and rows[at, 1] == last:
         return at, True
-    beside = at ^ np.uint64(1)
-    if rows[beside, 0] == first and rows[beside, 1] == last:
-        return beside, True
-    return (beside if rows[at, 1] else at), False
+    second = at | np.uint64(1)
+    if rows[second, 0] == first and rows[second, 1] == last:
+        for k in range(4):
+            rows[at, k], rows[second, k] = rows[second, k], rows[at, k]
+        longest = max(rows[at, 2] & _ID, rows[second, 2] & _ID)
+        if longest > INLINE:
+            for k in range(longest):
+                pool[at, k], pool[second, k] = pool[second, k], pool[at, k]
+        return at, True
+    return (second if rows[at, 1] else at), False
 
 
 @inline

@@ -14,6 +14,7 @@ from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.cut_cache import fill_row
 from keras_nc.coding.kernels.cut_cache import find_row
 from keras_nc.coding.kernels.cut_cache import find_rows
+from keras_nc.coding.kernels.cut_cache import first_row
 from keras_nc.coding.kernels.cut_cache import make_cut
 from keras_nc.coding.kernels.cut_cache import read_row
 from keras_nc.coding.kernels.cut_cache import write_cut
@@ -44,6 +45,7 @@ def encode_likely_words(
     id_of_slot,
     costs,
     slot_costs,
+    least_cost,
     word_cells,
     word_of_slot,
     phrases,
@@ -67,6 +69,7 @@ def encode_likely_words(
         id_of_slot: the same.
         costs: uint16, by id.
         slot_costs: uint16, by slot of the trie.
+        least_cost: uint64, that of the cheapest window.
         word_cells: the trie of all words that phrases have.
         word_of_slot: the same.
         phrases: their trie; see `kernels.phrases.build_phrases`.
@@ -78,7 +81,10 @@ def encode_likely_words(
         id_offsets: is filled.
     """
     no_marks = np.zeros(0, np.uint8)
-    tries = cells, id_of_slot, costs, slot_costs, word_cells, word_of_slot
+    tries = (
+        cells, id_of_slot, costs, slot_costs, word_cells, word_of_slot,
+        least_cost
+    )  # fmt: skip
     written = 0
     id_offsets[0] = 0
     opened = np.int64(-1)
@@ -160,7 +166,8 @@ def _make_block(size):
     keys = (
         np.empty(size, np.uint64),  # keys of words or groups in the cache
         np.empty(size, np.uint64),
-        np.empty(size + 1, np.int64),  # see `find_rows`
+        np.empty(size, np.uint64),  # see `find_rows`
+        np.empty(size + 1, np.int64),
         np.empty(size + 1, np.int64),
         np.empty(size, np.uint64),  # values of groups
         np.empty(size, np.uint64),  # their cuts
@@ -228,7 +235,7 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
     words, values, cuts, groups, block_ids = (
         block[1], block[3], block[4], block[5], block[6]
     )  # fmt: skip
-    firsts, lasts, targets, left, group_values, group_cuts = block[8]
+    firsts, lasts, places, targets, left, group_values, group_cuts = block[8]
     _, rows, _, pool = caches
     longest = GROUP if phrases[1].shape[0] <= _KEY_WORDS else 1
     several = 0
@@ -242,14 +249,16 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
         first = groups[targets[k]]
         size = groups[targets[k] + 1] - first
         firsts[k], lasts[k] = _group_key(words, first, size, longest)
+        places[k] = first_row(firsts[k], lasts[k])
     count = find_rows(
-        several, rows, firsts, lasts, targets, group_values, group_cuts, left
-    )
+        several, rows, firsts, lasts, places, targets, group_values,
+        group_cuts, left
+    )  # fmt: skip
     for k in left[:count]:
         g = targets[k]
         first = groups[g]
         size = groups[g + 1] - first
-        row, known = find_row(rows, firsts[k], lasts[k])
+        row, known = find_row(rows, pool, firsts[k], lasts[k])
         if known:
             group_values[g], group_cuts[g], placed = read_row(
                 rows, pool, row, block_ids, placed

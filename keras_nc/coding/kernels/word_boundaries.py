@@ -26,6 +26,7 @@ from keras_nc.coding.kernels import jit
 
 #: Classes of bytes, a bit each.
 WORD, SPACE, OTHER = np.uint8(1), np.uint8(2), np.uint8(4)
+_BLOCK = 1 << 13
 
 
 @jit
@@ -42,23 +43,29 @@ def mark_words(text, offsets):
 
 @jit
 def _mark_all(text, offsets, before_other):
-    # Compilers turn each of these loops into operations on many bytes.
-    kinds = np.empty(text.size + 2, np.uint8)
-    kinds[:2] = OTHER
-    for i in range(text.size):
-        kinds[i + 2] = classify(text[i])
     marks = np.empty(text.size, np.uint8)
-    for i in range(text.size):
-        marks[i] = _mark(kinds[i], kinds[i + 1], kinds[i + 2], before_other)
+    # The classes of a block stay in the processor's cache.
+    kinds = np.full(_BLOCK + 2, OTHER, np.uint8)
+    for start in range(0, text.size, _BLOCK):
+        part = text[start : start + _BLOCK]
+        part_marks = marks[start : start + _BLOCK]
+        kinds[:2] = kinds[_BLOCK:]
+        # Compilers turn each of these loops into operations on many bytes.
+        for i in range(part.size):
+            kinds[i + 2] = classify(part[i])
+        for i in range(part.size):
+            part_marks[i] = _mark(
+                kinds[i], kinds[i + 1], kinds[i + 2], before_other
+            )
     # Boundaries do not depend on the document before.
     for d in range(offsets.size - 1):
         i = offsets[d]
         if i < offsets[d + 1]:
-            marks[i] = _mark(OTHER, OTHER, kinds[i + 2], before_other)
-        if i + 1 < offsets[d + 1]:
-            marks[i + 1] = _mark(
-                OTHER, kinds[i + 2], kinds[i + 3], before_other
-            )
+            first = classify(text[i])
+            marks[i] = _mark(OTHER, OTHER, first, before_other)
+            if i + 1 < offsets[d + 1]:
+                second = classify(text[i + 1])
+                marks[i + 1] = _mark(OTHER, first, second, before_other)
     return marks
 
 

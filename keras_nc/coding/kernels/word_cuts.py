@@ -7,6 +7,7 @@ from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.cut_cache import fill_row
 from keras_nc.coding.kernels.cut_cache import find_row
 from keras_nc.coding.kernels.cut_cache import find_rows
+from keras_nc.coding.kernels.cut_cache import first_row
 from keras_nc.coding.kernels.cut_cache import make_cut
 from keras_nc.coding.kernels.cut_cache import read_row
 from keras_nc.coding.kernels.trie import IS_WINDOW
@@ -37,19 +38,22 @@ def cut_single_words(tries, text, found, caches, best, block):
     and how many ids of long cuts now lie in the block.
     """
     starts, words, _, values, cuts, _, block_ids, _, keys = block
-    firsts, lasts, targets, left, _, _ = keys
+    firsts, lasts, places, targets, left, _, _ = keys
     rows, _, pool, _ = caches
     path = np.empty(LONG, np.int32)
     n = 0
     while n < found and starts[n + 1] - starts[n] <= LONG:
         firsts[n], lasts[n] = _key(text, starts[n], starts[n + 1] - starts[n])
+        places[n] = first_row(firsts[n], lasts[n])
         targets[n] = n
         n += 1
-    count = find_rows(n, rows, firsts, lasts, targets, values, cuts, left)
+    count = find_rows(
+        n, rows, firsts, lasts, places, targets, values, cuts, left
+    )
     placed = 0
     for k in left[:count]:
         first, last = firsts[k], lasts[k]
-        row, known = find_row(rows, first, last)
+        row, known = find_row(rows, pool, first, last)
         if known:
             values[k], cuts[k], placed = read_row(
                 rows, pool, row, block_ids, placed
@@ -114,20 +118,22 @@ def _cut_word(tries, text, start, length, best, path):
     in the bits below. So the least number is the cheapest cut and, of several,
     the one with the longest last window.
     """
-    cells, id_of_slot, _, slot_costs, _, _ = tries
+    cells, id_of_slot, _, slot_costs, _, _, least = tries
     best[0] = 0
     best[1 : length + 1] = _UNREACHED
     for i in range(length):
+        # Any cut from here on costs more than one that is known.
+        if best[i] >> _BEST_COST > (best[length] >> _BEST_COST) - least:
+            continue
         before = (best[i] >> _BEST_COST << _BEST_COST) | np.uint64(
             i
         ) << _BEST_START
         t = np.uint64(text[start + i])
         cell = cells[t]
         for j in range(i + 1, length + 1):
-            found = before + (np.uint64(slot_costs[t]) << _BEST_COST) + t
-            if not cell & np.uint32(IS_WINDOW):
-                found = _UNREACHED
-            best[j] = min(best[j], found)
+            if cell & np.uint32(IS_WINDOW):
+                found = before + (np.uint64(slot_costs[t]) << _BEST_COST) + t
+                best[j] = min(best[j], found)
             if j < length:
                 t, cell = step(cells, cell, text[start + j])
                 if not cell:
@@ -147,7 +153,7 @@ def _cut_word(tries, text, start, length, best, path):
 @jit
 def _find_word(tries, text, start, length):
     """Return the number of a word, or 0 if it is in no phrase."""
-    _, _, _, _, word_cells, word_of_slot = tries
+    _, _, _, _, word_cells, word_of_slot, _ = tries
     t = np.uint64(0)
     cell = np.uint32(0)  # the start: its base is 0
     for k in range(start, start + length):
