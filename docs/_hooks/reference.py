@@ -24,6 +24,8 @@ FIRST = {
     "evaluation": "bits_per_byte",
     "training": "resumable_fit",
 }
+#: Pages whose classes show the members that they inherit.
+INHERITED = {"coding"}
 #: Not for import by users: the command, which command.md describes, and modules
 #: that the others share.
 OTHERS = {"cli", "imports", "progress"}
@@ -70,7 +72,9 @@ def make_page(subpackage):
     """Return the Markdown of a subpackage's page."""
     summary, names = describe(subpackage)
     blocks = [f"# keras_nc.{subpackage}", summary]
-    blocks += [f"::: keras_nc.{subpackage}.{name}" for name in names]
+    options = "\n    options:\n      inherited_members: true"
+    options *= subpackage in INHERITED
+    blocks += [f"::: keras_nc.{subpackage}.{name}{options}" for name in names]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -5,7 +5,6 @@ bits, all windows fit a fixed table: the codebook. Encoding walks the table,
 decoding looks codes up, and neither needs the model.
 """
 
-import operator
 import threading
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from keras_nc.coding.build import as_max_window_bytes
 from keras_nc.coding.build import as_window_bits
 from keras_nc.coding.build import build_content
-from keras_nc.coding.codebook_file import FORMAT
+from keras_nc.coding.codebook_file import WindowTable
 from keras_nc.coding.codebook_file import check_fields
 from keras_nc.coding.codebook_file import fields_of
 from keras_nc.coding.codes import NUM_SPECIAL
@@ -26,10 +25,9 @@ from keras_nc.coding.parses import PARSES
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.prompt import WindowIndex
 from keras_nc.coding.trie import Trie
-from keras_nc.coding.trie import window_starts
 
 
-class Codebook:
+class Codebook(WindowTable):
     """A fixed table of windows: byte strings with a code of W bits each.
 
     A window's code is its id. Ids 0, 1 and 2 are special, `[3, 2^W)` stand for
@@ -81,27 +79,11 @@ class Codebook:
         self._set_fields(fields)
 
     def _set_fields(self, fields):
-        for name in FORMAT.arrays:
-            fields[name].setflags(write=False)
-        self._fields = fields
+        super()._set_fields(fields)
         self._parse = PARSES[fields["parse"]]
-        self._fingerprint = FORMAT.fingerprint(fields)
-        self._token_lengths = fields["lengths"].astype(np.int32)
-        self._token_lengths.setflags(write=False)
-        self._starts = window_starts(fields["lengths"])
         self._lazy_trie = None
         self._lazy_index = None
         self._lock = threading.Lock()
-
-    @classmethod
-    def _from_fields(cls, fields):
-        codebook = cls.__new__(cls)
-        codebook._set_fields(fields)
-        return codebook
-
-    def __reduce__(self):
-        # Pickle the content only. Tables are rebuilt at first use.
-        return Codebook._from_fields, (dict(self._fields),)
 
     @classmethod
     def build(
@@ -345,19 +327,6 @@ class Codebook:
             refuse_id(int(ids[lacking]), self.window_bits, lacking)
         return text
 
-    def token_bytes(self, token_id):
-        """Return the window of one id, bytes.
-
-        Raises:
-            ValueError: if the id stands for no window.
-        """
-        i = operator.index(token_id)
-        if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
-            refuse_id(i, self.window_bits)
-        start = self._starts[i]
-        end = start + self._token_lengths[i]
-        return self._fields["bytes"][start:end].tobytes()
-
     def prefix_range(self, prefix):
         r"""Return the ids of all windows that begin with some bytes.
 
@@ -383,60 +352,6 @@ class Codebook:
         """Return the id of a window, or `None` if the bytes are no window."""
         return self._index.find(as_bytes(window))
 
-    def save(self, path):
-        """Write the codebook to a file, `.npz`, whole or not at all."""
-        FORMAT.write(path, self._fields)
-
-    @classmethod
-    def load(cls, path):
-        """Read a codebook from a file that `save` wrote, and check all of it.
-
-        Raises:
-            ValueError: if the file is damaged, foreign, or of another format
-                version.
-        """
-        return cls._from_fields(FORMAT.read(path))
-
-    @property
-    def window_bits(self):
-        """W, bits per code."""
-        return self._fields["window_bits"]
-
-    @property
-    def max_window_bytes(self):
-        """Bytes that a window has at most."""
-        return self._fields["max_window_bytes"]
-
-    @property
-    def allocation(self):
-        """How codes were given to windows; see the class."""
-        return self._fields["allocation"]
-
-    @property
-    def parse(self):
-        """How text is cut into windows; see `Codebook.build`."""
-        return self._fields["parse"]
-
-    @property
-    def fingerprint(self):
-        """SHA-256 of the content, in hexadecimal."""
-        return self._fingerprint
-
-    @property
-    def token_lengths(self):
-        """Bytes of each id's window, int32 of shape (2^W,), 0 for none."""
-        return self._token_lengths
-
-    @property
-    def costs(self):
-        """`-log2 p` of each id's window in units of 2^-10 bits.
-
-        uint16 of shape (2^W,), 0 for ids without a window; `None` if the parse
-        does not weigh windows.
-        """
-        costs = self._fields["costs"]
-        return costs if costs.size else None
-
     @property
     def _trie(self):
         with self._lock:
@@ -451,20 +366,3 @@ class Codebook:
             fields = self._fields
             self._lazy_index = WindowIndex(fields["lengths"], fields["bytes"])
         return self._lazy_index
-
-    def __eq__(self, other):
-        if not isinstance(other, Codebook):
-            return NotImplemented
-        return self.fingerprint == other.fingerprint
-
-    def __hash__(self):
-        return hash(self.fingerprint)
-
-    def __repr__(self):
-        return (
-            f"Codebook(window_bits={self.window_bits}, "
-            f"allocation={self.allocation!r}, parse={self.parse!r}, "
-            f"max_window_bytes={self.max_window_bytes}, "
-            f"windows={np.count_nonzero(self._token_lengths)}, "
-            f"fingerprint={self.fingerprint[:12]!r})"
-        )

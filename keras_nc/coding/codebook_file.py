@@ -35,14 +35,17 @@ than `max_window_bytes`. Without pruning, every prefix of a window is a window.
 """
 
 import itertools
+import operator
 
 import numpy as np
 
 from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.parses import PARSES
+from keras_nc.coding.trie import window_starts
 
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
@@ -160,3 +163,113 @@ FORMAT = ArchiveFormat(
     find_fault=_find_fault,
     remedy="Save it again with `Codebook.save`, or fetch it again.",
 )
+
+
+class WindowTable:
+    """What a codebook is: a window for each id, settings, and a fingerprint.
+
+    `Codebook` adds how text is cut into windows.
+    """
+
+    def _set_fields(self, fields):
+        for name in FORMAT.arrays:
+            fields[name].setflags(write=False)
+        self._fields = fields
+        self._fingerprint = FORMAT.fingerprint(fields)
+        self._token_lengths = fields["lengths"].astype(np.int32)
+        self._token_lengths.setflags(write=False)
+        self._starts = window_starts(fields["lengths"])
+
+    @classmethod
+    def _from_fields(cls, fields):
+        table = cls.__new__(cls)
+        table._set_fields(fields)
+        return table
+
+    def __reduce__(self):
+        # Pickle the content only. Tables are rebuilt at first use.
+        return type(self)._from_fields, (dict(self._fields),)
+
+    def save(self, path):
+        """Write the codebook to a file, `.npz`, whole or not at all."""
+        FORMAT.write(path, self._fields)
+
+    @classmethod
+    def load(cls, path):
+        """Read a codebook from a file that `save` wrote, and check all of it.
+
+        Raises:
+            ValueError: if the file is damaged, foreign, or of another format
+                version.
+        """
+        return cls._from_fields(FORMAT.read(path))
+
+    @property
+    def window_bits(self):
+        """W, bits per code."""
+        return self._fields["window_bits"]
+
+    @property
+    def max_window_bytes(self):
+        """Bytes that a window has at most."""
+        return self._fields["max_window_bytes"]
+
+    @property
+    def allocation(self):
+        """How codes were given to windows; see `Codebook`."""
+        return self._fields["allocation"]
+
+    @property
+    def parse(self):
+        """How text is cut into windows; see `Codebook.build`."""
+        return self._fields["parse"]
+
+    @property
+    def fingerprint(self):
+        """SHA-256 of the content, in hexadecimal."""
+        return self._fingerprint
+
+    @property
+    def token_lengths(self):
+        """Bytes of each id's window, int32 of shape (2^W,), 0 for none."""
+        return self._token_lengths
+
+    @property
+    def costs(self):
+        """`-log2 p` of each id's window in units of 2^-10 bits.
+
+        uint16 of shape (2^W,), 0 for ids without a window; `None` if the parse
+        does not weigh windows.
+        """
+        costs = self._fields["costs"]
+        return costs if costs.size else None
+
+    def token_bytes(self, token_id):
+        """Return the window of one id, bytes.
+
+        Raises:
+            ValueError: if the id stands for no window.
+        """
+        i = operator.index(token_id)
+        if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
+            refuse_id(i, self.window_bits)
+        start = self._starts[i]
+        end = start + self._token_lengths[i]
+        return self._fields["bytes"][start:end].tobytes()
+
+    def __eq__(self, other):
+        if not isinstance(other, WindowTable):
+            return NotImplemented
+        return self.fingerprint == other.fingerprint
+
+    def __hash__(self):
+        return hash(self.fingerprint)
+
+    def __repr__(self):
+        return (
+            f"{type(self).__name__}(window_bits={self.window_bits}, "
+            f"allocation={self.allocation!r}, parse={self.parse!r}, "
+            f"max_window_bytes={self.max_window_bytes}, "
+            f"windows={np.count_nonzero(self._token_lengths)}, "
+            f"fingerprint={self.fingerprint[:12]!r})"
+        )

@@ -42,7 +42,7 @@ def _generate_batch(model, inputs, stop_token_ids):
             return {"token_ids": token_ids, "cache": cache, "index": index}
     if is_beam_search(model.sampler):
         token_ids = model.sampler(
-            next=rows.keep_settled(next_logits),
+            next=rows.keep_committed(next_logits),
             prompt=token_ids,
             cache=cache,
             index=index,
@@ -126,8 +126,8 @@ def sample(model, rows, next_logits, state, until):
     def add_ids(token_ids, cache, index):
         logits, _, cache = next_logits(token_ids, cache, index)
         ids = sampler.get_next_token(sampler.compute_probabilities(logits))
-        settled, known = rows.settled(token_ids, index)
-        ids = ops.where(settled, known, ops.cast(ids, token_ids.dtype))
+        committed, known = rows.committed(token_ids, index)
+        ids = ops.where(committed, known, ops.cast(ids, token_ids.dtype))
         token_ids = ops.slice_update(token_ids, [0, index], ids[:, None])
         return token_ids, cache, index + 1
 
@@ -135,7 +135,7 @@ def sample(model, rows, next_logits, state, until):
 
 
 class Rows:
-    """Know the settled ids of a batch: prompts, and pads after an end.
+    """Know the committed ids of a batch: prompts, and pads after an end.
 
     Args:
         given: A bool tensor of shape `(B, S)`: where prompts are.
@@ -175,22 +175,24 @@ class Rows:
         first = ops.cast(ops.argmax(ops.cast(stops, "int32"), axis=-1), "int32")
         return ops.where(ops.any(stops, axis=-1), first + 1, S)
 
-    def settled(self, token_ids, index):
-        """Tell which rows have a settled id at `index`, and return the ids."""
+    def committed(self, token_ids, index):
+        """Return which rows have a committed id at `index`, and the ids."""
         given = self._given(token_ids)[:, index]
         ended = self.ends(token_ids, index) <= index
         ids = ops.where(given, token_ids[:, index], PAD_ID)
         return given | ended, ids
 
-    def keep_settled(self, next_logits):
-        """Give settled ids probability 1, so that beams keep their scores."""
+    def keep_committed(self, next_logits):
+        """Give committed ids probability 1, so that beams keep their scores."""
 
         def logits_of(token_ids, cache, index):
             logits, hidden, cache = next_logits(token_ids, cache, index)
-            settled, ids = self.settled(token_ids, index)
+            committed, ids = self.committed(token_ids, index)
             columns = ops.arange(logits.shape[-1], dtype="int32")[None, :]
-            settled_logits = ops.where(columns == ids[:, None], 0.0, FORBIDDEN)
-            logits = ops.where(settled[:, None], settled_logits, logits)
+            committed_logits = ops.where(
+                columns == ids[:, None], 0.0, FORBIDDEN
+            )
+            logits = ops.where(committed[:, None], committed_logits, logits)
             return logits, hidden, cache
 
         return logits_of
