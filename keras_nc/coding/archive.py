@@ -24,7 +24,7 @@ _KINDS = {int: "i", str: "U"}
 
 
 @contextlib.contextmanager
-def atomic_path(path, suffix=""):
+def atomic_path(path, suffix="", sync=True):
     """Yield a temporary path that replaces `path` once it is complete.
 
     If the block raises, `path` is as it was before. A process that is killed
@@ -35,6 +35,8 @@ def atomic_path(path, suffix=""):
         path: where the file goes; its folder must exist.
         suffix: str, the ending of the temporary name, for writers that need
             one.
+        sync: bool. Whether to wait until the content is on the disk. If not,
+            `path` may be an empty file after a power failure.
 
     Yields:
         A path, str, in the folder of the file.
@@ -48,8 +50,9 @@ def atomic_path(path, suffix=""):
     temporary = f"{target}.{secrets.token_hex(8)}.tmp{suffix}"
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
         _remove(temporary)
@@ -100,11 +103,12 @@ def _find_target(path):
 
 
 @contextlib.contextmanager
-def atomic_file(path):
+def atomic_file(path, sync=True):
     """Open a binary file that replaces `path` once it is complete.
 
     Args:
         path: where the file goes; see `atomic_path`.
+        sync: bool; see `atomic_path`.
 
     Yields:
         A binary stream.
@@ -117,7 +121,10 @@ def atomic_file(path):
     ...     os.listdir(folder)
     ['name']
     """
-    with atomic_path(path) as temporary, open(temporary, "xb") as file:
+    with (
+        atomic_path(path, sync=sync) as temporary,
+        open(temporary, "xb") as file,
+    ):
         yield file
 
 

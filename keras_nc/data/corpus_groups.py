@@ -9,8 +9,10 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 
 from keras_nc.coding.archive import atomic_file
+from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
 from keras_nc.data.documents import ReadingReport
 from keras_nc.data.documents import read_parts
@@ -77,8 +79,8 @@ def describe(group):
     return [[os.path.basename(str(p)), p.size, p.version] for p in group]
 
 
-def _write_json(path, content):
-    with atomic_file(path) as file:
+def _write_json(path, content, sync=True):
+    with atomic_file(path, sync) as file:
         file.write(json.dumps(content, indent=1).encode())
 
 
@@ -149,27 +151,39 @@ def is_unchanged(job, number, record):
 
 
 def read_group(job, number):
-    """Return the record of a group; `None` if it is not complete."""
-    path = job.folder(number) / _GROUP
-    return json.loads(path.read_bytes()) if path.exists() else None
+    """Return the record of a group; `None` if it is not complete.
+
+    After a power failure, its files may be empty. Then it is not complete.
+    """
+    folder = job.folder(number)
+    try:
+        record = json.loads((folder / _GROUP).read_bytes())
+        if record["shards"]:
+            shard_format.read_manifest(folder / shard_format.MANIFEST)
+    except (OSError, ValueError):
+        return None
+    return record
 
 
 def write_group(job, number, threads=1, progress=False):
     """Write the shards of one group, or continue; return its bytes of text."""
     folder = job.folder(number)
+    _delete_if_damaged(folder)
     folder.mkdir(parents=True, exist_ok=True)
     report = ReadingReport(job.skip_damaged)
     documents = job.documents(number, report)
     first = next(documents, None)
     shards = None
     if first is not None:
-        shards = shard_writer.write_shards(
+        shards = shard_writer.write_documents(
             itertools.chain([first], documents),
             job.tokenizer,
             folder,
             shard_tokens=job.shard_tokens,
             progress=progress,
             threads=threads,
+            # `read_group` and this function notice what is damaged.
+            sync=False,
         )
     record = {
         "parts": describe(job.groups[number]),
@@ -178,5 +192,16 @@ def write_group(job, number, threads=1, progress=False):
         "empty": report.num_empty,
         "skipped": report.skipped,
     }
-    _write_json(folder / _GROUP, record)
+    _write_json(folder / _GROUP, record, sync=False)
     return shards.num_bytes if shards else 0
+
+
+def _delete_if_damaged(folder):
+    """Delete a group whose manifest a power failure has damaged."""
+    for name in (shard_format.MANIFEST, shard_format.PROGRESS):
+        if (folder / name).exists():
+            try:
+                shard_format.read_manifest(folder / name)
+            except ValueError:
+                shutil.rmtree(folder)
+            return

@@ -139,7 +139,7 @@ def tokenize_corpus(
         write_records(job, records)
         # This file says that shards are being written here.
         progress_file = job.directory / shard_format.PROGRESS
-        shard_format.write_manifest(progress_file, _fields(job))
+        shard_format.write_manifest(progress_file, _fields(job), sync=False)
     if not manifest.exists():
         if runner is None:
             _run_workers(job, records, workers, progress)

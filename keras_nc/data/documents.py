@@ -16,6 +16,9 @@ from keras_nc.data.compressed_files import open_file
 #: Endings of the names of files whose lines are JSON objects.
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".json")
 _REMEDY = "Fetch or make the file again."
+#: A document, or its line of JSON, that is larger is refused. Larger texts are
+#: held in memory several times, and positions in them need more than 31 bits.
+MAX_DOCUMENT_BYTES = 2_000_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COMPRESSED_JSON = ", ".join(f".jsonl{end}" for end in COMPRESSED_SUFFIXES)
 
@@ -28,6 +31,8 @@ class ReadingReport:
         skip_damaged: bool. Whether to go on after damage: a line or record
             without a text is skipped, and the rest of a file that cannot be
             read on. Otherwise damage is an error.
+        max_document_bytes: int. A larger document, or line of JSON, is treated
+            as damage. Of a larger file, no more than this is read.
 
     Attributes:
         num_empty: int, empty texts and empty files, which give no document.
@@ -35,6 +40,7 @@ class ReadingReport:
     """
 
     skip_damaged: bool = False
+    max_document_bytes: int = MAX_DOCUMENT_BYTES
     num_empty: int = 0
     skipped: list = dataclasses.field(default_factory=list)
 
@@ -43,6 +49,15 @@ class ReadingReport:
         if not self.skip_damaged:
             raise error
         self.skipped.append(" ".join(str(error).split()))
+
+    def check_size(self, size, where):
+        """Raise a ValueError if a document is too large."""
+        if size > self.max_document_bytes:
+            raise _FileError(
+                f"{where}: a document must have at most "
+                f"{self.max_document_bytes:,} bytes. Received: more. Cut it "
+                "into several."
+            )
 
 
 def read_documents(patterns, text_key="text", *, report=None):
@@ -60,7 +75,8 @@ def read_documents(patterns, text_key="text", *, report=None):
     file is one document. Its bytes are unchanged, even if they are invalid
     UTF-8. Both may be compressed: `.gz`, `.zst`, `.bz2`, `.xz`. Blank lines,
     empty texts and empty files give no document. If JSON escapes half a
-    surrogate pair, it becomes the three bytes that UTF-8 would give it.
+    surrogate pair, it becomes the three bytes that UTF-8 would give it. A
+    document of more than 2 GB is refused.
 
     Files named `*.parquet` hold a document in each row, and those named
     `*.array_record` in each record, which may be a `tf.train.Example`.
@@ -146,32 +162,35 @@ def _read_part(part, text_key, report):
         return _read_records(part, text_key, report)
     if name_suffix(part.name) in _JSON_SUFFIXES:
         return _read_json_lines(part.name, text_key, report)
-    return _read_text(part.name, text_key)
+    return _read_text(part.name, text_key, report)
 
 
 def _read_records(part, text_key, report):
     try:
         for where, value in records.read_records(part, text_key):
             try:
-                yield _as_document(value, text_key, where)
+                document = _as_document(value, text_key, where)
+                report.check_size(len(document), where)
+                yield document
             except ValueError as error:
                 report.fault(error)
     except records.RecordError as error:
         raise _FileError(str(error)) from error
 
 
-def _read_text(file, text_key):
+def _read_text(file, text_key, report):
     try:
         with open_file(file) as stream:
             what = describe_binary(stream)
-            document = stream.read()
+            document = stream.read(report.max_document_bytes + 1)
     except DamageError as error:
         raise _FileError(
-            f"A file of text must be whole. Received: {file} is damaged: "
+            f"A file must be as it was written. Received: {file} is damaged: "
             f"{error}. {_REMEDY}"
         ) from error
     except PackedError as error:
         raise _FileError(str(error)) from error
+    report.check_size(len(document), file)
     if what is None and b"\0" in document:
         what = "a binary file, with zero bytes"
     if what:
@@ -206,22 +225,26 @@ def _read_json_lines(file, text_key, report):
     number = 0
     try:
         with open_file(file) as stream:
-            while line := stream.readline():
+            room = report.max_document_bytes + 1
+            while line := stream.readline(room):
                 number += 1
                 if number == 1:
                     _check_encoding(file, line)
                     line = line.removeprefix(_BYTE_ORDER_MARK)
                 if line.strip():
                     try:
+                        report.check_size(len(line), f"{file}, line {number}")
                         text = _parse_line(line, text_key, file, number)
                     except ValueError as error:
                         report.fault(error)
+                        while len(line) == room and line[-1:] != b"\n":
+                            line = stream.readline(room)
                     else:
                         yield text
     except DamageError as error:
         raise _FileError(
-            f"A file of text must be whole. Received: {file} is damaged at "
-            f"line {number + 1}: {error}. {_REMEDY}"
+            f"A file must be as it was written. Received: {file} is damaged "
+            f"at line {number + 1}: {error}. {_REMEDY}"
         ) from error
     except PackedError as error:
         raise _FileError(str(error)) from error

@@ -173,6 +173,16 @@ class PackedSequences(keras.utils.PyDataset):
                 "`drop_remainder=False`."
             )
         self.steps = self.steps_per_epoch if steps is None else steps
+        shares = self._mixture.quotas if self._mixture else np.ones(1)
+        shares = shares / shares.sum()
+        fill = np.array([part.tokens_per_sequence for part in self.parts])
+        #: The mean number of tokens that are targets in a row, a float.
+        self.tokens_per_sequence = float(shares @ fill)
+        sizes = np.array([part.bytes_per_token for part in mixed])
+        #: Mean bytes of text per token, a float.
+        self.bytes_per_token = float(shares * fill @ sizes / (shares @ fill))
+        if len(mixed) == 1:
+            self.bytes_per_token = shards.bytes_per_token  # not rounded
 
     def __len__(self):
         return self.steps

@@ -158,6 +158,7 @@ class _ProcessBatches(keras.utils.PyDataset):
         self.shards = sequences.shards
         self.sequence_length = sequences.sequence_length
         self.short_length = sequences.short_length
+        self.document_masks = sequences.document_masks
         self.batch_size = len(rows)
         self._rows = rows
 

@@ -65,7 +65,7 @@ def _missing(where, text_key, names):
 def _damaged(name, error):
     reason = " ".join(str(error).split())
     return RecordError(
-        f"A file of records must be whole. Received: {name} is damaged: "
+        f"A file must be as it was written. Received: {name} is damaged: "
         f"{reason}. Fetch or make the file again."
     )
 

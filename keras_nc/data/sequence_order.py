@@ -43,6 +43,13 @@ class Sequences:
             return -(-self.shards.num_tokens // self._length)
         return len(self._bounds) - 1
 
+    @property
+    def tokens_per_sequence(self):
+        """Mean number of tokens in a sequence; T if documents are joined."""
+        if self._bounds is None:
+            return self._length
+        return self.shards.num_tokens / len(self)
+
     def read(self, epoch, place, row):
         """Copy one sequence.
 

@@ -63,18 +63,19 @@ def describe_tokenizer(tokenizer):
     }
 
 
-def write_manifest(path, fields):
+def write_manifest(path, fields, sync=True):
     """Write a manifest, all or nothing, with totals and a checksum.
 
     Args:
         path: `pathlib.Path`.
         fields: dict, the manifest without its totals and its checksum.
+        sync: bool; see `atomic_file`.
     """
     fields = {**fields, "complete": path.name == MANIFEST}
     for total in ("documents", "tokens", "bytes"):
         fields[f"num_{total}"] = sum(s[total] for s in fields["shards"])
     content = {"checksum": _checksum(fields), **fields}
-    with atomic_file(path) as stream:
+    with atomic_file(path, sync) as stream:
         stream.write(json.dumps(content, indent=1).encode())
 
 

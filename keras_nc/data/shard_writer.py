@@ -17,6 +17,8 @@ from keras_nc.data.token_shards import TokenShards
 from keras_nc.progress import ProgressLine
 
 _BATCH_BYTES = 4 * 2**20
+#: Smaller batches keep several threads busy from the beginning to the end.
+_THREAD_BATCH_BYTES = 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
 #: The files of shards, and what a process that was killed leaves of them.
 SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
@@ -82,6 +84,33 @@ def write_shards(
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
     """
+    return write_documents(
+        documents,
+        tokenizer,
+        directory,
+        shard_tokens=shard_tokens,
+        overwrite=overwrite,
+        progress=progress,
+        threads=threads,
+    )
+
+
+def write_documents(
+    documents,
+    tokenizer,
+    directory,
+    *,
+    shard_tokens,
+    overwrite=False,
+    progress,
+    threads,
+    sync=True,
+):
+    """Write token shards; see `write_shards`.
+
+    Without `sync`, a power failure may damage the manifest. It saves the time
+    in which some 100,000 bytes are tokenized.
+    """
     documents = iterate_documents(documents)
     first = next(documents, None)
     if first is None:
@@ -104,7 +133,7 @@ def write_shards(
                 raise other_input(directory, "has more documents")
             (directory / shard_format.PROGRESS).unlink(missing_ok=True)
             return TokenShards(directory)
-        writer = _ShardWriter(directory, fields)
+        writer = _ShardWriter(directory, fields, sync)
         for batch, ids, offsets in _encoded(
             documents, tokenizer, fields, threads
         ):
@@ -127,7 +156,8 @@ def _prepare(directory, fields, overwrite):
             file.unlink(missing_ok=True)
         ours = []
     for file in (manifest, partial):
-        if not file.is_file():
+        # A power failure may leave the first record of progress empty.
+        if not file.is_file() or not file.stat().st_size:
             continue
         found = shard_format.read_manifest(file)
         shard_format.check_fields(directory, found, fields, _REMEDY)
@@ -138,7 +168,7 @@ def _prepare(directory, fields, overwrite):
             f"Received: {directory}, which holds {ours[0].name} and no "
             f"manifest. {_REMEDY}"
         )
-    shard_format.write_manifest(partial, {**fields, "shards": []})
+    shard_format.write_manifest(partial, {**fields, "shards": []}, sync=False)
     return False, []
 
 
@@ -199,8 +229,9 @@ def _encoded(documents, tokenizer, fields, threads):
             yield batch, *_encode(tokenizer, batch, fields)
         return
     pending = collections.deque()
+    batch_bytes = min(_BATCH_BYTES, _THREAD_BATCH_BYTES)
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for batch in group_documents(documents, _BATCH_BYTES):
+        for batch in group_documents(documents, batch_bytes):
             encoding = pool.submit(_encode, tokenizer, batch, fields)
             pending.append((batch, encoding))
             if len(pending) > threads:  # one is ready while it is written
@@ -244,9 +275,10 @@ def _encode(tokenizer, batch, fields):
 class _ShardWriter:
     """Collect documents, and write a shard whenever one is full."""
 
-    def __init__(self, directory, fields):
+    def __init__(self, directory, fields, sync=True):
         self._directory = directory
         self._fields = fields
+        self._sync = sync
         self._begin()
 
     def _begin(self):
@@ -265,6 +297,8 @@ class _ShardWriter:
             last = int(np.searchsorted(offsets, stop, side="right")) - 1
             if last <= first and self._sizes:
                 self._write()
+                path = self._directory / shard_format.PROGRESS
+                shard_format.write_manifest(path, self._fields, self._sync)
                 continue
             # A document with too many tokens is a shard by itself.
             last = max(last, first + 1)
@@ -285,7 +319,7 @@ class _ShardWriter:
         if self._sizes:
             self._write()
         path = self._directory / shard_format.MANIFEST
-        shard_format.write_manifest(path, self._fields)
+        shard_format.write_manifest(path, self._fields, self._sync)
         (self._directory / shard_format.PROGRESS).unlink(missing_ok=True)
 
     def _write(self):
@@ -298,8 +332,6 @@ class _ShardWriter:
                 "documents_sha256": self._digest.hexdigest(),
             }
         )
-        path = self._directory / shard_format.PROGRESS
-        shard_format.write_manifest(path, self._fields)
         self._begin()
 
     def write_files(self, number):
@@ -309,10 +341,11 @@ class _ShardWriter:
             "offsets": [np.cumsum([0, *self._lengths], dtype="int64")],
             "bytes": [np.array(self._sizes, dtype="int64")],
         }
-        return {
-            array: shard_format.write_array(
-                self._directory / shard_format.file_name(array, number),
-                pieces[array],
-            )
-            for array in shard_format.ARRAYS
-        }
+        paths = [
+            self._directory / shard_format.file_name(array, number)
+            for array in pieces
+        ]
+        # Most of the time of small files is spent waiting for the disk.
+        with concurrent.futures.ThreadPoolExecutor(len(pieces)) as pool:
+            written = pool.map(shard_format.write_array, paths, pieces.values())
+            return dict(zip(pieces, written, strict=True))

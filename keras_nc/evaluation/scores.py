@@ -50,7 +50,11 @@ def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
     metric = BitsPerByte(bytes_per_token=shards.bytes_per_token)
     scorer.compile(optimizer=keras.optimizers.SGD(), weighted_metrics=[metric])
     sequences = PackedSequences(
-        shards, sequence_length, batch_size, shuffle=False
+        shards,
+        sequence_length,
+        batch_size,
+        shuffle=False,
+        document_masks=model.backbone.document_masks,
     )
     scores = scorer.evaluate(
         process_batches(sequences),

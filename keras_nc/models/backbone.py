@@ -2,12 +2,14 @@
 
 import keras
 import keras_hub
+import numpy as np
 
 from keras_nc.coding.inputs import as_flag
 from keras_nc.coding.inputs import as_integer
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
+from keras_nc.models.ids import BatchRules
 from keras_nc.models.presets import BACKBONE_FILES
 from keras_nc.models.presets import LoadsPresets
 from keras_nc.models.presets import new_preset
@@ -262,6 +264,14 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             (keras.ops.zeros(shape, dtype), keras.ops.zeros(shape, dtype))
             for _ in self.transformer_layers
         ]
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Return hidden states; see the class."""
+        # A compiled step cannot raise errors, but arrays can be checked.
+        mask = inputs.get("padding_mask") if isinstance(inputs, dict) else None
+        if isinstance(mask, np.ndarray):
+            BatchRules.of(self).check_mask(inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call_with_cache(self, token_ids, cache, cache_update_index):
         """Return hidden states of new positions, given a cache of earlier ones.

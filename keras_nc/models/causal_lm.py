@@ -112,6 +112,10 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
         token_ids = in_vocabulary(
             inputs["token_ids"], self.backbone.vocabulary_size
         )
+        if not self.backbone.document_masks and "padding_mask" in inputs:
+            # Numbered documents would see each other.
+            numbers = ops.cast(inputs["padding_mask"], "int32")
+            token_ids = ops.where(numbers > 1, -1, token_ids)
         inputs["token_ids"] = ops.where(token_ids < 0, PAD_ID, token_ids)
         inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
         embedding = self.backbone.token_embedding

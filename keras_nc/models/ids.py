@@ -1,5 +1,7 @@
 """Check the ids and stop strings that users pass: batches and prompts."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import ops
@@ -13,6 +15,14 @@ _TARGETS = (
     "Where nothing is to be predicted, put pads, 0, which weigh nothing, or "
     "any id with a `sample_weight` of 0."
 )
+_MASKS = (
+    "Only a backbone with `document_masks=True` may train on numbered "
+    "documents, which must not see each other."
+)
+_NUMBERED = 'Received: "padding_mask" with numbers above 1.'
+_UNMASK = (
+    "Create the backbone with `document_masks=True`, or the data without it."
+)
 _INPUTS = "Use the ids of the model's own tokenizer, and pads, 0, on the right."
 
 #: The other outputs of a preprocessor's `generate_preprocess`.
@@ -22,27 +32,87 @@ MASKED_BY = ("next_low", "next_high", "next_others", "bounds", "may_end")
 # === Batches ===
 
 
-def check_batch(x, y, vocabulary_size):
-    """Raise a ValueError unless all ids of a batch are in the vocabulary.
+@dataclasses.dataclass(frozen=True)
+class BatchRules:
+    """What a model asks of a batch; plain values, for workers of loaders.
 
     Args:
-        x: A dict with `"token_ids"`, an array `(B, T)`.
-        y: Target ids `(B, T)`, or `None`.
         vocabulary_size: int, `V`.
+        document_masks: bool, whether the backbone has document masks.
     """
-    if not isinstance(x, dict) or "token_ids" not in x:
-        return
-    check_ids('x["token_ids"]', x["token_ids"], vocabulary_size, _INPUTS)
-    if y is None:
-        return
-    shapes = np.shape(x["token_ids"]), np.shape(y)
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            "Targets must be the ids that come next, one for each token: "
-            f"(B, T). Received: y of shape {shapes[1]} for token ids of shape "
-            f"{shapes[0]}"
+
+    vocabulary_size: int
+    document_masks: bool
+
+    @classmethod
+    def of(cls, backbone):
+        """Return the rules of a backbone."""
+        return cls(
+            backbone.vocabulary_size,
+            getattr(backbone, "document_masks", False),
         )
-    check_ids("y", y, vocabulary_size, _TARGETS)
+
+    def check(self, x, y=None):
+        """Raise a ValueError unless a batch fits the model.
+
+        Args:
+            x: A dict with `"token_ids"`, an array `(B, T)`.
+            y: Target ids `(B, T)`, or `None`.
+        """
+        if not isinstance(x, dict) or "token_ids" not in x:
+            return
+        size = self.vocabulary_size
+        check_ids('x["token_ids"]', x["token_ids"], size, _INPUTS)
+        self.check_mask(x)
+        if y is None:
+            return
+        shapes = np.shape(x["token_ids"]), np.shape(y)
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "Targets must be the ids that come next, one for each token: "
+                f"(B, T). Received: y of shape {shapes[1]} for token ids of "
+                f"shape {shapes[0]}"
+            )
+        check_ids("y", y, size, _TARGETS)
+
+    def check_mask(self, x):
+        """Raise a ValueError for numbered documents that see each other.
+
+        Args:
+            x: A dict of arrays. Other objects are not checked.
+        """
+        mask = x.get("padding_mask") if isinstance(x, dict) else None
+        if mask is not None and not self.document_masks:
+            mask = np.asarray(mask)
+            self.check_numbers(mask.size and mask.max() > 1)
+
+    def check_numbers(self, numbered):
+        """Raise a ValueError if documents are numbered and none is hidden.
+
+        Args:
+            numbered: bool, whether a data set numbers documents.
+        """
+        if numbered and not self.document_masks:
+            raise ValueError(f"{_MASKS} {_NUMBERED} {_UNMASK}")
+
+    def asserted(self, x, y):
+        """Return a batch with the check in its tf.data graph."""
+        size = self.vocabulary_size
+        ids = asserted_ids('x["token_ids"]', x["token_ids"], size, _INPUTS)
+        x = {**x, "token_ids": ids}
+        mask = x.get("padding_mask")
+        if mask is not None and not self.document_masks:
+            import tensorflow as tf
+
+            single = tf.reduce_all(tf.cast(mask, "int32") <= 1)
+            message = f"{_MASKS} {_UNMASK} {_NUMBERED}"
+            with tf.control_dependencies(
+                [tf.debugging.Assert(single, [message])]
+            ):
+                x["padding_mask"] = tf.identity(mask)
+        if y is not None:
+            y = asserted_ids("y", y, size, _TARGETS)
+        return x, y
 
 
 def check_ids(name, ids, vocabulary_size, remedy):
@@ -85,20 +155,6 @@ def asserted_ids(name, ids, vocabulary_size, remedy):
         [tf.debugging.Assert(in_range, [message, ids])]
     ):
         return tf.identity(ids)
-
-
-def asserted_batch(x, y, vocabulary_size):
-    """Return a batch with the check of `check_batch` in its tf.data graph."""
-    token_ids = x["token_ids"]
-    x = {
-        **x,
-        "token_ids": asserted_ids(
-            'x["token_ids"]', token_ids, vocabulary_size, _INPUTS
-        ),
-    }
-    if y is not None:
-        y = asserted_ids("y", y, vocabulary_size, _TARGETS)
-    return x, y
 
 
 def in_vocabulary(ids, vocabulary_size, name="token_ids"):

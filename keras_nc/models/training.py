@@ -12,8 +12,7 @@ from keras import ops
 from keras_nc.coding.origin import check_origins
 from keras_nc.models.compile import NatsCausalLM
 from keras_nc.models.compile import check_targets
-from keras_nc.models.ids import asserted_batch
-from keras_nc.models.ids import check_batch
+from keras_nc.models.ids import BatchRules
 
 #: `tf.data.AUTOTUNE`, without importing TensorFlow.
 AUTOTUNE = -1
@@ -27,13 +26,13 @@ class TrainableCausalLM(NatsCausalLM):
         if not isinstance(x, dict) or "token_ids" not in x:
             return super().preprocess_samples(x, y, sample_weight)
         self.check_origins((x, y))
-        size = self.backbone.vocabulary_size
+        rules = BatchRules.of(self.backbone)
         if is_in_graph(x["token_ids"]):
-            x, y = asserted_batch(x, y, size)
+            x, y = rules.asserted(x, y)
         else:
             x = {name: as_array(value) for name, value in x.items()}
             y, sample_weight = as_array(y), as_array(sample_weight)
-            check_batch(x, y, size)
+            rules.check(x, y)
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
@@ -112,10 +111,11 @@ class TrainableCausalLM(NatsCausalLM):
         self.check_origins((x, validation_data))
         if is_grain_dataset(x):
             check_inside(y, sample_weight)
+            kwargs.setdefault("shuffle", False)  # it has an order of its own
             with keeps_variables(self):
                 return super().fit(x, validation_data=validation_data, **kwargs)
         if yields_batches(x):
-            kwargs.setdefault("shuffle", False)  # it has an order of its own
+            kwargs.setdefault("shuffle", False)
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data,)
@@ -216,12 +216,14 @@ def preprocessed(model, x, y=None, sample_weight=None):
     keras-hub would pass text and arrays to `tf.data` or Grain, which may
     not be installed, and refuse a `PyDataset`.
     """
-    size = model.backbone.vocabulary_size
+    rules = BatchRules.of(model.backbone)
     if x is None:
         return x, y, sample_weight
     if isinstance(x, keras.utils.PyDataset):
         if getattr(x, "shards", None) is None:
-            x = CheckedBatches(x, size)
+            x = CheckedBatches(x, rules)
+        else:
+            rules.check_numbers(getattr(x, "document_masks", False))
         return x, y, sample_weight
     if is_tf_dataset(x):
         check_inside(y, sample_weight)
@@ -232,7 +234,7 @@ def preprocessed(model, x, y=None, sample_weight=None):
         return preprocessed_batches(model, x), None, None
     if is_torch_loader(x):
         check_inside(y, sample_weight)
-        return checked_loader(x, size), None, None
+        return checked_loader(x, rules), None, None
     if isinstance(x, (str, bytes)) or len(x) == 0:
         raise ValueError(
             "Pass a list of at least one text, or arrays. Received: "
@@ -291,16 +293,16 @@ def check_inside(y, sample_weight):
 
 
 class CheckedBatches(keras.utils.PyDataset):
-    """A user's `PyDataset` whose ids are checked."""
+    """A user's `PyDataset` whose batches are checked."""
 
-    def __init__(self, batches, vocabulary_size):
+    def __init__(self, batches, rules):
         super().__init__(
             workers=batches.workers,
             use_multiprocessing=batches.use_multiprocessing,
             max_queue_size=batches.max_queue_size,
         )
         self.batches = batches
-        self.vocabulary_size = vocabulary_size
+        self.rules = rules
 
     @property
     def num_batches(self):
@@ -308,7 +310,7 @@ class CheckedBatches(keras.utils.PyDataset):
         return self.batches.num_batches
 
     def __getitem__(self, index):
-        return checked(self.batches[index], self.vocabulary_size)
+        return checked(self.batches[index], self.rules)
 
     def on_epoch_begin(self):
         """Pass the call on."""
@@ -319,24 +321,22 @@ class CheckedBatches(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
-def checked(batch, vocabulary_size):
-    """Check the ids of a batch, and return the batch."""
+def checked(batch, rules):
+    """Check a batch, and return it."""
     x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    check_batch(x, y, vocabulary_size)
+    rules.check(x, y)
     return batch
 
 
-def checked_loader(loader, vocabulary_size):
+def checked_loader(loader, rules):
     """Return a torch `DataLoader` that checks what it collates."""
     loader = copy.copy(loader)
-    loader.collate_fn = functools.partial(
-        _collate, loader.collate_fn, vocabulary_size
-    )
+    loader.collate_fn = functools.partial(_collate, loader.collate_fn, rules)
     return loader
 
 
-def _collate(collate, vocabulary_size, samples):
-    return checked(collate(samples), vocabulary_size)
+def _collate(collate, rules, samples):
+    return checked(collate(samples), rules)
 
 
 def is_in_graph(x):

@@ -12,6 +12,7 @@ from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
 from keras_nc.coding.inputs import as_batch
+from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.inputs import as_integer
@@ -254,7 +255,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
             )
         texts = tf.reshape(inputs, [-1])
         # A Python object for each document would take longer than encoding.
-        joined = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
+        joined = tf.strings.reduce_join(texts)
         padded = self.sequence_length is not None
         # stateful=False: the function is pure, so tf.data may run it anywhere.
         arrays = tf.numpy_function(
@@ -273,9 +274,10 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         return rows if inputs.shape.rank == 1 else rows[0]
 
     def _encode_joined(self, text, lengths):
-        """Encode documents that are given by their bytes and lengths."""
+        """Encode documents that are given joined, with their lengths."""
         offsets = np.zeros(lengths.size + 1, "int64")
         np.cumsum(lengths, out=offsets[1:])
+        text = as_byte_array(text)
         ids, offsets = self.scheme.encode_joined(text, offsets)
         return ids.astype("int32", copy=False), offsets
 

@@ -24,7 +24,7 @@ class Pace:
     """What turns steps into tokens, bytes and a share of the peak.
 
     Attributes:
-        tokens_per_step: int. Tokens in a batch.
+        tokens_per_step: int. Tokens in a batch, without pads; their mean.
         bytes_per_token: float. Bytes per token of the training text.
         seconds_per_token: float. Seconds per token at the peak of the devices,
             for the model FLOPs utilization; `None` if the peak is unknown.

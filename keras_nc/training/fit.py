@@ -41,6 +41,8 @@ def resumable_fit(
     seed=0,
     short_length=None,
     short_every=4,
+    packing="joined",
+    weights=None,
     held_out=None,
     keep=2,
     on_collapse="stop",
@@ -62,7 +64,7 @@ def resumable_fit(
     the model and its dtype, the weights that are trained (LoRA factors count),
     the optimizer, the loss, the held-out text, the metric `bits_per_byte`, and
     `sequence_length`, `batch_size`, `steps`, `steps_per_epoch`, `seed`,
-    `short_length` and `short_every`.
+    `short_length`, `short_every`, `packing` and `weights`.
     Everything else may change: the other arguments of this function, whether
     there is held-out text, `gradient_checkpointing`, the other arguments of
     `compile`, the number of devices, the strategy, and the backend. On another
@@ -81,7 +83,8 @@ def resumable_fit(
 
     Args:
         model: A compiled `DecoderCausalLM` with the metric `BitsPerByte`.
-        shards: `TokenShards` to train on, written by the model's tokenizer.
+        shards: `TokenShards` to train on, written by the model's tokenizer,
+            or a list of them to mix.
         directory: Folder of the run, created if it does not exist.
         sequence_length: int, T, tokens per sequence.
         batch_size: int, B, sequences per batch.
@@ -90,6 +93,9 @@ def resumable_fit(
         seed: int. Seed of the order of the sequences.
         short_length: int, or `None`. See `data.PackedSequences`.
         short_every: int. See `data.PackedSequences`.
+        packing: str. See `data.PackedSequences`. Documents are numbered if the
+            backbone has document masks.
+        weights: A list of numbers, or `None`. See `data.PackedSequences`.
         held_out: `TokenShards` to evaluate on after each short epoch, or
             `None`.
         keep: int. Number of states to keep. If the last one cannot be read,
@@ -147,9 +153,33 @@ def resumable_fit(
         )
     check_batch_size(batch_size)
     check_model(model)
-    check_shards(model, shards, held_out)
+    mixed = list(shards) if isinstance(shards, (list, tuple)) else [shards]
+    packed = {
+        "packing": packing,
+        "document_masks": model.backbone.document_masks,
+    }
+    # This checks the packing and the weights before the model is changed.
+    sequences = PackedSequences(
+        mixed,
+        sequence_length,
+        batch_size,
+        steps=steps,
+        weights=weights,
+        **packed,
+        **(short or {}),
+    )
+    check_shards(model, mixed, held_out)
     directory = pathlib.Path(directory)
-    run = describe_run(model, shards, held_out, **settings, short=short)
+    run = describe_run(
+        model,
+        mixed,
+        held_out,
+        **settings,
+        short=short,
+        # `None` for what all runs had once, so that they can continue.
+        packing=None if packing == "joined" else packing,
+        mixture=None if weights is None else list(sequences.weights),
+    )
     checkpoint = Checkpoint(directory / "checkpoint", run, keep)
     check_same_step(checkpoint.read()["step"])
     state = checkpoint.restore(model)
@@ -157,16 +187,18 @@ def resumable_fit(
     if held_out is not None:
         held_out = process_batches(
             PackedSequences(
-                held_out, sequence_length, batch_size, shuffle=False
+                held_out, sequence_length, batch_size, shuffle=False, **packed
             )
         )
-    unigram = None if on_collapse == "ignore" else unigram_nats(shards)
+    unigram = None if on_collapse == "ignore" else unigram_nats(mixed)
     seconds_per_token = None
     if peak_flops is not None:
         flops = training_flops_per_token(model.backbone, sequence_length)
         seconds_per_token = flops / float(peak_flops)
     pace = Pace(
-        batch_size * sequence_length, shards.bytes_per_token, seconds_per_token
+        round(batch_size * sequences.tokens_per_sequence),
+        sequences.bytes_per_token,
+        seconds_per_token,
     )
 
     loaded = state["step"] == steps
@@ -193,12 +225,14 @@ def resumable_fit(
             line = TrainingProgress(label, step, steps, pace, clock)
             callbacks.insert(1, line)
         sequences = PackedSequences(
-            shards,
+            mixed,
             sequence_length,
             batch_size,
             seed=seed_of_restart(seed, len(state["restarts"])),
             start_step=step,
             steps=steps - step,
+            weights=weights,
+            **packed,
             **(short or {}),
         )
         try:
@@ -241,12 +275,15 @@ def unigram_nats(shards):
     """Return the loss of a model that knows only the frequency of each id.
 
     Args:
-        shards: `TokenShards`, whose first tokens are counted.
+        shards: A list of `TokenShards`, whose first tokens are counted.
 
     Returns:
         float, nats per token; at most the loss of the uniform distribution.
     """
-    ids = shards.tokens(0, min(shards.num_tokens, _SAMPLE))
+    most = _SAMPLE // len(shards)
+    ids = np.concatenate(
+        [part.tokens(0, min(part.num_tokens, most)) for part in shards]
+    )
     counts = np.bincount(ids)
     shares = counts[counts > 0] / len(ids)
     return float(-(shares @ np.log(shares)))
@@ -322,12 +359,11 @@ def check_model(model):
 
 def check_shards(model, shards, held_out):
     """Raise a ValueError for ids of another tokenizer, or no text."""
-    for part in (shards, held_out):
+    for part in (*shards, held_out):
         if part is not None:
             model.check_origins(part)
             part.check_text()
-    if held_out is not None:
-        held_out.check_tokenizer(shards)
+            part.check_tokenizer(shards[0])
 
 
 def check_restart(state, failure, on_collapse, max_restarts):

@@ -23,7 +23,7 @@ def describe_run(model, shards, held_out, **settings):
 
     Args:
         model: A compiled `DecoderCausalLM`.
-        shards: `TokenShards` to train on.
+        shards: A list of `TokenShards` to train on.
         held_out: `TokenShards` or `None`.
         **settings: Further settings that change the numbers; JSON values.
 
@@ -35,9 +35,13 @@ def describe_run(model, shards, held_out, **settings):
     }
     run = {
         **settings,
-        "text": [shards.fingerprint, shards.num_tokens, shards.num_bytes],
+        "text": [
+            shards[0].fingerprint,
+            sum(part.num_tokens for part in shards),
+            sum(part.num_bytes for part in shards),
+        ],
         "tokens": _digest_tokens(shards),
-        "held_out": None if held_out is None else _digest_tokens(held_out),
+        "held_out": None if held_out is None else _digest_tokens([held_out]),
         "weights": weights,
         "model": _config_of(model.backbone),
         "optimizer": _config_of(model.optimizer),
@@ -100,12 +104,16 @@ def _describe_weight(weight):
 
 
 def _digest_tokens(shards):
-    """Return a digest of all tokens, from the digests in the manifest."""
+    """Return a digest of all tokens, from the digests in the manifests."""
     digests = [
-        entry["files"]["tokens"]["sha256"]
-        for entry in shards.manifest["shards"]
+        "".join(
+            entry["files"]["tokens"]["sha256"]
+            for entry in part.manifest["shards"]
+        )
+        for part in shards
     ]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    # Parts of a mixture are apart.
+    return hashlib.sha256(",".join(digests).encode()).hexdigest()
 
 
 def find_bits_per_byte(model):

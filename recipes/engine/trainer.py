@@ -94,6 +94,7 @@ class Trainer:
             self.training.sequence_length,
             self.training.batch_size,
             shuffle=False,
+            document_masks=self.model.backbone.document_masks,
         )
         scores = self.model.evaluate(
             process_batches(sequences), verbose=0, return_dict=True

@@ -174,6 +174,21 @@ def test_killed_anywhere(tmp_path, corpus, tokenizer):
     assert counting.num_encoded < 60  # of 120; complete shards are not redone
 
 
+@pytest.mark.parametrize("name", ["group.json", "manifest.json"])
+def test_a_power_failure_damages_a_group(tmp_path, corpus, tokenizer, name):
+    write(corpus, tokenizer, tmp_path / "one")
+    groups = tuple(corpus_groups.divide(sources.find_parts(corpus)))
+    folder = tmp_path / "two"
+    folder.mkdir()
+    job = corpus_groups.Job(groups, tokenizer, folder, "text", False, 100, None)
+    corpus_groups.write_group(job, 1)
+    assert corpus_groups.read_group(job, 1)["shards"]
+    (job.folder(1) / name).write_bytes(b"")
+    assert corpus_groups.read_group(job, 1) is None
+    write(corpus, tokenizer, folder)
+    assert contents(folder) == contents(tmp_path / "one")
+
+
 class Counting:
     """A tokenizer that counts the documents that it encodes."""
 

@@ -14,6 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_nc.data import ReadingReport
 from keras_nc.data import cut_position
 from keras_nc.data import read_documents
 from keras_nc.data import take_bytes
@@ -106,6 +107,39 @@ def test_json_lines_stream(tmp_path):
     assert [next(documents), next(documents)] == [b"one", b"two"]
     with pytest.raises(ValueError, match=r"a\.jsonl, line 3"):
         next(documents)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_documents_that_are_too_large(tmp_path, suffix):
+    text = b"x" * 1_000
+    lines = [
+        b'{"text": "%s"}' % line for line in (b"a", text, b"b", text * 3, b"c")
+    ]
+    for name, content in {
+        "a.jsonl": b"\n".join(lines),
+        "b.txt": text,
+        "c.txt": text[:900],
+    }.items():
+        path = tmp_path / f"{name}{suffix}"
+        path.write_bytes(COMPRESS[suffix](content))
+    files = f"{tmp_path}/*"
+    with pytest.raises(ValueError, match=r"line 2: .* at most 900 bytes"):
+        list(read_documents(files, report=ReadingReport(False, 900)))
+    report = ReadingReport(True, 900)
+    found = list(read_documents(files, report=report))
+    assert found == [b"a", b"b", b"c", text[:900]]
+    assert len(report.skipped) == 3
+    assert "line 4" in report.skipped[1]
+    assert f"b.txt{suffix}: a document" in report.skipped[2]
+
+
+def test_a_large_file_is_not_read_to_its_end(tmp_path):
+    """A file of a terabyte that takes no disk."""
+    with open(tmp_path / "a.txt", "wb") as file:
+        file.truncate(10**12)
+    report = ReadingReport(True, 10**6)
+    assert list(read_documents(tmp_path / "a.txt", report=report)) == []
+    assert len(report.skipped) == 1
 
 
 def test_no_match(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from keras_nc.coding.origin import find_origins
 from keras_nc.data import PackedSequences
 from keras_nc.data import TokenShards
+from keras_nc.data import process_batches
 from keras_nc.data import tf_dataset
 from keras_nc.data import write_shards
 from keras_nc.models import ByteBackbone
@@ -17,6 +18,11 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 pytestmark = pytest.mark.usefixtures("seeded")
 TEXTS = [b"to be or not to be", b"that is the question", b"?"] * 4
 MATCH = "the tokenizer that made them"
+#: Without TensorFlow, an error that nothing raises.
+try:
+    from tensorflow.errors import InvalidArgumentError as InvalidArgument
+except ImportError:
+    InvalidArgument = ValueError
 
 
 class OwnDataset(keras.utils.PyDataset):
@@ -161,6 +167,54 @@ def test_own_tokens_take_the_same_routes(models, shards, route):
         return_dict=True,
     )
     assert np.isfinite(result["loss"])
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_numbered_documents_need_a_model_that_hides_them(models, shards, route):
+    def numbered(process=0):
+        data = PackedSequences(
+            *(shards["bytes"], 24, 4),
+            shuffle=False,
+            steps=2,
+            packing="whole",
+            document_masks=True,
+        )
+        return route(process_batches(data, process, 2))
+
+    model = models["bytes"]
+    # TensorFlow turns errors inside of tf.data into its own.
+    errors = (ValueError, InvalidArgument)
+    with pytest.raises(errors, match="document_masks=True"):
+        model.fit(numbered(), verbose=0)
+    with pytest.raises(errors, match="document_masks=True"):
+        model.evaluate(numbered(1), verbose=0)
+
+
+def test_arrays_of_numbered_documents(models, make_m1, shards):
+    data = PackedSequences(
+        *(shards["bytes"], 24, 4), packing="whole", document_masks=True
+    )
+    x, y, weight = data[0]
+    model = models["bytes"]
+    for call in (
+        lambda: model.fit(x, y, sample_weight=weight, verbose=0),
+        lambda: model.train_on_batch(x, y, weight),
+        lambda: model.test_on_batch(x, y, weight),
+        lambda: model.predict(x, verbose=0),
+        lambda: model.predict_on_batch(x),
+        lambda: model.backbone(x),
+    ):
+        with pytest.raises(ValueError, match="document_masks=True"):
+            call()
+    # What nobody can check gives no number that looks right.
+    logits = keras.ops.convert_to_numpy(model(x))
+    assert np.isnan(logits[x["padding_mask"] > 1]).all()
+    hides = make_m1(num_layers=1, document_masks=True)
+    hides.compile()
+    assert np.isfinite(
+        hides.evaluate(data, verbose=0, return_dict=True)["loss"]
+    )
+    assert np.isfinite(keras.ops.convert_to_numpy(hides.predict(x))).all()
 
 
 def test_arrays_of_one_batch_are_known(models, shards):

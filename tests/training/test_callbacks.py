@@ -106,7 +106,7 @@ def test_the_rule(loss, best, expected):
 
 def test_unigram_loss_is_the_entropy_of_the_ids(shards):
     # And one end id in 16,001.
-    assert unigram_nats(shards) == pytest.approx(math.log(8), abs=1e-3)
+    assert unigram_nats([shards]) == pytest.approx(math.log(8), abs=1e-3)
 
 
 def test_a_collapse_is_reported_then_restarted_then_given_up(

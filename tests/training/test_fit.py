@@ -227,6 +227,43 @@ def test_batches_of_short_sequences_are_mixed_in(shards, tmp_path):
         )
 
 
+@pytest.mark.parametrize("document_masks", [False, True])
+def test_a_mixture_goes_on_where_it_was_killed(
+    shards, probe, tmp_path, document_masks
+):
+    def run(folder, parts=(shards, probe), stop=None, **changed):
+        model = make_model(document_masks=document_masks)
+        settings = {"packing": "whole", "weights": [3, 1], "seed": 5}
+        settings = {**SETTINGS, **settings, **changed}
+        rows = resumable_fit(
+            *(model, list(parts), tmp_path / folder),
+            held_out=probe,
+            tensorboard=False,
+            progress=False,
+            stop=stop,
+            **settings,
+        )
+        return model.get_weights(), rows
+
+    expected, rows = run("whole")
+    calls = iter([False, True])
+    run("killed", stop=lambda: next(calls))
+    found, again = run("killed")
+    for weight, value in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    assert [row["loss"] for row in again] == [row["loss"] for row in rows]
+    # Rows have pads, which are no tokens.
+    assert 0 < rows[0]["tokens"] < 3 * 4 * 32
+    for changed in (
+        {"weights": [1, 3]},
+        {"weights": None},
+        {"packing": "joined"},
+        {"parts": (probe, shards)},
+    ):
+        with pytest.raises(ValueError, match="holds another run"):
+            run("killed", **changed)
+
+
 def test_a_lost_loss_is_not_kept(shards, tmp_path):
     model = make_model(learning_rate=1e30, z_loss=0.0)
     with pytest.raises(ValueError, match="must stay finite"):
