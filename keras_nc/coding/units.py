@@ -8,12 +8,15 @@ The text is read once. After that, all work is on its distinct words and on the
 sequence of their numbers.
 """
 
+import functools
+
 import numpy as np
 
 from keras_nc.coding.candidates import LONGEST_PART
 from keras_nc.coding.candidates import CandidateText
 from keras_nc.coding.candidates import best
 from keras_nc.coding.prune import CANDIDATES
+from keras_nc.coding.prune import COST_BITS
 from keras_nc.coding.prune import SHRINK
 from keras_nc.coding.prune import window_costs
 from keras_nc.coding.trie import Trie
@@ -21,7 +24,9 @@ from keras_nc.coding.trie import window_starts
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
 
-ROUNDS = 2  # parses with new costs before uses are counted
+ROUNDS = 2  # with new costs before uses are counted
+FIRST_BITS = 16  # of each window in the first round
+USE_BITS = 20  # uses are summed in units of 2^-20
 
 
 def choose_windows(text, size, *, phrases, prune, price, longest, prior):
@@ -118,24 +123,22 @@ class Windows:
 
         text = self._text
         used = np.append(False, np.ones(len(self), bool))
-        costs = used.astype(np.uint16)
+        costs = used * np.uint16(FIRST_BITS << COST_BITS)
+        tables = _sum_tables()
         for more in range(ROUNDS, -1, -1):
-            word_costs, cuts, cut_ids = units.cut_alone(
-                self._trie.cells,
-                self._trie.id_of_slot,
-                costs,
-                text.letters,
-                text.starts,
-                text.lengths,
-            )
-            phrases = self._build_phrases(costs)
             uses = np.zeros(len(used), np.int64)
-            word_uses = np.zeros(len(word_costs), np.int64)
+            word_uses = np.zeros(text.starts.size + 1, np.int64)
+            parts = (
+                self._trie.cells, self._trie.id_of_slot, costs, text.letters,
+                text.starts, text.lengths, word_uses, uses, tables,
+            )  # fmt: skip
+            word_costs = units.count_parts(*parts)
+            phrases = self._build_phrases(costs)
             units.count_cuts(
-                text.sequence, word_costs, phrases, word_uses, uses
+                text.sequence, word_costs, phrases, word_uses, uses, tables
             )
-            units.count_parts(cuts, cut_ids, word_uses, uses)
-            uses += self._prior_uses
+            units.count_parts(*parts)
+            uses = (uses + (1 << USE_BITS - 1) >> USE_BITS) + self._prior_uses
             if more:
                 costs = window_costs(uses, used, price)
         others = self._costs_without(costs, word_costs, phrases)
@@ -222,6 +225,22 @@ class Windows:
             self._words, self._offsets, self._ids, word_costs, phrases
         )
         return np.concatenate([own, of_phrases])
+
+
+@functools.cache
+def _sum_tables():
+    """Return tables with which costs are added as probabilities are.
+
+    Returns:
+        By the difference of two costs, how much less than the smaller one both
+        together cost, int32; and by a cost, its probability, int32 in units of
+        2^-20. Costs are in units of 2^-10 bits. Both end where they become 0.
+        They are rounded, so sums are the same on every machine.
+    """
+    bits = np.arange((USE_BITS + 1) << COST_BITS) / (1 << COST_BITS)
+    less = np.rint(np.log2(1 + 2.0**-bits) * (1 << COST_BITS)).astype(np.int32)
+    shares = np.rint(2.0 ** (USE_BITS - bits)).astype(np.int32)
+    return less[: np.count_nonzero(less)], shares[: np.count_nonzero(shares)]
 
 
 def _fill(windows, size, text, longest):
