@@ -1,8 +1,8 @@
 """Windows of words and phrases, chosen by likelihood.
 
-The text is cut by the parse `likely_words`, and the windows that are needed
-least are dropped. This is how SentencePiece chooses the pieces of its unigram
-models (Kudo, 2018); phrases are ours.
+The text is cut in all ways, each as probable as its windows are, and the
+windows that are needed least are dropped. This is how SentencePiece chooses the
+pieces of its unigram models (Kudo, 2018); phrases are ours.
 
 The text is read once. After that, all work is on its distinct words and on the
 sequence of their numbers.
@@ -24,7 +24,7 @@ from keras_nc.coding.trie import window_starts
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
 
-ROUNDS = 2  # with new costs before uses are counted
+ROUNDS = 3  # of counting with new costs; one less after windows are dropped
 FIRST_BITS = 16  # of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
 
@@ -80,10 +80,13 @@ class Windows:
         text: a `CandidateText`.
         candidates: int64 of shape (strings, 4), as its `count_parts` returns
             them. The 256 single bytes are windows, too.
+        uses: int64, by id, how often each was used when there were more
+            windows; `None` at first.
     """
 
-    def __init__(self, text, candidates):
+    def __init__(self, text, candidates, uses=None):
         self._text = text
+        self._uses = uses
         self._candidates = candidates
         part = candidates[:, 2] == 1
         parts = [bytes([b]) for b in range(256)]
@@ -110,7 +113,10 @@ class Windows:
         return 256 + len(self._candidates)
 
     def count_uses(self, price):
-        """Cut the text several times.
+        """Cut the text in all ways, each as probable as its costs say.
+
+        This is expectation maximization: uses are sums of probabilities, and
+        the next costs follow from them.
 
         Args:
             price: bits that every window costs beside its `-log2 p`.
@@ -123,9 +129,13 @@ class Windows:
 
         text = self._text
         used = np.append(False, np.ones(len(self), bool))
-        costs = used * np.uint16(FIRST_BITS << COST_BITS)
         tables = _sum_tables()
-        for more in range(ROUNDS, -1, -1):
+        uses = self._uses
+        for _ in range(ROUNDS if uses is None else ROUNDS - 1):
+            if uses is None:
+                costs = used * np.uint16(FIRST_BITS << COST_BITS)
+            else:
+                costs = window_costs(uses, used, price)
             uses = np.zeros(len(used), np.int64)
             word_uses = np.zeros(text.starts.size + 1, np.int64)
             parts = (
@@ -139,8 +149,6 @@ class Windows:
             )
             units.count_parts(*parts)
             uses = (uses + (1 << USE_BITS - 1) >> USE_BITS) + self._prior_uses
-            if more:
-                costs = window_costs(uses, used, price)
         others = self._costs_without(costs, word_costs, phrases)
         return uses, costs, others
 
@@ -176,7 +184,11 @@ class Windows:
             key=lambda k: (-losses[ids[k]], lengths[ids[k]], strings[k]),
         )
         kept = np.sort(rows[ids[order[: size - 256]]])
-        return Windows(self._text, self._candidates[kept])
+        return Windows(
+            self._text,
+            self._candidates[kept],
+            uses[(rows < 0) | np.isin(rows, kept)],
+        )
 
     def _count_prior(self):
         """Return the uses of windows in the text of the prior, by id.
