@@ -1,12 +1,14 @@
 """Windows of words and phrases, chosen by likelihood.
 
-The text is cut by the parse `likely_words`, and the windows that are needed
-least are dropped. This is how SentencePiece chooses the pieces of its unigram
-models (Kudo, 2018); phrases are ours.
+The text is cut in all ways, each as probable as its windows are, and the
+windows that are needed least are dropped. This is how SentencePiece chooses the
+pieces of its unigram models (Kudo, 2018); phrases are ours.
 
 The text is read once. After that, all work is on its distinct words and on the
 sequence of their numbers.
 """
+
+import functools
 
 import numpy as np
 
@@ -16,12 +18,15 @@ from keras_nc.coding.candidates import best
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 from keras_nc.coding.window_choice import CANDIDATES
+from keras_nc.coding.window_choice import COST_BITS
 from keras_nc.coding.window_choice import SHRINK
 from keras_nc.coding.window_choice import window_costs
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
 
-ROUNDS = 2  # parses with new costs before uses are counted
+ROUNDS = 3  # of counting with new costs; one less after windows are dropped
+FIRST_BITS = 16  # of each window in the first round
+USE_BITS = 20  # uses are summed in units of 2^-20
 
 
 def choose_windows(text, size, *, phrases, prune, price, longest, prior):
@@ -75,10 +80,13 @@ class Windows:
         text: a `CandidateText`.
         candidates: int64 of shape (strings, 4), as its `count_parts` returns
             them. The 256 single bytes are windows, too.
+        uses: int64, by id, how often each was used when there were more
+            windows; `None` at first.
     """
 
-    def __init__(self, text, candidates):
+    def __init__(self, text, candidates, uses=None):
         self._text = text
+        self._uses = uses
         self._candidates = candidates
         part = candidates[:, 2] == 1
         parts = [bytes([b]) for b in range(256)]
@@ -105,7 +113,10 @@ class Windows:
         return 256 + len(self._candidates)
 
     def count_uses(self, price):
-        """Cut the text several times.
+        """Cut the text in all ways, each as probable as its costs say.
+
+        This is expectation maximization: uses are sums of probabilities, and
+        the next costs follow from them.
 
         Args:
             price: bits that every window costs beside its `-log2 p`.
@@ -118,26 +129,26 @@ class Windows:
 
         text = self._text
         used = np.append(False, np.ones(len(self), bool))
-        costs = used.astype(np.uint16)
-        for more in range(ROUNDS, -1, -1):
-            word_costs, cuts, cut_ids = units.cut_alone(
-                self._trie.cells,
-                self._trie.id_of_slot,
-                costs,
-                text.letters,
-                text.starts,
-                text.lengths,
-            )
-            phrases = self._build_phrases(costs)
-            uses = np.zeros(len(used), np.int64)
-            word_uses = np.zeros(len(word_costs), np.int64)
-            units.count_cuts(
-                text.sequence, word_costs, phrases, word_uses, uses
-            )
-            units.count_parts(cuts, cut_ids, word_uses, uses)
-            uses += self._prior_uses
-            if more:
+        tables = _sum_tables()
+        uses = self._uses
+        for _ in range(ROUNDS if uses is None else ROUNDS - 1):
+            if uses is None:
+                costs = used * np.uint16(FIRST_BITS << COST_BITS)
+            else:
                 costs = window_costs(uses, used, price)
+            uses = np.zeros(len(used), np.int64)
+            word_uses = np.zeros(text.starts.size + 1, np.int64)
+            parts = (
+                self._trie.cells, self._trie.id_of_slot, costs, text.letters,
+                text.starts, text.lengths, word_uses, uses, tables,
+            )  # fmt: skip
+            word_costs = units.count_parts(*parts)
+            phrases = self._build_phrases(costs)
+            units.count_cuts(
+                text.sequence, word_costs, phrases, word_uses, uses, tables
+            )
+            units.count_parts(*parts)
+            uses = (uses + (1 << USE_BITS - 1) >> USE_BITS) + self._prior_uses
         others = self._costs_without(costs, word_costs, phrases)
         return uses, costs, others
 
@@ -173,7 +184,11 @@ class Windows:
             key=lambda k: (-losses[ids[k]], lengths[ids[k]], strings[k]),
         )
         kept = np.sort(rows[ids[order[: size - 256]]])
-        return Windows(self._text, self._candidates[kept])
+        return Windows(
+            self._text,
+            self._candidates[kept],
+            uses[(rows < 0) | np.isin(rows, kept)],
+        )
 
     def _count_prior(self):
         """Return the uses of windows in the text of the prior, by id.
@@ -222,6 +237,22 @@ class Windows:
             self._words, self._offsets, self._ids, word_costs, phrases
         )
         return np.concatenate([own, of_phrases])
+
+
+@functools.cache
+def _sum_tables():
+    """Return tables with which costs are added as probabilities are.
+
+    Returns:
+        By the difference of two costs, how much less than the smaller one both
+        together cost, int32; and by a cost, its probability, int32 in units of
+        2^-20. Costs are in units of 2^-10 bits. Both end where they become 0.
+        They are rounded, so sums are the same on every machine.
+    """
+    bits = np.arange((USE_BITS + 1) << COST_BITS) / (1 << COST_BITS)
+    less = np.rint(np.log2(1 + 2.0**-bits) * (1 << COST_BITS)).astype(np.int32)
+    shares = np.rint(2.0 ** (USE_BITS - bits)).astype(np.int32)
+    return less[: np.count_nonzero(less)], shares[: np.count_nonzero(shares)]
 
 
 def _fill(windows, size, text, longest):

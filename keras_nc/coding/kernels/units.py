@@ -2,18 +2,21 @@
 
 import numpy as np
 
+from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels.likely import common_ancestor
-from keras_nc.coding.kernels.likely import make_tables
-from keras_nc.coding.kernels.likely import relax
-from keras_nc.coding.kernels.phrases import cut_words
-from keras_nc.coding.kernels.phrases import find_alive
+from keras_nc.coding.kernels.phrases import COST
+from keras_nc.coding.kernels.phrases import ID
+from keras_nc.coding.kernels.phrases import NEXT
+from keras_nc.coding.kernels.phrases import PHRASE
+from keras_nc.coding.kernels.phrases import WORDS
+from keras_nc.coding.kernels.phrases import _step as next_node
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
 
-BLOCK = 1 << 14  # words of the first block
+BLOCK = 1 << 14  # words that are cut together
 MOST = 1 << 30  # no word costs more
+NO_WAY = 1 << 40
 
 
 @jit
@@ -183,90 +186,169 @@ def _find_pair(keys, table, key):
 
 
 @jit
-def cut_alone(cells, id_of_slot, costs, letters, starts, lengths):
-    """Cut each word by itself.
-
-    Returns:
-        The least costs, int32 of shape (words + 1,), words from 1 on; and the
-        windows: word i has the ids `[cuts[i], cuts[i + 1])`, in no order, with
-        `cuts` int64 of shape (words + 2,) and all ids, int32.
-    """
-    word_costs = np.zeros(starts.size + 1, np.int32)
-    cuts = np.zeros(starts.size + 2, np.int64)
-    ids = np.empty(lengths.sum(), np.int32)
-    best, back, back_ids, alive = make_tables(max(1, lengths.max()))
-    no_marks = np.zeros(0, np.uint8)
-    written = 0
-    for word in range(starts.size):
-        n = lengths[word]
-        relax(cells, id_of_slot, costs, no_marks, letters, starts[word], n,
-              starts[word] + n, best, back, back_ids, alive)  # fmt: skip
-        word_costs[word + 1] = min(best[n], MOST)
-        at = np.int64(n)
-        while at > 0:
-            ids[written] = back_ids[at]
-            written += 1
-            at = np.int64(back[at])
-        cuts[word + 2] = written
-    return word_costs, cuts, ids[:written].copy()
-
-
-@jit
-def count_parts(cuts, ids, word_uses, uses):
-    """Add the uses of windows in words that are cut by themselves."""
-    for word in range(word_uses.size):
-        for k in range(cuts[word], cuts[word + 1]):
-            uses[ids[k]] += word_uses[word]
-
-
-@jit
-def count_cuts(sequence, word_costs, phrases, word_uses, uses):
-    """Cut documents of words; add the uses of phrases and of single words.
+def count_parts(
+    cells, id_of_slot, costs, letters, starts, lengths, word_uses, uses, tables
+):
+    """Cut each word by itself in all ways; add the uses of windows.
 
     Args:
-        sequence: int32, words from 1 on, with a 0 after each document.
+        cells: see `Trie`.
+        id_of_slot: see `Trie`.
+        costs: uint16, of windows, by id.
+        letters: uint8, the distinct words, joined.
+        starts: int64 of shape (words,), where they begin.
+        lengths: int64 of shape (words,), at most 255.
+        word_uses: int64 of shape (words + 1,), in units of 2^-20; words from 1
+            on.
+        uses: int64, by id, the same.
+        tables: see `sum_tables`.
+
+    Returns:
+        The cost of each word, int32 of shape (words + 1,), of all ways
+        together.
+    """
+    least_of, share_of = tables
+    word_costs = np.zeros(starts.size + 1, np.int32)
+    rest = np.empty(256, np.int64)  # cost from a byte to the end of the word
+    given = np.empty(256, np.int64)  # uses of a cut before a byte
+    edges = np.empty(257, np.int64)
+    ids = np.empty(1 << 16, np.int32)
+    ends = np.empty(1 << 16, np.int32)
+    shares = np.empty(1 << 16, np.int64)
+    for word in range(starts.size):
+        n = np.int64(lengths[word])
+        rest[n] = 0
+        e = 0
+        for j in range(n - 1, -1, -1):
+            edges[j + 1] = e
+            rest[j] = NO_WAY
+            t = np.uint64(0)
+            cell = np.uint32(0)  # the start: its base is 0
+            for k in range(j, n):
+                t, cell = step(cells, cell, letters[starts[word] + k])
+                if not cell:
+                    break
+                if cell & np.uint32(IS_WINDOW):
+                    ids[e] = id_of_slot[t]
+                    ends[e] = k + 1
+                    cost = rest[k + 1] + np.int64(costs[ids[e]])
+                    rest[j] = _add(rest[j], cost, least_of)
+                    e += 1
+        edges[0] = e
+        word_costs[word + 1] = min(max(rest[0], 0), MOST)
+        if not word_uses[word + 1]:
+            continue
+        given[1 : n + 1] = 0
+        given[0] = word_uses[word + 1] >> 10  # products must fit 63 bits
+        for j in range(n):
+            first = edges[j + 1]
+            for e in range(first, edges[j]):
+                cost = rest[ends[e]] + np.int64(costs[ids[e]])
+                shares[e - first] = _share(cost - rest[j], share_of)
+            _spread(given[j], shares[: edges[j] - first])
+            for e in range(first, edges[j]):
+                given[ends[e]] += shares[e - first]
+                uses[ids[e]] += shares[e - first] << 10
+    return word_costs
+
+
+@jit
+def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
+    """Cut documents of words in all ways; add the uses of phrases and words.
+
+    Args:
+        sequence: int32, words from 1 on, with a 0 after each document. No
+            phrase lies across two blocks of `BLOCK` words.
         word_costs: int32 of shape (words + 1,).
         phrases: see `kernels.phrases.build_phrases`.
-        word_uses: int64 of shape (words + 1,).
-        uses: int64, by the ids of phrases.
+        word_uses: int64 of shape (words + 1,), in units of 2^-20.
+        uses: int64, by the ids of phrases, the same.
+        tables: see `sum_tables`.
     """
-    size = BLOCK
-    best, back, back_ids, alive = _make_cuts(size)
-    costs = np.empty(size, np.int32)
+    least_of, share_of = tables
+    nodes = phrases[1]
+    sums = np.zeros(BLOCK + 1, np.int64)  # cost of the first words
+    given = np.empty(BLOCK + 1, np.int64)  # uses of a cut after them
+    ends = np.empty(BLOCK + 1, np.int32)  # the node after them
+    shares = np.empty(257, np.int64)
     i = 0
     while i < sequence.size:
         n = 0
-        while n < size and sequence[i + n]:
-            costs[n] = word_costs[sequence[i + n]]
+        node = np.int64(0)
+        while n < BLOCK and sequence[i + n]:
+            word = np.int64(sequence[i + n])
+            node = next_node(phrases, node, word)
             n += 1
-        words = sequence[i : i + n]
-        cut_words(n, words, costs, phrases, best, back, back_ids)
-        at = np.int64(n)
-        if sequence[i + n]:
-            find_alive(n, words, phrases, alive)
-            at = np.int64(common_ancestor(back, alive[: n + 1] == 1, n))
-            if at == 0:
-                size *= 2
-                best, back, back_ids, alive = _make_cuts(size)
-                costs = np.empty(size, np.int32)
+            ends[n] = node
+            least = sums[n - 1] + np.int64(word_costs[word])
+            phrase = np.int64(nodes[node, PHRASE])
+            while phrase:
+                cost = sums[n - nodes[phrase, WORDS]]
+                cost += np.int64(nodes[phrase, COST])
+                least = _add(least, cost, least_of)
+                phrase = np.int64(nodes[phrase, NEXT])
+            sums[n] = least
+        given[:n] = 0
+        given[n] = 1 << 20
+        for j in range(n, 0, -1):
+            if not given[j]:
                 continue
-        i += at if sequence[i + n] else n + 1
-        while at > 0:
-            if back_ids[at]:
-                uses[back_ids[at]] += 1
-            else:
-                word_uses[words[at - 1]] += 1
-            at = np.int64(back[at])
+            word = np.int64(sequence[i + j - 1])
+            cost = sums[j - 1] + np.int64(word_costs[word])
+            shares[0] = _share(cost - sums[j], share_of)
+            m = 1
+            phrase = np.int64(nodes[ends[j], PHRASE])
+            while phrase:
+                cost = sums[j - nodes[phrase, WORDS]]
+                cost += np.int64(nodes[phrase, COST])
+                shares[m] = _share(cost - sums[j], share_of)
+                m += 1
+                phrase = np.int64(nodes[phrase, NEXT])
+            _spread(given[j], shares[:m])
+            given[j - 1] += shares[0]
+            word_uses[word] += shares[0]
+            m = 1
+            phrase = np.int64(nodes[ends[j], PHRASE])
+            while phrase:
+                given[j - nodes[phrase, WORDS]] += shares[m]
+                uses[nodes[phrase, ID]] += shares[m]
+                m += 1
+                phrase = np.int64(nodes[phrase, NEXT])
+        i += n
+        if n < BLOCK:
+            i += 1
 
 
-@jit
-def _make_cuts(size):
-    return (
-        np.empty(size + 1, np.int64),
-        np.empty(size + 1, np.int32),
-        np.empty(size + 1, np.int32),
-        np.empty(size + 1, np.int32),
-    )
+@inline
+def _add(a, b, least_of):
+    """Return the cost of two ways together: the sum of probabilities."""
+    apart = abs(a - b)
+    if apart < least_of.size:
+        return min(a, b) - np.int64(least_of[apart])
+    return min(a, b)
+
+
+@inline
+def _share(cost, share_of):
+    """Return the probability that belongs to a cost, in units of 2^-20."""
+    cost = max(cost, 0)
+    return np.int64(share_of[cost]) if cost < share_of.size else np.int64(0)
+
+
+@inline
+def _spread(amount, shares):
+    """Replace shares by parts of the amount, which they add up to."""
+    total = shares.sum()
+    left = amount
+    best = 0
+    for k in range(shares.size):
+        if shares[k] > shares[best]:
+            best = k
+    top = shares[best]
+    for k in range(shares.size):
+        shares[k] = amount * shares[k] // total if top else 0
+        left -= shares[k]
+    shares[best] += left
 
 
 @jit
