@@ -17,6 +17,7 @@ all records. To join the records of several workdirs, run
 import dataclasses
 import functools
 import math
+import pathlib
 import time
 
 from keras_nc.models import SIZES
@@ -82,6 +83,12 @@ OWN = {
         "action": "store_true",
         "help": "Make tokenizers and shards, and stop.",
     },
+    "shards": {
+        "type": pathlib.Path,
+        "metavar": "FOLDER",
+        "help": "A folder where several workdirs share shards, so that each "
+        "text is tokenized once.",
+    },
     "workers": {
         "type": flags.at_least(1),
         "default": machine.cpu_count(),
@@ -128,6 +135,7 @@ def run(
     compressor,
     seeds,
     prepare,
+    shards,
     workers,
     minutes,
     save_models,
@@ -140,7 +148,8 @@ def run(
     check_size(setting, size, chosen)
     check_m1(setting, compressor)
     jobs = {
-        name: job_of(setting, each, compressor) for name, each in chosen.items()
+        name: job_of(setting, each, compressor, shards)
+        for name, each in chosen.items()
     }
     if prepare:
         preparation.prepare_all(jobs.values(), workers, deadline)
@@ -188,7 +197,7 @@ def choose_experiments(names, module, size):
     return {name: found[name] for name in names}
 
 
-def job_of(setting, experiment, m1):
+def job_of(setting, experiment, m1, shards=None):
     """Return the job that prepares the tokens of an experiment."""
     return preparation.Job(
         setting,
@@ -197,6 +206,7 @@ def job_of(setting, experiment, m1):
         make=functools.partial(experiments.make_tokenizer, experiment, m1),
         example_bytes=EXAMPLE_BYTES,
         m1=m1 if experiment.runs_m1 else None,
+        shared=shards,
     )
 
 

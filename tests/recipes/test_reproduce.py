@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_nc import models
+from keras_nc.tokenizers.arithmetic import ArithmeticScheme
 from recipes import claims
 from recipes import experiments
 from recipes import launch
@@ -147,6 +148,47 @@ def test_four_schemes_and_a_uniform_model(run, data, tmp_path, monkeypatch):
     code, _, said = run(workdir)
     assert code == 2 and said.count("\n") == 1
     assert "was made with m2_training.steps=5. Received: 4." in said
+
+
+def test_workdirs_share_shards(run, tmp_path, monkeypatch):
+    def prepare(name, **others):
+        flags = dict(workers=1, shards=tmp_path / "shards", names=("ac_v256",))
+        assert run(tmp_path / name, "--prepare", **flags, **others)[0] == 0
+        folder = tmp_path / name / "prepared" / "ac_v256_259"
+        return {s: preparation.TokenShards(folder / s) for s in folders}
+
+    folders = ("train", "held_out", "probe")
+    first = prepare("a")
+    encode = ArithmeticScheme.encode_batch
+    texts = []
+
+    def counted(self, documents):
+        texts.append(sum(map(len, documents)))
+        return encode(self, documents)
+
+    monkeypatch.setattr(ArithmeticScheme, "encode_batch", counted)
+    again = prepare("b")
+    assert all(again[s].manifest == first[s].manifest for s in folders)
+    # Only the sentences whose first word changes are encoded.
+    assert len(texts) == 1
+    # Damage is found, and stays where it is: only this shard is written again.
+    [path] = [
+        folder / "tokens-00000.npy"
+        for folder in (tmp_path / "shards").iterdir()
+        if preparation.TokenShards(folder).num_bytes
+        == first["held_out"].num_bytes
+    ]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()  # workdirs have links to the file
+    path.write_bytes(content)
+    texts.clear()
+    other = prepare("c", train_bytes=8000)
+    assert other["train"].num_bytes < first["train"].num_bytes
+    assert other["held_out"].manifest == first["held_out"].manifest
+    for s in folders:
+        other[s].verify()
+        first[s].verify()
 
 
 def test_a_scheme_of_ten_lines(run, tmp_path, monkeypatch):
