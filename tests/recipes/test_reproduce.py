@@ -182,10 +182,8 @@ def test_workdirs_share_shards(run, tmp_path, monkeypatch):
     content[-1] ^= 1
     path.unlink()  # workdirs have links to the file
     path.write_bytes(content)
-    texts.clear()
-    other = prepare("c", train_bytes=8000)
-    assert other["train"].num_bytes < first["train"].num_bytes
-    assert other["held_out"].manifest == first["held_out"].manifest
+    other = prepare("c")
+    assert len(texts) == 4  # two splits are this shard
     for s in folders:
         other[s].verify()
         first[s].verify()
