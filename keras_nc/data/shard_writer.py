@@ -16,7 +16,8 @@ from keras_nc.data import shard_format
 from keras_nc.data.token_shards import TokenShards
 from keras_nc.progress import ProgressLine
 
-_BATCH_BYTES = 4 * 2**20
+#: Bytes that are tokenized at a time to write a damaged shard again.
+_REPAIR_BYTES = 2**22
 _NAMES = "|".join(shard_format.ARRAYS)
 #: The files of shards, and what a process that was killed leaves of them.
 SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
@@ -36,6 +37,7 @@ def write_shards(
     overwrite=False,
     progress=True,
     threads=1,
+    batch_bytes=2**22,
 ):
     """Tokenize documents one by one and write them as token shards.
 
@@ -63,6 +65,8 @@ def write_shards(
         threads: int, how many threads tokenize while documents are read. They
             help tokenizers that work outside of Python, as those of codebooks
             do. The shards are the same.
+        batch_bytes: int, about how many bytes of documents the tokenizer gets
+            at a time. The shards are the same.
 
     Returns:
         The `TokenShards`.
@@ -92,6 +96,7 @@ def write_shards(
         )
     shard_tokens = as_integer("shard_tokens", shard_tokens)
     threads = as_integer("threads", threads)
+    batch_bytes = as_integer("batch_bytes", batch_bytes)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
@@ -106,7 +111,7 @@ def write_shards(
             return TokenShards(directory)
         writer = _ShardWriter(directory, fields)
         for batch, ids, offsets in _encoded(
-            documents, tokenizer, fields, threads
+            documents, tokenizer, fields, threads, batch_bytes
         ):
             writer.add(batch, ids, offsets)
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
@@ -172,7 +177,7 @@ def repair_shards(documents, tokenizer, fields, directory, line, first=0):
             raise other_input(directory, f"differs in shard {number}")
         if is_damaged:
             writer = _ShardWriter(directory, {**fields, "shards": []})
-            for batch in group_documents(kept, _BATCH_BYTES):
+            for batch in group_documents(kept, _REPAIR_BYTES):
                 writer.collect(batch, *_encode(tokenizer, batch, fields))
             if writer.write_files(number) != shard["files"]:
                 raise ValueError(
@@ -192,15 +197,15 @@ def other_input(directory, how):
     )
 
 
-def _encoded(documents, tokenizer, fields, threads):
+def _encoded(documents, tokenizer, fields, threads, batch_bytes):
     """Yield batches with their ids and offsets, in the order of documents."""
     if threads == 1:
-        for batch in group_documents(documents, _BATCH_BYTES):
+        for batch in group_documents(documents, batch_bytes):
             yield batch, *_encode(tokenizer, batch, fields)
         return
     pending = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for batch in group_documents(documents, _BATCH_BYTES):
+        for batch in group_documents(documents, batch_bytes):
             encoding = pool.submit(_encode, tokenizer, batch, fields)
             pending.append((batch, encoding))
             if len(pending) > threads:  # one is ready while it is written

@@ -9,6 +9,6 @@ from keras_nc.entropy_models.protocol import class_named
 from keras_nc.entropy_models.protocol import name_of
 from keras_nc.entropy_models.protocol import register
 from keras_nc.entropy_models.refitted import RefittedModel
-from keras_nc.entropy_models.remembering import RememberingStepper
 from keras_nc.entropy_models.stepping import PrefixStepper
+from keras_nc.entropy_models.stepping import RememberingStepper
 from keras_nc.entropy_models.stepping import stepper_for

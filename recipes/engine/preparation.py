@@ -69,6 +69,8 @@ class Job:
         m1: str. What `make` takes as M1, or `None`.
         shared: `pathlib.Path` of a folder of shards that several workdirs
             share, or `None`.
+        device_rows: int. Let M1 run on the device for so many texts at once;
+            `None` for the CPU. See `ByteLMModel`.
     """
 
     setting: object
@@ -79,6 +81,7 @@ class Job:
     example_bytes: int | None = None
     m1: str | None = None
     shared: pathlib.Path | None = None
+    device_rows: int | None = None
 
     @property
     def folder(self):
@@ -189,6 +192,8 @@ def prepare(job, latest=None):
     if latest is not None and time.time() >= latest:
         return
     tokenizer, seconds = _make(job)
+    if job.device_rows:
+        tokenizer.scheme.model.device_rows = job.device_rows
     shards = {}
     say(f"Tokenizing, {job.name}")
     start = time.perf_counter()
@@ -201,6 +206,7 @@ def prepare(job, latest=None):
         "vocabulary_size": tokenizer.vocabulary_size(),
         "seconds": seconds,
         "tokenize_seconds": time.perf_counter() - start,
+        "device_rows": job.device_rows,
         "bytes_per_token": {
             split: shards[split].bytes_per_token for split in job.splits
         },
@@ -221,11 +227,16 @@ def _tokenize(job, split, tokenizer):
         if shared.exists() and not folder.exists():
             link_folder(shared, folder)
     # Shards that are there are compared with the documents.
+    batch = {}
+    if job.device_rows:
+        # All rows of the device have a text.
+        batch["batch_bytes"] = job.device_rows * job.example_bytes
     shards = write_shards(
         _documents(job, split, tokenizer),
         tokenizer,
         folder,
         progress=job.progress,
+        **batch,
     )
     if shared is not None and not shared.exists():
         link_folder(folder, shared)
