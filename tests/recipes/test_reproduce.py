@@ -282,6 +282,40 @@ def test_a_claim_needs_models_that_learn():
         assert found[claim] == verdict
 
 
+@pytest.mark.parametrize(
+    ("claim", "gains", "verdict"),
+    [
+        # By share of the uniform model's bits that is saved.
+        ("Longer windows learn less", (0.2, 0.1, 0.05, 0.03), claims.SEEN),
+        ("Longer windows learn less", (0.2, 0.03, 0, -0.02), claims.SEEN),
+        ("Longer windows learn less", (0.2, 0, 0, 0), claims.SEEN),
+        ("Longer windows learn less", (0, 0, 0, 0), claims.NOT_TESTABLE),
+        ("Longer windows learn less", (0.2, 0.2, 0, 0), claims.NOT_TESTABLE),
+        ("Longer windows learn less", (0.2, 0.03, 0, 0.1), claims.NOT_SEEN),
+        # AC and GZip that teach nothing cannot be told apart.
+        ("GZip lies between AC and b16", (0, 0.1, 0.2), claims.SEEN),
+        ("GZip lies between AC and b16", (-0.05, 0, 0.2), claims.NOT_TESTABLE),
+        ("GZip lies between AC and b16", (0, 0.3, 0.2), claims.NOT_SEEN),
+        # A model that knows nothing is better without resets than this M2.
+        ("M1 reset less often is worse", (0.2, 0.1, 0), claims.NOT_TESTABLE),
+        ("M1 reset less often is worse", (0.7, 0.1, 0), claims.SEEN),
+        ("M1 reset less often is worse", (0.7, 0.8, 0), claims.NOT_SEEN),
+    ],
+)
+def test_verdicts_of_models_that_learn_little(claim, gains, verdict):
+    names, uniform = {
+        "L": (("b16_v256", "b32_v256", "b64_v256", "b128_v256"), (4, 3, 2, 2)),
+        "G": (("ac_v256", "gzip_v256", "b16_v256"), (1.5, 2, 4)),
+        "M": (("b16_v256", "b16_v256_reset_2", "b16_v256_never"), (4, 3, 2)),
+    }[claim[0]]
+    scores = {
+        (name, "tiny"): claims.Score(bits * (1 - gain), 0.0, bits, 1.0)
+        for name, gain, bits in zip(names, gains, uniform, strict=True)
+    }
+    found = {row[0]: row[1] for row in claims.verdicts(scores, ["tiny"])}
+    assert found[claim] == verdict
+
+
 def test_other_figures_do_not():
     sizes = ("25m", "2b")
     same = {
