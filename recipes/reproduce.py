@@ -17,6 +17,7 @@ all records. To join the records of several workdirs, run
 import dataclasses
 import functools
 import math
+import pathlib
 import time
 
 from keras_nc.models import SIZES
@@ -82,6 +83,18 @@ OWN = {
         "action": "store_true",
         "help": "Make tokenizers and shards, and stop.",
     },
+    "shards": {
+        "type": pathlib.Path,
+        "metavar": "FOLDER",
+        "help": "A folder where several workdirs share shards, so that each "
+        "text is tokenized once.",
+    },
+    "device_rows": {
+        "type": flags.at_least(1),
+        "metavar": "N",
+        "help": "Let M1 read N examples at once on the device of JAX, as in "
+        "4096, where ids are not decoded. By default it runs on the CPU.",
+    },
     "workers": {
         "type": flags.at_least(1),
         "default": machine.cpu_count(),
@@ -128,6 +141,8 @@ def run(
     compressor,
     seeds,
     prepare,
+    shards,
+    device_rows,
     workers,
     minutes,
     save_models,
@@ -139,10 +154,18 @@ def run(
     chosen = choose_experiments(experiment, module, size)
     check_size(setting, size, chosen)
     check_m1(setting, compressor)
+    if device_rows and compressor == experiments.COUNTS:
+        raise ValueError(
+            "Only a neural M1 runs on a device. Received: --device_rows "
+            f"{device_rows} --compressor {compressor}. Leave out --device_rows."
+        )
     jobs = {
-        name: job_of(setting, each, compressor) for name, each in chosen.items()
+        name: job_of(setting, each, compressor, shards, device_rows)
+        for name, each in chosen.items()
     }
     if prepare:
+        # The device is for one process.
+        workers = 1 if device_rows else workers
         preparation.prepare_all(jobs.values(), workers, deadline)
         left = [job for job in jobs.values() if is_waiting(job)]
         say(f"Tokenizers left: {len(left)} of {len(jobs)}")
@@ -188,8 +211,9 @@ def choose_experiments(names, module, size):
     return {name: found[name] for name in names}
 
 
-def job_of(setting, experiment, m1):
+def job_of(setting, experiment, m1, shards=None, device_rows=None):
     """Return the job that prepares the tokens of an experiment."""
+    on_device = experiment.runs_m1 and not experiment.continues
     return preparation.Job(
         setting,
         experiment.name,
@@ -197,6 +221,8 @@ def job_of(setting, experiment, m1):
         make=functools.partial(experiments.make_tokenizer, experiment, m1),
         example_bytes=EXAMPLE_BYTES,
         m1=m1 if experiment.runs_m1 else None,
+        shared=shards,
+        device_rows=device_rows if on_device else None,
     )
 
 

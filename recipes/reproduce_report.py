@@ -66,7 +66,9 @@ def write(folders, output, module=None):
 
 CLAIMS_TEXT = (
     "A difference counts only if it is above 0.006 bits/byte and above half of "
-    "the range of the seeds. Otherwise a claim is *not testable at this size*."
+    "the range of the seeds. Otherwise a claim is *not testable at this size*. "
+    "A model that is less than 2% below uniform has learned nothing. *not run* "
+    "marks a claim whose experiments are lacking."
 )
 BITS_TEXT = (
     "Our figure / the paper's. `-` is a figure that the paper does not give."

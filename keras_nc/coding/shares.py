@@ -84,6 +84,21 @@ def check_stepper(stepper):
         )
 
 
+def check_exact(stepper, what):
+    """Raise a ValueError if a stepper is for encoding only.
+
+    Args:
+        stepper: what `entropy_models.stepper_for` returns.
+        what: str, what needs the same bits again.
+    """
+    if getattr(stepper, "encode_only", False):
+        raise ValueError(
+            f"{what} need a model that gives the same bits again. Received: "
+            f"{type(stepper).__name__}, which is for encoding only. Use a "
+            "model without `device_rows`."
+        )
+
+
 def check_rows(probabilities, n, giver):
     """Return probabilities as an array of n rows, or raise a ValueError.
 

@@ -20,6 +20,7 @@ from keras_nc.coding.arithmetic import join_streams
 from keras_nc.coding.arithmetic import refuse
 from keras_nc.coding.arithmetic import split_text
 from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import check_exact
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import check_stepper
 from keras_nc.coding.shares import cumulate
@@ -100,6 +101,7 @@ class StreamCoder:
         Raises:
             ValueError: if a code is damaged.
         """
+        check_exact(self._stepper, "Streams that are decoded")
         lengths = as_lengths(lengths)
         codes, offsets = as_codes(codes, offsets, lengths.size)
         check_lengths(lengths, offsets, self.precision)

@@ -28,6 +28,7 @@ import numpy as np
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
+from keras_nc.coding.shares import check_exact
 from keras_nc.coding.shares import check_stepper
 from keras_nc.coding.shares import stepper_frequencies
 
@@ -74,6 +75,7 @@ class WindowCoder:
 
     def __init__(self, stepper, *, window_bits, cache=None):
         check_stepper(stepper)
+        check_exact(stepper, "Live windows")
         window_bits = check_live_window_bits(window_bits)
         if not 1 <= stepper.context_bytes <= MAX_WINDOW_BYTES:
             raise ValueError(

@@ -38,6 +38,7 @@ def write_shards(
     overwrite=False,
     progress=True,
     threads=1,
+    batch_bytes=None,
 ):
     """Tokenize documents one by one and write them as token shards.
 
@@ -65,6 +66,9 @@ def write_shards(
         threads: int, how many threads tokenize while documents are read. They
             help tokenizers that work outside of Python, as those of codebooks
             do. The shards are the same.
+        batch_bytes: int, about how many bytes of documents the tokenizer gets
+            at a time. By default 4 MiB, or 1 MiB if there are several threads.
+            The shards are the same.
 
     Returns:
         The `TokenShards`.
@@ -121,6 +125,9 @@ def write_documents(
         )
     shard_tokens = as_integer("shard_tokens", shard_tokens)
     threads = as_integer("threads", threads)
+    if batch_bytes is None:
+        batch_bytes = _BATCH_BYTES if threads == 1 else _THREAD_BATCH_BYTES
+    batch_bytes = as_integer("batch_bytes", batch_bytes)
     documents = itertools.chain([first], documents)
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
@@ -135,7 +142,7 @@ def write_documents(
             return TokenShards(directory)
         writer = _ShardWriter(directory, fields, sync)
         for batch, ids, offsets in _encoded(
-            documents, tokenizer, fields, threads
+            documents, tokenizer, fields, threads, batch_bytes
         ):
             writer.add(batch, ids, offsets)
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
@@ -222,14 +229,13 @@ def other_input(directory, how):
     )
 
 
-def _encoded(documents, tokenizer, fields, threads):
+def _encoded(documents, tokenizer, fields, threads, batch_bytes):
     """Yield batches with their ids and offsets, in the order of documents."""
     if threads == 1:
-        for batch in group_documents(documents, _BATCH_BYTES):
+        for batch in group_documents(documents, batch_bytes):
             yield batch, *_encode(tokenizer, batch, fields)
         return
     pending = collections.deque()
-    batch_bytes = min(_BATCH_BYTES, _THREAD_BATCH_BYTES)
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         for batch in group_documents(documents, batch_bytes):
             encoding = pool.submit(_encode, tokenizer, batch, fields)

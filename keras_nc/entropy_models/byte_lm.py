@@ -16,6 +16,7 @@ from keras_nc.entropy_models.byte_lm_weights import build_backbone
 from keras_nc.entropy_models.byte_lm_weights import pack_weights
 from keras_nc.entropy_models.byte_lm_weights import plain_weights
 from keras_nc.entropy_models.byte_lm_weights import read_weights
+from keras_nc.entropy_models.device_stepper import DeviceStepper
 from keras_nc.entropy_models.protocol import EntropyModel
 from keras_nc.entropy_models.protocol import check_head
 from keras_nc.entropy_models.protocol import head_of
@@ -59,6 +60,10 @@ class ByteLMModel(EntropyModel):
             floats.
         batch_size: int. Prefixes per call of the model.
 
+    Attributes:
+        device_rows: int, or `None`. If set, coders run M1 on the device of JAX
+            for so many texts at once, and only encode; see `DeviceStepper`.
+
     Raises:
         TypeError: If `causal_lm` is another object, or `batch_size` is not an
             integer.
@@ -76,6 +81,7 @@ class ByteLMModel(EntropyModel):
     """
 
     file_names = [CONFIG, WEIGHTS]
+    device_rows = None
 
     def __init__(self, causal_lm, batch_size=256):
         batch_size = as_integer("batch_size", batch_size, 1)
@@ -153,10 +159,11 @@ class ByteLMModel(EntropyModel):
         return RefittedModel.from_text(self, text, starts)
 
     def stepper(self, batch_size, context_bytes):
-        """Return a `ByteLMStepper` of this model; see `stepper_for`."""
-        return ByteLMStepper(
-            self._config, self._weights, batch_size, context_bytes
-        )
+        """Return a `ByteLMStepper`, or a `DeviceStepper` of `device_rows`."""
+        make, rows = ByteLMStepper, batch_size
+        if self.device_rows is not None:
+            make, rows = DeviceStepper, self.device_rows
+        return make(self._config, self._weights, rows, context_bytes)
 
     def reader(self, context_bytes):
         """Return a `PrefixReader` of this model.

@@ -221,6 +221,34 @@ def pack_weights(config, weights, positions):
     )
 
 
+def device_weights(config, weights):
+    """Return the weights of M1 as `DeviceStepper` reads them, a dict.
+
+    Args:
+        config: A dict: the settings of a `ByteBackbone`.
+        weights: What `plain_weights` returned.
+    """
+    names = ["attention_norm", "query", "key", "value", "output"]
+    has_biases = config["position"] == "relative_bias"
+    names += ["biases"] * has_biases
+    names += ["mlp_norm", "gate", "mlp_value", "mlp_output"]
+    table, *blocks, final_scale = weights
+    columns = [blocks[i :: len(names)] for i in range(len(names))]
+    found = dict(zip(names, columns, strict=True))
+    if has_biases:
+        found["biases"] = [_biases(config, each).T for each in found["biases"]]
+    half = config["head_dim"] // 2
+    return {
+        "table": table * np.float32(config["hidden_dim"] ** 0.5),
+        "blocks": {name: np.stack(each) for name, each in found.items()},
+        "norm": final_scale,
+        "logits": table[NUM_SPECIAL : NUM_SPECIAL + 256].T.copy(),
+        "waves": (_MAX_WAVELENGTH ** -(np.arange(half) / half)).astype(
+            "float32"
+        ),
+    }
+
+
 def _biases(config, table):
     """Return the bias of every distance, (H, distances)."""
     from keras_nc.layers.relative_bias import distance_buckets

@@ -151,6 +151,7 @@ class _RefittedStepper(PrefixStepper):
 
     def __init__(self, model, inner):
         super().__init__(model, inner.batch_size, inner.context_bytes)
+        self.encode_only = getattr(inner, "encode_only", False)
         self._inner = inner
 
     def restart(self, rows):

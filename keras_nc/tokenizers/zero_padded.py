@@ -67,7 +67,7 @@ class ZeroPaddedScheme(DocumentScheme, ModelScheme):
     def make_coder(self, model):
         """Return the `ZeroPaddedWindows`."""
         stepper = stepper_for(model, _BATCH_SIZE, self.context_bytes)
-        if self.reset_every == 1:
+        if self.reset_every == 1 and not hasattr(stepper, "window_parts"):
             # Many windows begin alike.
             stepper = RememberingStepper(stepper)
         return ZeroPaddedWindows(
@@ -89,8 +89,7 @@ class ZeroPaddedScheme(DocumentScheme, ModelScheme):
 
     def compress(self, documents):
         """Return the codes of all windows, joined."""
-        rows = self.coder.encode(documents)
-        return [b"".join(window.code for window in row) for row in rows]
+        return self.coder.encode_codes(documents)
 
     def decompress(self, streams):
         """Raise an error: see `decode`."""

@@ -29,6 +29,8 @@ from keras_nc.tokenizers import SchemeTokenizer
 from recipes import contenders
 from recipes import workdir
 from recipes.engine import machine
+from recipes.engine.shared_shards import link_folder
+from recipes.engine.shared_shards import shared_name
 from recipes.engine.unseen import unseen_documents
 from recipes.flags import say
 from recipes.tokenize_corpus import documents_to_tokenize
@@ -65,6 +67,10 @@ class Job:
             examples of so many bytes, as the paper does; `None` keeps
             documents.
         m1: str. What `make` takes as M1, or `None`.
+        shared: `pathlib.Path` of a folder of shards that several workdirs
+            share, or `None`.
+        device_rows: int. Let M1 run on the device for so many texts at once;
+            `None` for the CPU. See `ByteLMModel`.
     """
 
     setting: object
@@ -74,6 +80,8 @@ class Job:
     make: Callable = contenders.make_tokenizer
     example_bytes: int | None = None
     m1: str | None = None
+    shared: pathlib.Path | None = None
+    device_rows: int | None = None
 
     @property
     def folder(self):
@@ -184,19 +192,13 @@ def prepare(job, latest=None):
     if latest is not None and time.time() >= latest:
         return
     tokenizer, seconds = _make(job)
+    if job.device_rows:
+        tokenizer.scheme.model.device_rows = job.device_rows
     shards = {}
     say(f"Tokenizing, {job.name}")
     start = time.perf_counter()
     for split in job.splits:
-        if split == UNSEEN:
-            documents = unseen_documents(job.unseen, job.setting.text_key)
-        else:
-            documents = documents_to_tokenize(job.setting, split, tokenizer)
-        if job.example_bytes:
-            documents = examples(documents, job.example_bytes)
-        shards[split] = write_shards(
-            documents, tokenizer, job.folder / split, progress=job.progress
-        )
+        shards[split] = _tokenize(job, split, tokenizer)
     held_out = shards["held_out"]
     figures = {
         "settings": _settings(job),
@@ -204,6 +206,7 @@ def prepare(job, latest=None):
         "vocabulary_size": tokenizer.vocabulary_size(),
         "seconds": seconds,
         "tokenize_seconds": time.perf_counter() - start,
+        "device_rows": job.device_rows,
         "bytes_per_token": {
             split: shards[split].bytes_per_token for split in job.splits
         },
@@ -213,6 +216,42 @@ def prepare(job, latest=None):
         "changed": instability(tokenizer, SENTENCE, _first_words(job)),
     }
     workdir.write_json(job.folder / "prepared.json", figures)
+
+
+def _tokenize(job, split, tokenizer):
+    """Write the shards of a split, or take them from the shared folder."""
+    folder, shared = job.folder / split, None
+    if job.shared is not None:
+        documents = _documents(job, split, tokenizer)
+        shared = job.shared / shared_name(tokenizer, documents)
+        if shared.exists() and not folder.exists():
+            link_folder(shared, folder)
+    # Shards that are there are compared with the documents.
+    batch = {}
+    if job.device_rows:
+        # All rows of the device have a text.
+        batch["batch_bytes"] = job.device_rows * job.example_bytes
+    shards = write_shards(
+        _documents(job, split, tokenizer),
+        tokenizer,
+        folder,
+        progress=job.progress,
+        **batch,
+    )
+    if shared is not None and not shared.exists():
+        link_folder(folder, shared)
+    return shards
+
+
+def _documents(job, split, tokenizer):
+    """Iterate over the documents of a split."""
+    if split == UNSEEN:
+        documents = unseen_documents(job.unseen, job.setting.text_key)
+    else:
+        documents = documents_to_tokenize(job.setting, split, tokenizer)
+    if job.example_bytes:
+        documents = examples(documents, job.example_bytes)
+    return documents
 
 
 def examples(documents, size, joined=JOINED):

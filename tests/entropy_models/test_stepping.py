@@ -1,13 +1,22 @@
 """Steppers: equal to whole prefixes, and the same bits in any batch."""
 
+import copy
+
+import keras
 import numpy as np
 import pytest
 
+from keras_nc.coding import StreamCoder
+from keras_nc.coding import ZeroPaddedWindows
+from keras_nc.coding.shares import cumulate
 from keras_nc.entropy_models import ByteLMModel
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import PrefixStepper
 from keras_nc.entropy_models import RememberingStepper
 from keras_nc.entropy_models import stepper_for
+from keras_nc.tokenizers import ArithmeticTokenizer
+from keras_nc.tokenizers import LiveWindowTokenizer
+from keras_nc.tokenizers import ZeroPaddedTokenizer
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -126,6 +135,140 @@ def test_odd_sizes_are_refused(model):
             stepper_for(model, odd, 8)
         with pytest.raises(ODD, match=f"context_bytes={odd!r}"):
             stepper_for(model, 2, odd)
+
+
+def on_device(model, rows):
+    """Return a model that coders run on the device."""
+    model = copy.copy(model)
+    model.device_rows = rows
+    return model
+
+
+needs_jax = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="M1 runs on devices with JAX only"
+)
+
+
+@needs_jax
+@pytest.mark.parametrize("kind", ["m1", "rope", "odd"])
+def test_steps_on_the_device(models, kind):
+    stepper = stepper_for(on_device(models[kind], 3), 1, context_bytes=60)
+    assert stepper.batch_size == 3
+    # More positions than the cache has at first.
+    for prefixes, rows in walk(stepper, CONTENTS, RESTARTS, steps=60):
+        expected = models[kind].probabilities(prefixes)
+        np.testing.assert_allclose(rows, expected, atol=1e-5)
+    stepper.restart(np.ones(3, bool))
+    data = np.frombuffer(CONTENTS[0], "uint8")[None, :40].repeat(3, 0)
+    stepper.append(data, [40, 0, 7])
+    expected = models[kind].probabilities(
+        [CONTENTS[0][:40], b"", CONTENTS[0][:7]]
+    )
+    np.testing.assert_allclose(stepper.probabilities(), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="61 bytes"):
+        stepper.append(np.zeros((3, 21), "uint8"), [21, 0, 0])
+
+
+class Slow:
+    """A stepper on the device without its methods of parts."""
+
+    def __init__(self, stepper):
+        self.batch_size = stepper.batch_size
+        self.context_bytes = stepper.context_bytes
+        self.restart, self.append = stepper.restart, stepper.append
+        self.step, self.probabilities = stepper.step, stepper.probabilities
+
+
+@needs_jax
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"delay": True}, {"reset_every": None}, {"window_bits": 128}],
+)
+def test_integers_of_the_device_follow_the_rules(models, text, settings):
+    documents = [text[i : i + n] for i, n in ((0, 90), (90, 1), (91, 60))]
+    model = on_device(models["m1"], 4)
+    fast, slow = (
+        ZeroPaddedWindows(make(stepper_for(model, 4, 40)), **settings)
+        for make in (lambda stepper: stepper, Slow)
+    )
+    assert fast.encode_codes(documents) == slow.encode_codes(documents)
+    assert fast.encode(documents) == slow.encode(documents)
+    ours = ZeroPaddedWindows(stepper_for(models["m1"], 4, 40), **settings)
+    # The probabilities are those of the CPU but for rounding.
+    bits = [sum(map(len, c.encode_codes(documents))) for c in (fast, ours)]
+    assert abs(bits[0] - bits[1]) <= 0.02 * bits[1]
+
+
+@needs_jax
+def test_streams_of_the_device(models, text, monkeypatch):
+    from keras_nc.coding.kernels import range_coder
+
+    documents = [text[:75], b"", text[80:83], text[100:132]]
+    stepper = stepper_for(on_device(models["m1"], 4), 1, context_bytes=32)
+    found = []
+    encode = range_coder.encode_parts
+
+    def seen(parts, *others):
+        found.append(parts)
+        encode(parts, *others)
+
+    monkeypatch.setattr(range_coder, "encode_parts", seen)
+    codes, offsets = StreamCoder(stepper, 14).encode_batch(documents)
+    # Each byte has the part that the rule gives it, but for rounding.
+    prefixes = [
+        document[at - at % 32 : at]
+        for document in documents
+        for at in range(len(document))
+    ]
+    p = models["m1"].probabilities(prefixes)
+    tables = cumulate(np.floor(p * 2**24), 14).astype(int)
+    symbols = np.frombuffer(b"".join(documents), "uint8").astype(int)
+    rows = np.arange(symbols.size)
+    expected = np.stack([tables[rows, symbols], tables[rows, symbols + 1]], 1)
+    assert abs(found[0].astype(int) - expected).max() <= 1
+    # Where the parts are equal, so are the codes.
+    ours = StreamCoder(stepper_for(models["m1"], 4, 32), 14)
+    assert (
+        abs(np.diff(offsets) - np.diff(ours.encode_batch(documents)[1])).max()
+        <= 1
+    )
+    with pytest.raises(ValueError, match="same bits again"):
+        StreamCoder(stepper, 14).decode_batch(codes, offsets, [75, 0, 3, 32])
+
+
+@needs_jax
+def test_tokenizers_encode_on_the_device_and_do_not_decode(models, text):
+    model = on_device(models["m1"], 8)
+    for tokenizer in (
+        ZeroPaddedTokenizer(model, encode_only=True),
+        ArithmeticTokenizer(model, checksum=False),
+    ):
+        assert tokenizer(text[:50]).shape[0] > 20
+    with pytest.raises(ValueError, match="Streams that are decoded need"):
+        tokenizer.detokenize(tokenizer(text[:50]))
+    with pytest.raises(ValueError, match="Live windows need"):
+        LiveWindowTokenizer(model, window_bits=32)
+    model.device_rows = 0
+    with pytest.raises(ValueError, match="device_rows=0"):
+        ZeroPaddedTokenizer(model, encode_only=True)(text[:50])
+
+
+def test_a_device_needs_jax_and_numbers(models, text, make_m1):
+    if keras.backend.backend() != "jax":
+        with pytest.raises(ValueError, match="KERAS_BACKEND=jax"):
+            stepper_for(on_device(models["m1"], 3), 1, 8)
+        return
+    m1 = make_m1()
+    m1.backbone.token_embedding.embeddings.assign(
+        m1.backbone.token_embedding.embeddings * 1e30
+    )
+    model = on_device(ByteLMModel(m1), 2)
+    for tokenizer in (
+        ZeroPaddedTokenizer(model, encode_only=True),
+        ArithmeticTokenizer(model, checksum=False),
+    ):
+        with pytest.raises(ValueError, match="finite probabilities"):
+            tokenizer(text[:20])
 
 
 def test_a_reader_gives_the_steppers_bits_in_any_order(models):

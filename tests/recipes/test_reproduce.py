@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_nc import models
+from keras_nc.tokenizers.arithmetic import ArithmeticScheme
 from recipes import claims
 from recipes import experiments
 from recipes import launch
@@ -149,6 +150,45 @@ def test_four_schemes_and_a_uniform_model(run, data, tmp_path, monkeypatch):
     assert "was made with m2_training.steps=5. Received: 4." in said
 
 
+def test_workdirs_share_shards(run, tmp_path, monkeypatch):
+    def prepare(name, **others):
+        flags = dict(workers=1, shards=tmp_path / "shards", names=("ac_v256",))
+        assert run(tmp_path / name, "--prepare", **flags, **others)[0] == 0
+        folder = tmp_path / name / "prepared" / "ac_v256_259"
+        return {s: preparation.TokenShards(folder / s) for s in folders}
+
+    folders = ("train", "held_out", "probe")
+    first = prepare("a")
+    encode = ArithmeticScheme.encode_batch
+    texts = []
+
+    def counted(self, documents):
+        texts.append(sum(map(len, documents)))
+        return encode(self, documents)
+
+    monkeypatch.setattr(ArithmeticScheme, "encode_batch", counted)
+    again = prepare("b")
+    assert all(again[s].manifest == first[s].manifest for s in folders)
+    # Only the sentences whose first word changes are encoded.
+    assert len(texts) == 1
+    # Damage is found, and stays where it is: only this shard is written again.
+    [path] = [
+        folder / "tokens-00000.npy"
+        for folder in (tmp_path / "shards").iterdir()
+        if preparation.TokenShards(folder).num_bytes
+        == first["held_out"].num_bytes
+    ]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()  # workdirs have links to the file
+    path.write_bytes(content)
+    other = prepare("c")
+    assert len(texts) == 4  # two splits are this shard
+    for s in folders:
+        other[s].verify()
+        first[s].verify()
+
+
 def test_a_scheme_of_ten_lines(run, tmp_path, monkeypatch):
     folder = tmp_path / "code"
     folder.mkdir()
@@ -240,6 +280,40 @@ def test_a_claim_needs_models_that_learn():
         scores["bytes", "3m"] = claims.Score(3 * (1 - gain), 0, 3, 1)
         found = {row[0]: row[1] for row in claims.verdicts(scores, ["3m"])}
         assert found[claim] == verdict
+
+
+@pytest.mark.parametrize(
+    ("claim", "gains", "verdict"),
+    [
+        # By share of the uniform model's bits that is saved.
+        ("Longer windows learn less", (0.2, 0.1, 0.05, 0.03), claims.SEEN),
+        ("Longer windows learn less", (0.2, 0.03, 0, -0.02), claims.SEEN),
+        ("Longer windows learn less", (0.2, 0, 0, 0), claims.SEEN),
+        ("Longer windows learn less", (0, 0, 0, 0), claims.NOT_TESTABLE),
+        ("Longer windows learn less", (0.2, 0.2, 0, 0), claims.NOT_TESTABLE),
+        ("Longer windows learn less", (0.2, 0.03, 0, 0.1), claims.NOT_SEEN),
+        # AC and GZip that teach nothing cannot be told apart.
+        ("GZip lies between AC and b16", (0, 0.1, 0.2), claims.SEEN),
+        ("GZip lies between AC and b16", (-0.05, 0, 0.2), claims.NOT_TESTABLE),
+        ("GZip lies between AC and b16", (0, 0.3, 0.2), claims.NOT_SEEN),
+        # A model that knows nothing is better without resets than this M2.
+        ("M1 reset less often is worse", (0.2, 0.1, 0), claims.NOT_TESTABLE),
+        ("M1 reset less often is worse", (0.7, 0.1, 0), claims.SEEN),
+        ("M1 reset less often is worse", (0.7, 0.8, 0), claims.NOT_SEEN),
+    ],
+)
+def test_verdicts_of_models_that_learn_little(claim, gains, verdict):
+    names, uniform = {
+        "L": (("b16_v256", "b32_v256", "b64_v256", "b128_v256"), (4, 3, 2, 2)),
+        "G": (("ac_v256", "gzip_v256", "b16_v256"), (1.5, 2, 4)),
+        "M": (("b16_v256", "b16_v256_reset_2", "b16_v256_never"), (4, 3, 2)),
+    }[claim[0]]
+    scores = {
+        (name, "tiny"): claims.Score(bits * (1 - gain), 0.0, bits, 1.0)
+        for name, gain, bits in zip(names, gains, uniform, strict=True)
+    }
+    found = {row[0]: row[1] for row in claims.verdicts(scores, ["tiny"])}
+    assert found[claim] == verdict
 
 
 def test_other_figures_do_not():

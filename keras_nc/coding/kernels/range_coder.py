@@ -169,6 +169,20 @@ def encode_static(text, offsets, table, precision, out, firsts, ends):
 
 
 @jit
+def encode_parts(parts, offsets, precision, out, firsts, ends):
+    """Encode documents whose bytes have the parts `[below, above)`, (n, 2)."""
+    for d in range(offsets.size - 1):
+        low, span, at = np.uint64(0), _WHOLE, firsts[d]
+        for i in range(offsets[d], offsets[d + 1]):
+            low, span, at = narrow(
+                low, span, at, parts[i, 0], parts[i, 1], precision, out
+            )
+        if offsets[d] < offsets[d + 1]:
+            at = end_stream(low, at, out)
+        ends[d] = at
+
+
+@jit
 def decode_static(codes, code_offsets, table, precision, text, offsets):
     """Decode documents with one table; return a bad document and its fault."""
     # The first bits of the target tell where the search for a symbol begins.
