@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels import make_prefetch
 from keras_nc.coding.kernels.range_coder import begin_stream
 from keras_nc.coding.kernels.range_coder import carry
 from keras_nc.coding.kernels.range_coder import end_stream
@@ -39,6 +40,8 @@ _NODE_LIMIT = 60
 _OTHER_LIMIT = 20
 _TWO_BYTES, _ONE_BYTE = np.uint64(1 << 48), np.uint64(1 << 56)
 _BYTE, _TOP, _STEP = np.uint64(8), np.uint64(56), np.uint64(PRECISION)
+
+_prefetch = make_prefetch()
 
 
 @inline
@@ -204,6 +207,13 @@ def _make_kernel(decoding):
             if not decoding and coder[2] > limit:
                 return TOO_LONG
             i = np.int64(ids[t])
+            if not decoding and t + 2 < ids.size:
+                first = np.int64(ids[t + 1]) * per_id
+                second = 1 + (np.int64(ids[t + 2]) >> (4 * (digits - 1)))
+                _prefetch(others, first)
+                _prefetch(other_uses, first)
+                _prefetch(others, first + second)
+                _prefetch(candidates, np.int64(ids[t + 1]))
             known = False
             # Does the id follow that followed the longest match?
             guess = np.int64(ids[match]) if length else np.int64(-1)
@@ -278,6 +288,10 @@ def _make_kernel(decoding):
                     found = 16 * found + digit
                 i = found
             ids[t] = i
+            if decoding:
+                _prefetch(others, i * per_id)
+                _prefetch(other_uses, i * per_id)
+                _prefetch(candidates, i)
             _remember(candidates, streaks, previous, i)
             if length:
                 is_hit = i == guess
