@@ -137,10 +137,10 @@ def _remember(candidates, streaks, previous, i):
         streaks[previous] = min(streaks[previous] + 1, _LONGEST)
     else:
         streaks[previous] >>= 1
-        if first == 0:
-            candidates[2 * previous] = i
-        elif candidates[2 * previous + 1] == i:
+        if candidates[2 * previous + 1] == i:
             candidates[2 * previous + 1] = first
+            candidates[2 * previous] = i
+        elif first == 0:
             candidates[2 * previous] = i
         else:
             candidates[2 * previous + 1] = i
@@ -213,7 +213,7 @@ def _make_kernel(decoding):
                 _prefetch(others, first)
                 _prefetch(other_uses, first)
                 _prefetch(others, first + second)
-                _prefetch(candidates, np.int64(ids[t + 1]))
+                _prefetch(candidates, 2 * np.int64(ids[t + 1]))
             known = False
             # Does the id follow that followed the longest match?
             guess = np.int64(ids[match]) if length else np.int64(-1)
@@ -291,7 +291,7 @@ def _make_kernel(decoding):
             if decoding:
                 _prefetch(others, i * per_id)
                 _prefetch(other_uses, i * per_id)
-                _prefetch(candidates, i)
+                _prefetch(candidates, 2 * i)
             _remember(candidates, streaks, previous, i)
             if length:
                 is_hit = i == guess
