@@ -120,8 +120,8 @@ class AdaptiveCoder:
         from keras_nc.coding.kernels import adaptive as kernels
 
         ids = np.empty(as_integer("count", count, 0), np.uint16)
-        data = np.frombuffer(bytearray(code), np.uint8)
-        fault = kernels.decode(ids, data, 0, *self._state(ids.size))
+        padded = np.frombuffer(code + bytes(kernels.PADDING), np.uint8)
+        fault = kernels.decode(ids, padded, len(code), *self._state(ids.size))
         if fault:
             raise ValueError(
                 "A code must be one that this coder writes, with the same "
@@ -138,15 +138,15 @@ class AdaptiveCoder:
         per_id = 1 + 16 * (mixed_digits - 1)
         return (
             self._digits,
-            _tables(),
+            _rates(),
             self._cells.copy(),
             np.full(len(self._cells), _USES, np.uint8),
             mixed_digits,
             per_id,
-            np.zeros((size * per_id, 16), np.uint16),
+            np.empty((size * per_id, 16), np.uint16),
             np.zeros(size * per_id, np.uint8),
             np.full((2, 32), 32000, np.int32),
-            np.zeros((size, 2), np.uint16),
+            np.zeros(size * 2, np.uint16),
             np.zeros(size, np.uint8),
             np.full((16, 2), 20000, np.int32),
             np.full(16, 40000, np.int32),
@@ -192,14 +192,9 @@ def _powers():
 
 
 @functools.cache
-def _tables():
-    """Return the tables `rates` and `goals` of the kernel.
+def _rates():
+    """Return how far a cell moves towards a digit, int32 in units of 2^-16.
 
-    After n uses, a cell moves towards the digit by `1 / (n + 1.5)`; `rates` has
-    this in units of 2^-16. `goals` has the cell that each digit moves it to.
+    After n uses, it is `1 / (n + 1.5)`.
     """
-    rates = np.array([(2 << 16) // (2 * n + 3) for n in range(128)], np.int32)
-    digits = np.arange(16)
-    is_above = digits > digits[:, None]
-    goals = _LEAST * digits + _SPARE * is_above
-    return rates, goals.astype(np.int32)
+    return np.array([(2 << 16) // (2 * n + 3) for n in range(128)], np.int32)

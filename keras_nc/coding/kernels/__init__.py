@@ -26,3 +26,45 @@ def inline(function):
     import numba
 
     return numba.njit(inline="always")(function)
+
+
+def make_prefetch():
+    """Return a kernel's function that loads a row of a table into the cache.
+
+    `prefetch(table, row)` reads nothing, so the row need not exist.
+    """
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def prefetch(typing_context, table, row):
+        def generate(context, builder, signature, arguments):
+            table_type, _ = signature.args
+            fields = context.make_array(table_type)(
+                context, builder, arguments[0]
+            )
+            size = builder.extract_value(fields.strides, 0)
+            address = builder.add(
+                builder.ptrtoint(fields.data, ir.IntType(64)),
+                builder.mul(size, arguments[1]),
+            )
+            number = ir.IntType(32)
+            pointer = ir.IntType(8).as_pointer()
+            function = builder.module.declare_intrinsic(
+                "llvm.prefetch",
+                [pointer],
+                ir.FunctionType(
+                    ir.VoidType(), [pointer, number, number, number]
+                ),
+            )
+            # For reading, to stay in the cache, data.
+            hints = [number(0), number(3), number(1)]
+            builder.call(
+                function, [builder.inttoptr(address, pointer), *hints]
+            )
+            return context.get_dummy_value()
+
+        return types.void(table, row), generate
+
+    return prefetch

@@ -1,13 +1,18 @@
-"""The Numba kernel of the adaptive coder; `coding.adaptive` states the rule."""
+"""The Numba kernel of the adaptive coder; `coding.adaptive` states the rule.
+
+Most of the time goes into cells, rows of 16 parts. Loops over them use 32 bits
+and no table, so that they become a few vector instructions.
+"""
 
 import numpy as np
 
+from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels import make_prefetch
 from keras_nc.coding.kernels.range_coder import begin_stream
+from keras_nc.coding.kernels.range_coder import carry
 from keras_nc.coding.kernels.range_coder import end_stream
 from keras_nc.coding.kernels.range_coder import fault_at_end
-from keras_nc.coding.kernels.range_coder import follow
-from keras_nc.coding.kernels.range_coder import narrow
 
 _WHOLE = np.uint64((1 << 64) - 1)
 _HASH = np.uint64(0xD6E8FEB86659FD93)
@@ -19,6 +24,11 @@ PRECISION = 15
 MAX_ID_BYTES = 24
 #: A code that became longer than its limit.
 TOO_LONG = -1
+#: Zeros that decoding needs after the code.
+PADDING = 16
+#: The least part of a digit, and what is left of 2^15 for all.
+LEAST_PART = 4
+SPARE = (1 << PRECISION) - 16 * LEAST_PART
 _ONE = 1 << PRECISION
 #: Probabilities of answers to a question are in units of 2^-16.
 LEAST = 64
@@ -28,94 +38,115 @@ _LONGEST = 15  # match that is told from others
 _MOST_TRUST = 62000
 _NODE_LIMIT = 60
 _OTHER_LIMIT = 20
+_TWO_BYTES, _ONE_BYTE = np.uint64(1 << 48), np.uint64(1 << 56)
+_BYTE, _TOP, _STEP = np.uint64(8), np.uint64(56), np.uint64(PRECISION)
+
+_prefetch = make_prefetch()
 
 
-@jit
-def _code(below, above, decoding, coder, code):
-    """Code a symbol that has the parts from `below` up to `above`."""
-    low, span, at = coder
-    if decoding:
-        end = np.int64(code.size)
-        return follow(low, span, at, below, above, PRECISION, code, end)
-    return narrow(low, span, at, below, above, PRECISION, code)
-
-
-@jit
-def _ask(answer, p, decoding, coder, code):
-    """Code a yes of probability `p / 2^16`, or a no.
+@inline
+def _code(below, part, decoding, coder, code, end):
+    """Code a symbol that has a part from `below` on, as `range_coder` does.
 
     `coder` is the range coder's low, span and at. In decoding, its low is the
-    distance of the code. Return the answer and the new coder.
+    distance of the code.
+    """
+    low, span, at = coder
+    step = span >> _STEP
+    moved = step * np.uint64(below)
+    # A part is 1 at least, so a symbol takes two bytes at most.
+    span = step * np.uint64(part)
+    count = np.int64(span < _ONE_BYTE) + np.int64(span < _TWO_BYTES)
+    bits = np.uint64(count << 3)
+    if decoding:
+        low = (low - moved) << bits
+        place = min(at + 8, end)
+        following = np.uint64(code[place]) << _BYTE | np.uint64(code[place + 1])
+        low |= following >> (np.uint64(16) - bits)
+    else:
+        moved += low
+        if moved < low:
+            carry(code, at)
+        code[at] = moved >> _TOP
+        code[at + 1] = moved >> np.uint64(48)
+        low = moved << bits
+    return low, span << bits, at + count
+
+
+@inline
+def _ask(answer, p, decoding, coder, code, end):
+    """Code a yes of probability `p / 2^16`, or a no.
+
+    Return the answer and the new coder.
     """
     part = np.int64(p) >> 1
     if decoding:
-        step = coder[1] >> np.uint64(PRECISION)
-        answer = coder[0] < step * np.uint64(part)
-    below, above = (0, part) if answer else (part, _ONE)
-    return answer, _code(below, above, decoding, coder, code)
+        answer = coder[0] < (coder[1] >> _STEP) * np.uint64(part)
+    below, part = (0, part) if answer else (part, _ONE - part)
+    return answer, _code(below, part, decoding, coder, code, end)
 
 
-# Rows of arrays are passed as arrays and numbers: Numba would count references
-# to slices.
+@inline
+def _target(coder):
+    """Return where the code is among the parts, in decoding."""
+    target = coder[0] // (coder[1] >> _STEP)
+    return np.int32(min(target, np.uint64(_ONE - 1)))
 
 
-@jit
-def _part(cells, cell, digit):
-    """Return the probability of a digit."""
-    above = np.int32(cells[cell, digit + 1]) if digit < 15 else _ONE
-    return above - np.int32(cells[cell, digit])
+@inline
+def _find(cells, cell, target):
+    """Return the digit of a cell that holds a target."""
+    count = np.int32(-1)
+    for d in range(cells.shape[1] & 16):
+        count = np.int32(count + np.int32(np.int32(cells[cell, d]) <= target))
+    return np.int64(count)
 
 
-@jit
-def _code_digit(digit, cells, cell, decoding, coder, code):
-    """Code a digit with the parts of a cell."""
-    if decoding:
-        target = coder[0] // (coder[1] >> np.uint64(PRECISION))
-        target = np.int32(min(target, np.uint64(_ONE - 1)))
-        count = np.int32(-1)
-        for d in range(16):
-            count += np.int32(np.int32(cells[cell, d]) <= target)
-        digit = np.int64(count)
-    below = np.int32(cells[cell, digit])
-    above = below + _part(cells, cell, digit)
-    return digit, _code(below, above, decoding, coder, code)
+@inline
+def _mixed(part, other, w):
+    """Mix a part of order 0 with one of order 1."""
+    product = np.int32((np.int32(other) - np.int32(part)) * w)
+    return np.int32(np.int32(part) + (product >> np.int32(16)))
 
 
-@jit
-def _mix(cells, cell, others, other, w, mixed):
-    """Mix a cell of order 0 with one of order 1."""
-    for d in range(16):
-        part = np.int32(cells[cell, d])
-        difference = np.int32(others[other, d]) - part
-        mixed[0, d] = part + ((difference * w) >> np.int32(16))
+@inline
+def _find_mixed(cells, cell, others, other, w, target):
+    """Return the digit of a mixed cell that holds a target."""
+    count = np.int32(-1)
+    for d in range(cells.shape[1] & 16):
+        part = _mixed(cells[cell, d], others[other, d], w)
+        count = np.int32(count + np.int32(part <= target))
+    return np.int64(count)
 
 
-@jit
-def _learn(cells, cell, goals, digit, rate):
+@inline
+def _learn(cells, cell, digit, rate):
     """Move a cell towards the digit that came."""
-    for d in range(16):
+    for d in range(cells.shape[1] & 16):
         part = np.int32(cells[cell, d])
-        change = ((goals[digit, d] - part) * rate) >> np.int32(16)
+        goal = np.int32(LEAST_PART * d) + np.int32(SPARE if d > digit else 0)
+        change = np.int32(np.int32(goal - part) * rate) >> np.int32(16)
         cells[cell, d] = part + change
 
 
-@jit
+@inline
 def _remember(candidates, streaks, previous, i):
     """Rank the ids that followed an id."""
-    if candidates[previous, 0] == i:
+    first = candidates[2 * previous]
+    if first == i:
         streaks[previous] = min(streaks[previous] + 1, _LONGEST)
-        return
-    streaks[previous] >>= 1
-    if candidates[previous, 1] == i:
-        candidates[previous, 1] = candidates[previous, 0]
-        candidates[previous, 0] = i
-    elif candidates[previous, 0] == 0:
-        candidates[previous, 0] = i
     else:
-        candidates[previous, 1] = i
+        streaks[previous] >>= 1
+        if candidates[2 * previous + 1] == i:
+            candidates[2 * previous + 1] = first
+            candidates[2 * previous] = i
+        elif first == 0:
+            candidates[2 * previous] = i
+        else:
+            candidates[2 * previous + 1] = i
 
 
-@jit
+@inline
 def _find_match(ids, at, start):
     """Return how many ids before `at` equal those before `start`, up to 15."""
     length = 0
@@ -127,7 +158,7 @@ def _find_match(ids, at, start):
     return length
 
 
-@jit
+@inline
 def _moved(p, is_yes, shift):
     """Return the probability of a yes after an answer."""
     return p + ((_MOST - p) >> shift) if is_yes else p - ((p - LEAST) >> shift)
@@ -140,18 +171,19 @@ def _make_kernel(decoding):
 
     The arguments of the kernel:
         ids: uint16 (T,), read in encoding, written in decoding.
-        code: uint8, written in encoding, read in decoding.
-        limit: bytes that a code may have in encoding.
+        code: uint8, written in encoding. Read in decoding, with `PADDING`.
+        limit: bytes that a code may have in encoding, or has in decoding.
         digits: of an id.
-        tables: the constant tables `rates` and `goals`.
-        cells: uint16 (cells, 16): parts of order 0, for all beginnings of ids.
+        rates: int32 (uses,): how much a cell moves after so many uses.
+        cells: uint16 (cells, 16): parts of order 0, for all beginnings of
+            ids.
         uses: uint8 (cells,): how often a cell was used.
         mixed_digits: of an id, which have a cell of order 1.
         per_id: cells of order 1 for a previous id.
-        others: uint16 (ids * per_id, 16): parts of order 1.
+        others: uint16 (ids * per_id, 16): parts of order 1, anything at first.
         other_uses: uint8 (ids * per_id,).
         trust: int32 (digits, uses): the weight of order 1 after so many uses.
-        candidates: uint16 (ids, 2): ids that followed an id, or 0.
+        candidates: uint16 (ids * 2,): ids that followed an id, or 0.
         streaks: uint8 (ids,): how often the first of them was right of late.
         answers: int32 (streaks, 2): how often candidates were right.
         hits: int32 (lengths,): how often guesses were right.
@@ -163,27 +195,32 @@ def _make_kernel(decoding):
 
     @jit
     def run(
-        ids, code, limit, digits, tables, cells, uses, mixed_digits, per_id,
+        ids, code, limit, digits, rates, cells, uses, mixed_digits, per_id,
         others, other_uses, trust, candidates, streaks, answers, hits, last,
     ):  # fmt: skip
-        rates, goals = tables
         coder = (np.uint64(0), _WHOLE, np.int64(0))
+        end = np.int64(limit)
         if decoding:
-            first = begin_stream(code, 0, np.int64(code.size))
-            coder = (first, _WHOLE, np.int64(0))
-        mixed = np.empty((1, 16), np.int32)
+            coder = (begin_stream(code, 0, end), _WHOLE, np.int64(0))
         previous, match, length = np.int64(0), np.int64(0), np.int64(0)
         for t in range(ids.size):
             if not decoding and coder[2] > limit:
                 return TOO_LONG
             i = np.int64(ids[t])
+            if not decoding and t + 2 < ids.size:
+                first = np.int64(ids[t + 1]) * per_id
+                second = 1 + (np.int64(ids[t + 2]) >> (4 * (digits - 1)))
+                _prefetch(others, first)
+                _prefetch(other_uses, first)
+                _prefetch(others, first + second)
+                _prefetch(candidates, 2 * np.int64(ids[t + 1]))
             known = False
             # Does the id follow that followed the longest match?
             guess = np.int64(ids[match]) if length else np.int64(-1)
             refused = np.int64(-1)
             if length and hits[length] >= _ASK_FROM:
                 known, coder = _ask(
-                    i == guess, hits[length], decoding, coder, code
+                    i == guess, hits[length], decoding, coder, code, end
                 )
                 if known:
                     i = guess
@@ -192,13 +229,15 @@ def _make_kernel(decoding):
             # Is it one that followed the previous id?
             streak = np.int64(streaks[previous])
             for k in range(2):
-                candidate = np.int64(candidates[previous, k])
+                candidate = np.int64(candidates[2 * previous + k])
                 if known or candidate == 0:
                     break
                 if candidate == refused:
                     continue
                 p = answers[streak, k]
-                known, coder = _ask(i == candidate, p, decoding, coder, code)
+                known, coder = _ask(
+                    i == candidate, p, decoding, coder, code, end
+                )
                 answers[streak, k] = _moved(p, known, 6)
                 if known:
                     i = candidate
@@ -210,31 +249,49 @@ def _make_kernel(decoding):
                         other = previous * per_id + cell
                         n = np.int64(other_uses[other])
                         if n == 0:
-                            for d in range(16):
+                            for d in range(cells.shape[1] & 16):
                                 others[other, d] = cells[cell, d]
-                        _mix(cells, cell, others, other, trust[j, n], mixed)
-                        digit, coder = _code_digit(
-                            digit, mixed, 0, decoding, coder, code
-                        )
-                        p0 = _part(cells, cell, digit)
-                        p1 = _part(others, other, digit)
-                        if p1 > p0:
-                            trust[j, n] += (_MOST_TRUST - trust[j, n]) >> 6
-                        elif p1 < p0:
-                            trust[j, n] -= trust[j, n] >> 6
-                        _learn(others, other, goals, digit, rates[n])
+                        w = trust[j, n]
+                        if decoding:
+                            digit = _find_mixed(
+                                cells, cell, others, other, w, _target(coder)
+                            )
+                        a = np.int32(cells[cell, digit])
+                        b = np.int32(others[other, digit])
+                        a_end, b_end = np.int32(_ONE), np.int32(_ONE)
+                        if digit < 15:
+                            a_end = np.int32(cells[cell, digit + 1])
+                            b_end = np.int32(others[other, digit + 1])
+                        below = _mixed(a, b, w)
+                        part = _ONE - below
+                        if digit < 15:
+                            part = _mixed(a_end, b_end, w) - below
+                        coder = _code(below, part, decoding, coder, code, end)
+                        if b_end - b > a_end - a:
+                            trust[j, n] = w + ((_MOST_TRUST - w) >> 6)
+                        elif b_end - b < a_end - a:
+                            trust[j, n] = w - (w >> 6)
+                        _learn(others, other, digit, rates[n])
                         other_uses[other] = min(n + 1, _OTHER_LIMIT)
                     else:
-                        digit, coder = _code_digit(
-                            digit, cells, cell, decoding, coder, code
-                        )
+                        if decoding:
+                            digit = _find(cells, cell, _target(coder))
+                        below = np.int32(cells[cell, digit])
+                        part = _ONE - below
+                        if digit < 15:
+                            part = np.int32(cells[cell, digit + 1]) - below
+                        coder = _code(below, part, decoding, coder, code, end)
                     n0 = np.int64(uses[cell])
-                    _learn(cells, cell, goals, digit, rates[n0])
+                    _learn(cells, cell, digit, rates[n0])
                     uses[cell] = min(n0 + 1, _NODE_LIMIT)
                     cell = 16 * cell + 1 + digit
                     found = 16 * found + digit
                 i = found
             ids[t] = i
+            if decoding:
+                _prefetch(others, i * per_id)
+                _prefetch(other_uses, i * per_id)
+                _prefetch(candidates, 2 * i)
             _remember(candidates, streaks, previous, i)
             if length:
                 is_hit = i == guess
@@ -250,8 +307,7 @@ def _make_kernel(decoding):
             last[place] = t + 1
             previous = i
         if decoding:
-            low, _, at = coder
-            return fault_at_end(low, at, np.int64(code.size), ids.size)
+            return fault_at_end(coder[0], coder[2], end, ids.size)
         return end_stream(coder[0], coder[2], code) if ids.size else 0
 
     return run

@@ -47,7 +47,7 @@ def cumulate_row(probabilities, precision, table):
 
 
 @jit
-def _carry(out, at):
+def carry(out, at):
     """Add one to the bytes before the window."""
     at -= 1
     while out[at] == 255:
@@ -62,7 +62,7 @@ def narrow(low, span, at, below, above, precision, out):
     step = span >> np.uint64(precision)
     moved = low + step * np.uint64(below)
     if moved < low:
-        _carry(out, at)
+        carry(out, at)
     low = moved
     span = step * np.uint64(above - below)
     while span < _LEAST:
@@ -78,7 +78,7 @@ def end_stream(low, at, out):
     """Write the last byte; return the number of the byte after it."""
     up = low + (_LEAST - np.uint64(1))
     if up < low:
-        _carry(out, at)
+        carry(out, at)
     out[at] = up >> _TOP
     return at + 1
 
