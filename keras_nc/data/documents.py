@@ -166,10 +166,7 @@ def _read_text(file, text_key):
             what = describe_binary(stream)
             document = stream.read()
     except DamageError as error:
-        raise _FileError(
-            f"A file of text must be whole. Received: {file} is damaged: "
-            f"{error}. {_REMEDY}"
-        ) from error
+        raise _FileError(f"{file} is damaged: {error}. {_REMEDY}") from error
     except PackedError as error:
         raise _FileError(str(error)) from error
     if what is None and b"\0" in document:
@@ -220,8 +217,7 @@ def _read_json_lines(file, text_key, report):
                         yield text
     except DamageError as error:
         raise _FileError(
-            f"A file of text must be whole. Received: {file} is damaged at "
-            f"line {number + 1}: {error}. {_REMEDY}"
+            f"{file} is damaged at line {number + 1}: {error}. {_REMEDY}"
         ) from error
     except PackedError as error:
         raise _FileError(str(error)) from error

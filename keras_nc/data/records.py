@@ -65,8 +65,7 @@ def _missing(where, text_key, names):
 def _damaged(name, error):
     reason = " ".join(str(error).split())
     return RecordError(
-        f"A file of records must be whole. Received: {name} is damaged: "
-        f"{reason}. Fetch or make the file again."
+        f"{name} is damaged: {reason}. Fetch or make the file again."
     )
 
 

@@ -169,6 +169,24 @@ class NGramModel(EntropyModel):
         start_counts = count_window_starts(text, starts, self._start_min_count)
         return NGramModel(self._counts, start_counts, self._start_min_count)
 
+    def refit_parts(self, read, parts, run=map):
+        """Mix in the statistics of the window starts of a text in parts.
+
+        Args:
+            read: function that returns the documents of a part, and the offsets
+                of the window starts in these documents joined.
+            parts: see `from_parts`.
+            run: see `from_parts`.
+
+        Returns:
+            A new `NGramModel`, the same as by `refit` of all documents.
+        """
+        start_counts = count_parts(
+            functools.partial(read_starts, read), parts, MAX_WINDOW_BYTES,
+            self._start_min_count, STARTS_SHIFT, run,
+        )  # fmt: skip
+        return NGramModel(self._counts, start_counts, self._start_min_count)
+
     def probabilities(self, prefixes):
         """Return the distribution of the byte after each prefix.
 
