@@ -13,8 +13,8 @@ import threading
 
 import numpy as np
 
-from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import as_bytes
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.shares import check_precision
 from keras_nc.coding.shares import check_stepper

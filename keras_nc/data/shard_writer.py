@@ -96,6 +96,7 @@ def write_shards(
         overwrite=overwrite,
         progress=progress,
         threads=threads,
+        batch_bytes=batch_bytes,
     )
 
 
@@ -108,6 +109,7 @@ def write_documents(
     overwrite=False,
     progress,
     threads,
+    batch_bytes=None,
     sync=True,
 ):
     """Write token shards; see `write_shards`.
