@@ -60,9 +60,7 @@ def make_prefetch():
             )
             # For reading, to stay in the cache, data.
             hints = [number(0), number(3), number(1)]
-            builder.call(
-                function, [builder.inttoptr(address, pointer), *hints]
-            )
+            builder.call(function, [builder.inttoptr(address, pointer), *hints])
             return context.get_dummy_value()
 
         return types.void(table, row), generate
