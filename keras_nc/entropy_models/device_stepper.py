@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import START_ID
-from keras_nc.coding.checks import as_integer
+from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.shares import FREQUENCY_BITS
 from keras_nc.coding.shares import SUM_TOLERANCE
 from keras_nc.entropy_models.byte_lm_weights import device_weights

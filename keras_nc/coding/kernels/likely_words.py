@@ -16,6 +16,7 @@ from keras_nc.coding.kernels.cut_cache import find_row
 from keras_nc.coding.kernels.cut_cache import find_rows
 from keras_nc.coding.kernels.cut_cache import first_row
 from keras_nc.coding.kernels.cut_cache import make_cut
+from keras_nc.coding.kernels.cut_cache import prefetch
 from keras_nc.coding.kernels.cut_cache import read_row
 from keras_nc.coding.kernels.cut_cache import write_cut
 from keras_nc.coding.kernels.likely import common_ancestor
@@ -250,6 +251,7 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
         size = groups[targets[k] + 1] - first
         firsts[k], lasts[k] = _group_key(words, first, size, longest)
         places[k] = first_row(firsts[k], lasts[k])
+        prefetch(rows, places[k])
     count = find_rows(
         several, rows, firsts, lasts, places, targets, group_values,
         group_cuts, left

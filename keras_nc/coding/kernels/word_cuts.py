@@ -9,6 +9,7 @@ from keras_nc.coding.kernels.cut_cache import find_row
 from keras_nc.coding.kernels.cut_cache import find_rows
 from keras_nc.coding.kernels.cut_cache import first_row
 from keras_nc.coding.kernels.cut_cache import make_cut
+from keras_nc.coding.kernels.cut_cache import prefetch
 from keras_nc.coding.kernels.cut_cache import read_row
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
@@ -45,6 +46,7 @@ def cut_single_words(tries, text, found, caches, best, block):
     while n < found and starts[n + 1] - starts[n] <= LONG:
         firsts[n], lasts[n] = _key(text, starts[n], starts[n + 1] - starts[n])
         places[n] = first_row(firsts[n], lasts[n])
+        prefetch(rows, places[n])
         targets[n] = n
         n += 1
     count = find_rows(
