@@ -61,7 +61,7 @@ class CompressedTokenizer(SchemeTokenizer):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class CompressedCausalLMPreprocessor(DecoderCausalLMPreprocessor):
-    """Turn text into the inputs of M2: sequences of one length, with masks.
+    """Turn text into packed ids for M2, or prompts for exact generation.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`, which is used
