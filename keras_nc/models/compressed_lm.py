@@ -32,7 +32,7 @@ register_presets(COMPRESSED_LMS, CompressedBackbone)
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class CompressedTokenizer(SchemeTokenizer):
-    """Any scheme, found by `from_preset` for `CompressedBackbone`.
+    """The tokenizer of a `CompressedBackbone`, with any scheme.
 
     keras-hub needs one tokenizer class per backbone class, so the configuration
     of this class holds the scheme (equal-info windows, bytes, SentencePiece).
@@ -61,7 +61,7 @@ class CompressedTokenizer(SchemeTokenizer):
 
 @keras.saving.register_keras_serializable(package="keras_nc")
 class CompressedCausalLMPreprocessor(DecoderCausalLMPreprocessor):
-    """Text to packed tokens of compressed text.
+    """Turn text into packed ids for M2, or prompts for exact generation.
 
     Args:
         tokenizer: A tokenizer of `keras_nc.tokenizers`, which is used

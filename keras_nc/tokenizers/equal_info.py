@@ -226,8 +226,8 @@ class EqualInfoTokenizer(SchemeTokenizer):
     """Tokenizer of the equal-info windows of a codebook.
 
     Any bytes are encoded and decoded exactly, on every backend, inside and
-    outside tf.data. The windows are those of arXiv 2404.03626, section 3.3; the
-    integer rule is that of keras_nc.
+    outside tf.data. The codebook decides what windows are: words and phrases by
+    default, or those of arXiv 2404.03626, section 3.3, by `Codebook.paper`.
 
     Args:
         codebook: A `keras_nc.coding.Codebook`.
