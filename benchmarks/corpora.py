@@ -189,10 +189,12 @@ def print_constants(rates, amount, half):
     for preset, seconds in rates.items():
         for workers in (1, 2):
             small, large = (seconds[workers, n] for n in (FILES // 2, FILES))
-            speed = (amount - half) / max(large - small, 1e-9)
-            constant = max(0.0, large - amount / speed)
-            row = [f"{preset}, workers: {workers}", f"{constant:.3f}"]
-            rows.append([*row, f"{speed / 1e6:,.1f}"])
+            figures = ["lost in noise", ""]
+            if large > small:
+                speed = (amount - half) / (large - small)
+                constant = max(0.0, large - amount / speed)
+                figures = [f"{constant:.3f}", f"{speed / 1e6:,.1f}"]
+            rows.append([f"{preset}, workers: {workers}", *figures])
         started = f"{start_seconds(preset):.2f}"
         rows.append([f"{preset}, start of a process", started, ""])
     header = ["from two sizes of text", "constant seconds", "MB/s beyond"]
