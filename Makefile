@@ -36,6 +36,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.tokenizers
 	$(BIN)/python -m benchmarks.ratios
 	$(BIN)/python -m benchmarks.compressors
+	$(BIN)/python -m benchmarks.corpora
 	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training
 	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.generation
 

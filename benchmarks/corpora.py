@@ -5,14 +5,17 @@
 The first table has the stages of one process by its own time: what they take of
 a second, and the speed that each would reach alone. The second has the whole
 way, by one and by two workers, on the wall, beside M1 over a sample of the same
-bytes, as the paper does for every byte. The third has the readers of shards
-that feed a model.
+bytes, as the paper does for every byte. The next table divides these times into
+seconds that every corpus costs, and a speed beyond them. The last has the
+readers of shards that feed a model.
 """
 
 import contextlib
 import json
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -39,7 +42,7 @@ BYTES = 64_000_000
 FILES = 4
 ROUNDS = 3
 #: What M1 reads: rows of so many bytes, in one batch after the other.
-M1_ROWS, M1_LENGTH, M1_SECONDS = 32, 512, 20
+M1_ROWS, M1_LENGTH, M1_SECONDS = 32, 512, 6
 #: Batches of the readers, and how many are read.
 SEQUENCE_LENGTH, BATCH_SIZE, BATCHES = 512, 64, 200
 
@@ -64,6 +67,7 @@ def main(settings):
         say("Running M1")
         m1 = m1_rate(documents, 1 if quick else M1_SECONDS)
         print_rates(rates, m1, amount)
+        print_constants(rates, amount, sum(map(len, half_of(documents))))
         say("Reading")
         print_readers(folder / "shards-1")
     print(
@@ -75,6 +79,7 @@ def main(settings):
 
 def write_files(documents, folder):
     """Write documents as JSON lines, compressed; return the paths."""
+    # The first half of the files has `half_of` the documents.
     files = [folder / f"part-{number}.jsonl.zst" for number in range(FILES)]
     for number, file in enumerate(files):
         with zstandard.open(file, "wb") as stream:
@@ -82,6 +87,11 @@ def write_files(documents, folder):
                 record = {"text": document.decode(errors="replace")}
                 stream.write(json.dumps(record).encode() + b"\n")
     return files
+
+
+def half_of(documents):
+    """Return the documents in the first half of the files."""
+    return [d for i, d in enumerate(documents) if i % FILES < FILES // 2]
 
 
 @contextlib.contextmanager
@@ -147,19 +157,48 @@ def print_stages(preset, tokenizer, documents, files, folder):
 
 
 def time_workers(tokenizer, files, folder, quick):
-    """Return the seconds on the wall of one and of two workers, a dict."""
-    seconds = {1: [], 2: []}
+    """Return seconds on the wall, a dict by workers and number of files."""
+    seconds = {(w, n): [] for w in (1, 2) for n in (FILES // 2, FILES)}
     for _ in range(1 if quick else ROUNDS):
-        for workers, found in seconds.items():
+        for (workers, number), found in seconds.items():
             start = time.perf_counter()
             tokenize_corpus(
-                *(files, tokenizer, folder / f"shards-{workers}"),
+                *(files[:number], tokenizer, folder / f"shards-{workers}"),
                 overwrite=True,
                 workers=workers,
                 progress=False,
             )
             found.append(time.perf_counter() - start)
-    return {w: statistics.median(found) for w, found in seconds.items()}
+    return {key: statistics.median(found) for key, found in seconds.items()}
+
+
+def start_seconds(preset):
+    """Return the seconds that a new process needs to tokenize its first."""
+    code = (
+        "import sys; from keras_nc.coding import TextTokenizer; "
+        "TextTokenizer.from_preset(sys.argv[1]).encode_batch([b'text'])"
+    )
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, preset], check=True)
+    return time.perf_counter() - start
+
+
+def print_constants(rates, amount, half):
+    """Print what does not grow with the text, and the speed beyond it."""
+    rows = []
+    for preset, seconds in rates.items():
+        for workers in (1, 2):
+            small, large = (seconds[workers, n] for n in (FILES // 2, FILES))
+            figures = ["lost in noise", ""]
+            if large > small:
+                speed = (amount - half) / (large - small)
+                constant = max(0.0, large - amount / speed)
+                figures = [f"{constant:.3f}", f"{speed / 1e6:,.1f}"]
+            rows.append([f"{preset}, workers: {workers}", *figures])
+        started = f"{start_seconds(preset):.2f}"
+        rows.append([f"{preset}, start of a process", started, ""])
+    header = ["from two sizes of text", "constant seconds", "MB/s beyond"]
+    print(f"\n{timing.table(header, rows)}")
 
 
 def m1_rate(documents, most_seconds):
@@ -190,7 +229,7 @@ def print_rates(rates, m1, amount):
     header.append("two workers x M1")
     rows = []
     for name, seconds in rates.items():
-        one, two = amount / seconds[1], amount / seconds[2]
+        one, two = (amount / seconds[workers, FILES] for workers in (1, 2))
         row = [name, f"{one / 1e6:,.1f}", f"{two / 1e6:,.1f}"]
         rows.append([*row, f"{two / one:.2f}", f"{two / m1:,.0f}"])
     rows.append(["M1 3m, all cores", f"{m1 / 1e6:.4f}", "", "", "1"])

@@ -187,6 +187,7 @@ def _run_workers(job, records, workers, progress):
         for number in numbers:
             write_group(job, number, workers, progress)
         return
+    job = dataclasses.replace(job, tokenizer=_without_keras(job.tokenizer))
     context = multiprocessing.get_context("spawn")  # safe beside threads
     others = set(multiprocessing.active_children())
     pool = concurrent.futures.ProcessPoolExecutor(
@@ -194,8 +195,8 @@ def _run_workers(job, records, workers, progress):
     )
     try:
         tasks = [
-            pool.submit(_write_group_of_kept, number, workers // processes)
-            for number in numbers
+            pool.submit(_write_group_of_kept, number, threads)
+            for number, threads in _shares(job, numbers, workers)
         ]
         with ProgressLine("Tokenizing", enabled=progress) as line:
             for task in concurrent.futures.as_completed(tasks):
@@ -214,6 +215,28 @@ def _run_workers(job, records, workers, progress):
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _without_keras(tokenizer):
+    """Return what gives the same ids, and starts in a second if it can."""
+    scheme = getattr(tokenizer, "scheme", None)
+    try:
+        return scheme.text_tokenizer
+    except (AttributeError, ValueError):  # it has none, or split windows
+        return tokenizer
+
+
+def _shares(job, numbers, workers):
+    """Return groups, the largest first, and how many threads each gets.
+
+    Every worker has a group of its own, but the last groups may be fewer than
+    the workers.
+    """
+    sizes = {n: sum(p.size or 0 for p in job.groups[n]) for n in numbers}
+    numbers = sorted(numbers, key=sizes.get, reverse=True)
+    last = len(numbers) % workers
+    threads = [1] * (len(numbers) - last) + [workers // max(last, 1)] * last
+    return zip(numbers, threads, strict=True)
 
 
 def _keep_job(pickled):

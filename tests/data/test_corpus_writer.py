@@ -23,6 +23,8 @@ from keras_nc.data import sources
 from keras_nc.data import tokenize_corpus
 from keras_nc.data import verify_shards
 from keras_nc.data import write_shards
+from keras_nc.tokenizers import ByteTokenizer
+from keras_nc.tokenizers import EqualInfoTokenizer
 
 WORDS = "she sells sea shells by the sea shore and the shells are sea shells "
 
@@ -80,6 +82,21 @@ def test_shards_do_not_depend_on_workers(tmp_path, corpus, tokenizer):
     # Each of the three processes has two threads.
     write(corpus, tokenizer, tmp_path / "seven", workers=7)
     assert contents(tmp_path / "seven") == expected
+
+
+def test_workers_share_what_is_left(tmp_path, corpus, tokenizer):
+    groups = tuple(corpus_groups.divide(sources.find_parts(corpus)))
+    job = corpus_groups.Job(groups * 3, tokenizer, *[None] * 5)
+    count = len(job.groups)
+    shares = list(corpus_writer._shares(job, range(count), count - 1))
+    assert sorted(number for number, _ in shares) == list(range(count))
+    assert [threads for _, threads in shares[-2:]] == [1, count - 1]
+    assert [t for _, t in corpus_writer._shares(job, [0, 1], 5)] == [2, 2]
+    layer = EqualInfoTokenizer(tokenizer.codebook)
+    light = corpus_writer._without_keras(layer)
+    assert light.fingerprint == layer.fingerprint
+    for other in (ByteTokenizer(), EqualInfoTokenizer(tokenizer.codebook, 5)):
+        assert corpus_writer._without_keras(other) is other
 
 
 def test_one_group_is_what_write_shards_writes(tmp_path, corpus, tokenizer):
