@@ -216,6 +216,44 @@ def test_text_without_words(text):
     assert codebook.decode(codebook.encode(text)) == text
 
 
+@pytest.mark.parametrize("units", ["phrases", "words"])
+@pytest.mark.parametrize("prune", ["likelihood", "bytes", False])
+@pytest.mark.parametrize("bits", [9, 12, 16])
+def test_more_windows_than_candidates(units, prune, bits):
+    """What the text repeats is not enough: any of its strings are taken."""
+    text = np.random.default_rng(0).bytes(1 << bits)
+    codebook = Codebook.build(
+        text=text, window_bits=bits, units=units, prune=prune
+    )
+    windows = windows_of(codebook)
+    assert len(windows) == (1 << bits) - 3
+    assert all(len(window) == 1 or window in text for window in windows[::99])
+    assert codebook.decode(codebook.encode(text)) == text
+
+
+def test_strings_may_be_late_in_the_text(monkeypatch):
+    """The beginning of a text may have no strings, and all of it enough."""
+    monkeypatch.setattr("keras_nc.coding.word_text.HEAD_BYTES", 1000)
+    monkeypatch.setattr("keras_nc.coding.units.HEAD_BYTES", 1000)
+    monkeypatch.setattr("keras_nc.coding.candidates.PLACES", 300)
+    late = np.random.default_rng(0).bytes(200)
+    texts = [bytes(2000) + late + bytes(2000), b"no", late[::-1]]
+    codebook = Codebook.build(text=texts, window_bits=9)
+    windows = windows_of(codebook)
+    assert len(windows) == 509
+    assert all(any(w in text for text in texts) for w in windows if len(w) > 1)
+
+
+def test_a_text_that_repeats_has_few_strings(monkeypatch):
+    """The error counts all strings of up to `max_window_bytes` bytes."""
+    monkeypatch.setattr("keras_nc.coding.candidates.PLACES", 50)
+    text = b"ab cd. " * 40 + b"ef" + b"ab cd. " * 40
+    strings = {text[i : i + n] for n in range(1, 9) for i in range(len(text))}
+    strings |= {bytes([b]) for b in range(256)}
+    with pytest.raises(ValueError, match=f"a text with {len(strings)},"):
+        Codebook.build(text=text, window_bits=9, max_window_bytes=8)
+
+
 @settings(deadline=None, max_examples=30)
 @given(data=st.binary(max_size=400))
 def test_any_bytes_come_back(phrases, data):
