@@ -15,6 +15,7 @@ from keras_nc.data import default_corpus
 from recipes import flags
 from recipes import launch
 from recipes.analyses import common
+from recipes.plots.figures import new_font
 
 OWN = {
     "workdir": {**common.WORKDIR, "help": "Where the results go."},
@@ -51,12 +52,21 @@ def run(workdir, prices, window_bits, max_bytes):
             text=words, window_bits=window_bits, price=price
         )
         points[price] = measure(codebook, train, held_out)
-    lines = {f"{price:g} bits": ([x], [y]) for price, (x, y) in points.items()}
+    curve = sorted(points)
     figure = common.chart(
-        "bytes per token", "bits per byte of a unigram model", lines
+        "bytes per token",
+        "bits per byte of a unigram model",
+        {"price in bits": zip(*map(points.get, curve), strict=True)},
     )
-    curve = zip(*(points[price] for price in sorted(points)), strict=True)
-    figure.axes[0].plot(*curve, color="#b0b0b0", zorder=0)
+    for price in curve:
+        figure.axes[0].annotate(
+            f"{price:g}",
+            points[price],
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            font=new_font(9),
+        )
     common.save(
         workdir,
         "prices",
