@@ -13,6 +13,7 @@ from keras_nc.coding import WordText
 from keras_nc.coding import candidates
 from keras_nc.coding import word_text
 from keras_nc.coding.candidates import CandidateText
+from keras_nc.coding.units import Windows
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding.reference_parses import begins_word
@@ -96,6 +97,47 @@ def test_parts_of_a_text_join_to_what_it_is(documents, cuts):
             assert array.dtype == expected.dtype
             assert array.tolist() == expected.tolist()
         assert joined.head == whole.head == b"".join(documents)
+
+
+def expected_uses(document, windows):
+    """Sum the probabilities of all cuts, with windows that cost 16 bits."""
+    words = words_of(document)
+    ends = list(itertools.accumulate(map(len, words), initial=0))
+
+    def cuts(start):
+        if start == len(document):
+            yield ()
+        for window in windows:
+            end = start + len(window)
+            if document[start:end] != window or not window:
+                continue
+            inside = any(i <= start and end <= j for i, j in
+                         itertools.pairwise(ends))  # fmt: skip
+            if inside or (start in ends and end in ends):
+                yield from ((window, *rest) for rest in cuts(end))
+
+    found = list(cuts(0))
+    weights = np.array([2.0 ** (-16 * len(cut)) for cut in found])
+    uses = dict.fromkeys(windows, 0)
+    for cut, weight in zip(found, weights / weights.sum(), strict=True):
+        for window in cut:
+            uses[window] += weight
+    return uses
+
+
+def test_uses_are_sums_over_all_cuts(monkeypatch):
+    monkeypatch.setattr("keras_nc.coding.units.ROUNDS", 1)
+    document = b"abab ab. ab abab"
+    text = CandidateText(WordText.from_documents([document] * 10_000), {})
+    parts = text.count_parts(1000, 3)
+    found = Windows(text, np.concatenate([parts, text.count_phrases(1000, 9)]))
+    assert any(len(words_of(string)) > 1 for string in found.strings)
+    uses, costs, _ = found.count_uses(0)
+    assert costs[0] == 0 and set(costs[1:].tolist()) == {16 << 10}
+    expected = expected_uses(document, found.strings)
+    for string, count in zip(found.strings, uses[1:], strict=True):
+        # Costs are rounded to 2^-10 bits, and small probabilities to 2^-20.
+        assert count == pytest.approx(10_000 * expected[string], 2e-3, 2)
 
 
 def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
