@@ -42,6 +42,11 @@ SMALL["reproduce"] = {
     "probe_bytes": "3000",
 }
 SMALL["reproduce_report"] = {}
+SMALL["analyses.prices"] = {
+    "prices": "2",
+    "window_bits": "9",
+    "max_bytes": "1M",
+}
 SMALL["analyses.stability"] = {"experiment": "bytes", "words": "4"}
 SMOKE = {"config": "smoke"}
 #: Recipes without files, whose output several pages show.

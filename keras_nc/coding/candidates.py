@@ -20,6 +20,8 @@ MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
 #: Words of a text whose runs are counted in one table. A longer text needs more
 #: passes instead of more memory.
 RUNS_OF_A_TABLE = 1 << 25
+PLACES = 1 << 22  # words that are compared together
+_ODD = 0x9E3779B97F4A7C15  # of the hash of words
 
 
 class CandidateText:
@@ -163,6 +165,43 @@ class CandidateText:
             rows.append((place, len(string), words, 0))
         added = np.array(rows, np.int64).reshape(-1, 4)
         return np.concatenate([candidates, added])
+
+    def different_places(self, length, most):
+        """Yield the text from each word on whose next words are new.
+
+        Args:
+            length: int, bytes of text to yield after each such word.
+            most: int, how many pieces to yield. If there are fewer, they hold
+                each string of `length` bytes that the text has.
+
+        Yields:
+            Bytes.
+        """
+        known = np.zeros(0, np.uint64)
+        words = length + 1  # a string may begin inside the first word
+        for start in range(0, self.sequence.size, PLACES):
+            part = self.sequence[start : start + PLACES + words]
+            hashes = np.append(part, np.zeros(words, np.int32)).astype("u8")
+            reach = 1
+            while reach < words:
+                hashes[:-reach] += hashes[reach:] * np.uint64(_ODD)
+                hashes ^= hashes >> np.uint64(29)
+                hashes *= np.uint64(_ODD)
+                reach *= 2
+            found, places = np.unique(hashes[:PLACES], return_index=True)
+            places = np.sort(places[~np.isin(found, known)])
+            known = np.union1d(known, found)
+            for place in places[:most].tolist():
+                row = part[place : place + words]
+                row = row[: np.append(row, 0).argmin()] - 1
+                piece = b"".join(
+                    self.letters[self.starts[w] :][: self.lengths[w]].tobytes()
+                    for w in row.tolist()
+                )
+                yield piece[: self.lengths[row[0]] + length] if piece else b""
+            most -= places.size
+            if most <= 0:
+                return
 
     def strings_of(self, candidates):
         """Return the bytes of candidates, a list."""

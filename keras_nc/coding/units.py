@@ -68,7 +68,7 @@ def choose_windows(text, size, *, phrases, prune, price, longest, prior):
         windows = windows.keep(kept, *windows.count_uses(price), prune)
     uses, _, _ = windows.count_uses(price)
     uses = dict(zip(windows.strings, uses[1:].tolist(), strict=True))
-    chosen = _fill(list(uses), size, head[:HEAD_BYTES], longest)
+    chosen = _fill(list(uses), size, head[:HEAD_BYTES], text, longest)
     uses = np.array([uses.get(window, 0) for window in chosen])
     return chosen, window_costs(uses, np.ones(size, bool), price)
 
@@ -255,22 +255,35 @@ def _sum_tables():
     return less[: np.count_nonzero(less)], shares[: np.count_nonzero(shares)]
 
 
-def _fill(windows, size, text, longest):
+def _fill(windows, size, head, text, longest):
     """Add strings of any kind to windows if a text has too few words.
 
-    They come from the beginning of the text, shorter ones first.
+    They come from the beginning of the text; if that has too few, from all of
+    it.
     """
     known = set(windows)
+    if len(known) < size:
+        _add_strings(known, size, [head], longest)
+    if len(known) < size:
+        pieces = text.different_places(longest, size)
+        _add_strings(known, size, list(pieces), longest)
     if len(known) == size:
         return sorted(known)
-    for length in range(2, longest + 1):
-        found = {text[i : i + length] for i in range(len(text) - length + 1)}
-        added = sorted(found - known)[: size - len(known)]
-        known.update(added)
-        if len(known) == size:
-            return sorted(known)
     raise ValueError(
         f"A codebook of {size:,} windows needs a text with as many different "
         f"strings. Received: a text with {len(known):,}, all single bytes "
         "included. Use more text or smaller `window_bits`."
     )
+
+
+def _add_strings(known, size, pieces, longest):
+    """Add strings of some pieces of text to a set, shorter ones first."""
+    for length in range(2, longest + 1):
+        found = {
+            piece[i : i + length]
+            for piece in pieces
+            for i in range(len(piece) - length + 1)
+        }
+        known.update(sorted(found - known)[: size - len(known)])
+        if len(known) == size:
+            return

@@ -13,6 +13,7 @@ from keras_nc.coding import WordText
 from keras_nc.coding import candidates
 from keras_nc.coding import word_text
 from keras_nc.coding.candidates import CandidateText
+from keras_nc.coding.units import Windows
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding.reference_parses import begins_word
@@ -96,6 +97,47 @@ def test_parts_of_a_text_join_to_what_it_is(documents, cuts):
             assert array.dtype == expected.dtype
             assert array.tolist() == expected.tolist()
         assert joined.head == whole.head == b"".join(documents)
+
+
+def expected_uses(document, windows):
+    """Sum the probabilities of all cuts, with windows that cost 16 bits."""
+    words = words_of(document)
+    ends = list(itertools.accumulate(map(len, words), initial=0))
+
+    def cuts(start):
+        if start == len(document):
+            yield ()
+        for window in windows:
+            end = start + len(window)
+            if document[start:end] != window or not window:
+                continue
+            inside = any(i <= start and end <= j for i, j in
+                         itertools.pairwise(ends))  # fmt: skip
+            if inside or (start in ends and end in ends):
+                yield from ((window, *rest) for rest in cuts(end))
+
+    found = list(cuts(0))
+    weights = np.array([2.0 ** (-16 * len(cut)) for cut in found])
+    uses = dict.fromkeys(windows, 0)
+    for cut, weight in zip(found, weights / weights.sum(), strict=True):
+        for window in cut:
+            uses[window] += weight
+    return uses
+
+
+def test_uses_are_sums_over_all_cuts(monkeypatch):
+    monkeypatch.setattr("keras_nc.coding.units.ROUNDS", 1)
+    document = b"abab ab. ab abab"
+    text = CandidateText(WordText.from_documents([document] * 10_000), {})
+    parts = text.count_parts(1000, 3)
+    found = Windows(text, np.concatenate([parts, text.count_phrases(1000, 9)]))
+    assert any(len(words_of(string)) > 1 for string in found.strings)
+    uses, costs, _ = found.count_uses(0)
+    assert costs[0] == 0 and set(costs[1:].tolist()) == {16 << 10}
+    expected = expected_uses(document, found.strings)
+    for string, count in zip(found.strings, uses[1:], strict=True):
+        # Costs are rounded to 2^-10 bits, and small probabilities to 2^-20.
+        assert count == pytest.approx(10_000 * expected[string], 2e-3, 2)
 
 
 def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
@@ -214,6 +256,44 @@ def test_text_without_words(text):
         return
     assert np.count_nonzero(codebook.token_lengths) == 509
     assert codebook.decode(codebook.encode(text)) == text
+
+
+@pytest.mark.parametrize("units", ["phrases", "words"])
+@pytest.mark.parametrize("prune", ["likelihood", "bytes", False])
+@pytest.mark.parametrize("bits", [9, 12, 16])
+def test_more_windows_than_candidates(units, prune, bits):
+    """What the text repeats is not enough: any of its strings are taken."""
+    text = np.random.default_rng(0).bytes(1 << bits)
+    codebook = Codebook.build(
+        text=text, window_bits=bits, units=units, prune=prune
+    )
+    windows = windows_of(codebook)
+    assert len(windows) == (1 << bits) - 3
+    assert all(len(window) == 1 or window in text for window in windows[::99])
+    assert codebook.decode(codebook.encode(text)) == text
+
+
+def test_strings_may_be_late_in_the_text(monkeypatch):
+    """The beginning of a text may have no strings, and all of it enough."""
+    monkeypatch.setattr("keras_nc.coding.word_text.HEAD_BYTES", 1000)
+    monkeypatch.setattr("keras_nc.coding.units.HEAD_BYTES", 1000)
+    monkeypatch.setattr("keras_nc.coding.candidates.PLACES", 300)
+    late = np.random.default_rng(0).bytes(200)
+    texts = [bytes(2000) + late + bytes(2000), b"no", late[::-1]]
+    codebook = Codebook.build(text=texts, window_bits=9)
+    windows = windows_of(codebook)
+    assert len(windows) == 509
+    assert all(any(w in text for text in texts) for w in windows if len(w) > 1)
+
+
+def test_a_text_that_repeats_has_few_strings(monkeypatch):
+    """The error counts all strings of up to `max_window_bytes` bytes."""
+    monkeypatch.setattr("keras_nc.coding.candidates.PLACES", 50)
+    text = b"ab cd. " * 40 + b"ef" + b"ab cd. " * 40
+    strings = {text[i : i + n] for n in range(1, 9) for i in range(len(text))}
+    strings |= {bytes([b]) for b in range(256)}
+    with pytest.raises(ValueError, match=f"a text with {len(strings)},"):
+        Codebook.build(text=text, window_bits=9, max_window_bytes=8)
 
 
 @settings(deadline=None, max_examples=30)

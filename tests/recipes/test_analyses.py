@@ -18,6 +18,7 @@ from recipes.analyses import common
 from recipes.analyses import examples
 from recipes.analyses import learnability
 from recipes.analyses import positions
+from recipes.analyses import prices
 from recipes.analyses import randomness
 from recipes.analyses import stability
 from recipes.analyses import window_starts
@@ -158,6 +159,16 @@ def test_recipes_write_tables_and_plots(recipe, workdir, monkeypatch, capsys):
     assert printed.startswith(common.table(result["header"], result["rows"]))
     plot = workdir / "analyses" / f"{name}.png"
     assert plot.exists() == (name != "examples")
+
+
+def test_prices_trade_tokens_for_bits(tmp_path, capsys):
+    prices.run(tmp_path, [8, 0], 9, 1_000_000)
+    result = json.loads((tmp_path / "analyses" / "prices.json").read_text())
+    assert [row[0] for row in result["rows"]] == ["8", "0"]
+    dear, free = ([float(x) for x in row[1:]] for row in result["rows"])
+    assert dear[0] > free[0] and dear[1] > free[1]
+    assert (tmp_path / "analyses" / "prices.png").exists()
+    assert "unigram bits/byte" in capsys.readouterr().out
 
 
 def test_what_is_not_prepared_is_one_line(workdir):

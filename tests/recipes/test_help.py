@@ -31,6 +31,7 @@ OTHERS = {
     "recipes.analyses.examples": ["--workdir", "--bytes"],
     "recipes.analyses.learnability": ["--workdir", "--steps"],
     "recipes.analyses.positions": ["--workdir", "--experiment"],
+    "recipes.analyses.prices": ["--prices", "--window_bits"],
     "recipes.analyses.randomness": ["--workdir", "--experiment"],
     "recipes.analyses.stability": ["--workdir", "--words"],
     "recipes.analyses.window_starts": ["--workdir", "--bytes"],
