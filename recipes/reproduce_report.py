@@ -306,10 +306,11 @@ def draw(entries, known, output):
         return ""
     figures = output / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
+    several = len({size for _, size in entries}) > 1
     names = {
-        key: f"{known[key[0]].row}, {key[1]}"
-        for key in entries
-        if key[0] in known
+        (name, size): known[name].row + f", {size}" * several
+        for name, size in entries
+        if name in known
     }
     pictures = {
         "bits_against_flops_with_m1": "FLOPs per byte, with M1",
