@@ -53,7 +53,11 @@ QUICK_RUN = (
 )
 QUICK_REPRODUCE = f"--size tiny --tokens 2048 --compressor counts {QUICK_RUN}"
 QUICK_REPRODUCE += " --experiment bytes"
-QUICK_M1 = f"--size tiny --tokens 2048 {QUICK_RUN}"
+QUICK_M1 = (
+    "--size tiny --tokens 2048 --train_bytes 1000 --held_out_bytes 300 "
+    "--probe_bytes 100 --m1_training.batch_size 1 "
+    "--m1_training.sequence_length 8 --m2_training.sequence_length 8"
+)
 QUICK_COMPARE = (
     f"--config smoke --tokens 512 --ids 512 --seeds 1 {QUICK_RUN} "
     "--tokenizers bytes"
