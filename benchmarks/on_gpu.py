@@ -108,7 +108,7 @@ def main(settings):
                 )
         return
     end = time.monotonic() + 60 * settings.minutes
-    done = workdir.read_json(path) or []
+    done = (workdir.read_json(path) or {"done": []})["done"]
     left = []
     for name in settings.stages or commands:
         if name in done:
@@ -123,7 +123,7 @@ def main(settings):
             left.append(name)
         else:
             done.append(name)
-            workdir.write_json(path, done)
+            workdir.write_json(path, {"done": done})
     for line in m1_speed(settings.workdir):
         print(line, flush=True)
     if left:
