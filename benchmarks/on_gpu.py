@@ -53,7 +53,11 @@ QUICK_RUN = (
 )
 QUICK_REPRODUCE = f"--size tiny --tokens 2048 --compressor counts {QUICK_RUN}"
 QUICK_REPRODUCE += " --experiment bytes"
-QUICK_M1 = f"--size tiny --tokens 2048 {QUICK_RUN}"
+QUICK_M1 = (
+    "--size tiny --tokens 2048 --train_bytes 1000 --held_out_bytes 300 "
+    "--probe_bytes 100 --m1_training.batch_size 1 "
+    "--m1_training.sequence_length 8 --m2_training.sequence_length 8"
+)
 QUICK_COMPARE = (
     f"--config smoke --tokens 512 --ids 512 --seeds 1 {QUICK_RUN} "
     "--tokenizers bytes"
@@ -104,7 +108,7 @@ def main(settings):
                 )
         return
     end = time.monotonic() + 60 * settings.minutes
-    done = workdir.read_json(path) or []
+    done = (workdir.read_json(path) or {"done": []})["done"]
     left = []
     for name in settings.stages or commands:
         if name in done:
@@ -119,7 +123,7 @@ def main(settings):
             left.append(name)
         else:
             done.append(name)
-            workdir.write_json(path, done)
+            workdir.write_json(path, {"done": done})
     for line in m1_speed(settings.workdir):
         print(line, flush=True)
     if left:

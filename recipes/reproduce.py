@@ -153,12 +153,12 @@ def run(
     deadline = runs.Deadline(minutes)
     chosen = choose_experiments(experiment, module, size)
     check_size(setting, size, chosen)
-    check_m1(setting, compressor)
     if device_rows and compressor == experiments.COUNTS:
         raise ValueError(
             "Only a neural M1 runs on a device. Received: --device_rows "
             f"{device_rows} --compressor {compressor}. Leave out --device_rows."
         )
+    check_m1(setting, compressor)
     jobs = {
         name: job_of(setting, each, compressor, shards, device_rows)
         for name, each in chosen.items()

@@ -8,6 +8,7 @@ Nothing is trained.
 """
 
 import pathlib
+import shutil
 
 from keras_nc.coding.archive import atomic_file
 from recipes import claims
@@ -56,7 +57,7 @@ def write(folders, output, module=None):
             trivial_table(entries, known),
         ),
         section("Equal bytes per sequence", MATCHED_TEXT, matched(entries)),
-        *analyses(folders),
+        *analyses(folders, output),
         draw(entries, known, output),
     ]
     output.mkdir(parents=True, exist_ok=True)
@@ -281,16 +282,22 @@ def matched(entries):
     return table(["method", "bits/byte"], rows)
 
 
-def analyses(folders):
-    """Return the sections that `recipes.analyses` left in the workdirs."""
+def analyses(folders, output):
+    """Return the sections that `recipes.analyses` left in the workdirs.
+
+    Their plots are copied to the others.
+    """
     for folder in folders:
         for path in sorted(pathlib.Path(folder, "analyses").glob("*.json")):
             result = workdir.read_json(path)
-            yield section(
-                result["title"],
-                result["text"],
-                table(result["header"], result["rows"]),
-            )
+            parts = [table(result["header"], result["rows"])]
+            picture = path.with_suffix(".png")
+            if picture.exists():
+                figures = output / FIGURES
+                figures.mkdir(parents=True, exist_ok=True)
+                shutil.copy(picture, figures / picture.name)
+                parts.append(f"![{result['title']}]({FIGURES}/{picture.name})")
+            yield section(result["title"], result["text"], "\n\n".join(parts))
 
 
 def draw(entries, known, output):
@@ -299,10 +306,11 @@ def draw(entries, known, output):
         return ""
     figures = output / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
+    several = len({size for _, size in entries}) > 1
     names = {
-        key: f"{known[key[0]].row}, {key[1]}"
-        for key in entries
-        if key[0] in known
+        (name, size): known[name].row + f", {size}" * several
+        for name, size in entries
+        if name in known
     }
     pictures = {
         "bits_against_flops_with_m1": "FLOPs per byte, with M1",

@@ -7,6 +7,7 @@ import pathlib
 
 from keras_nc import models
 from recipes import workdir
+from recipes.claims import NOTHING
 
 #: All sizes, the smallest first.
 SIZES = ("tiny", *models.SIZES)
@@ -84,7 +85,8 @@ class Entry:
         for record in self.records:
             scores = [row["held_out_bits_per_byte"] for row in record["curve"]]
             best, last = min(scores), scores[-1]
-            if best < self.uniform and last - best > (self.uniform - best) / 2:
+            learned = self.uniform - best
+            if learned > NOTHING * self.uniform and last - best > learned / 2:
                 return True
         return False
 

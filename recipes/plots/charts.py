@@ -207,7 +207,12 @@ def _label_ends(figure, axes, ends):
     ends = sorted(ends)
     low, high = axes.get_ylim()
     fractions = [(y - low) / (high - low) for y, *_ in ends]
-    gap = 1.2 * max(size[1] for size in sizes) / axes.bbox.height
+    gap = 1.2 * max(size[1] for size in sizes)
+    needed = gap * len(ends) / axes.bbox.height
+    if needed > 1:
+        wide, high = figure.get_size_inches()
+        figure.set_size_inches(wide, high * needed)
+    gap /= axes.bbox.height
     places = _spread(fractions, gap)
     for (y, x, color, label), place in zip(ends, places, strict=True):
         axes.annotate(
@@ -219,7 +224,9 @@ def _label_ends(figure, axes, ends):
             color=color,
             va="center",
             parse_math=False,
-            arrowprops=dict(arrowstyle="-", color=FAINT, linewidth=0.6),
+            arrowprops=dict(
+                arrowstyle="-", color=FAINT, linewidth=0.6, relpos=(0, 0.5)
+            ),
         )
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_nc.models import SIZES
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 from keras_nc.models import scoring
@@ -18,18 +19,16 @@ B, T, V, D = 2, 16, 300, 32
 ROWS = 384
 
 
-def lowered(num_layers=1, position="rope", logits_bytes="auto"):
+def lowered(position="rope", logits_bytes="auto", **dims):
     """Return a whole step of `fit` in mixed_bfloat16, lowered."""
     import jax
 
+    small = dict(num_layers=1, num_heads=2, hidden_dim=D, intermediate_dim=48)
     backbone = CompressedBackbone(
         V,
-        num_layers=num_layers,
-        num_heads=2,
-        hidden_dim=D,
-        intermediate_dim=48,
         position=position,
         dtype="mixed_bfloat16",
+        **{**small, **dims},
     )
     model = CompressedCausalLM(backbone)
     model.compile(weighted_metrics=[], logits_bytes=logits_bytes)
@@ -56,9 +55,30 @@ def products(step):
     return [line for line in lines if "contracting_dims = [] x" not in line]
 
 
+def assert_all_are_bfloat16(lines):
+    for line in lines:
+        operands = re.search(r": \((.*)\) ->", line)[1]
+        # An algorithm names the type that the device multiplies in.
+        assert "f32" not in operands or "precision_type = bf16" in line
+
+
+@pytest.mark.parametrize("position", ["relative_bias", "rope"])
+@pytest.mark.parametrize("size", ["25m", "113m", "403m"])
+def test_products_at_the_papers_sizes(size, position):
+    """One layer, as wide as the size; more layers repeat it."""
+    step = lowered(position=position, **{**SIZES[size], "num_layers": 1})
+    assert len(products(step)) == 18 + 3
+    assert_all_are_bfloat16(products(step))
+    table = rf"tensor<({ROWS}x{SIZES[size]['hidden_dim']})xf32>"
+    turned = re.findall(rf"stablehlo.transpose .*: \({table}\)", step.as_text())
+    assert not turned, "the table is read in bfloat16"
+
+
 @pytest.mark.parametrize("position", ["relative_bias", "rope"])
 def test_products_of_a_layer(position):
-    one, two = products(lowered(1, position)), products(lowered(2, position))
+    one, two = (
+        products(lowered(position, num_layers=layers)) for layers in (1, 2)
+    )
     # Query, key and value are one product, gate and value of the MLP another;
     # each has two for its gradient. Attention has two, and four.
     assert len(two) - len(one) == 4 * 3 + 2 * 3
@@ -66,14 +86,12 @@ def test_products_of_a_layer(position):
     of_logits = [line for line in one if f"{ROWS}" in line]
     assert len(of_logits) == 3
     assert len(one) == 18 + 3
-    for line in one:
-        operands = re.search(r": \((.*)\) ->", line)[1]
-        # An algorithm names the type that the device multiplies in.
-        assert "f32" not in operands or "precision_type = bf16" in line
+    assert_all_are_bfloat16(one)
 
 
-def test_the_table_is_not_copied():
-    text = lowered().compile().as_text()
+@pytest.mark.parametrize("position", ["relative_bias", "rope"])
+def test_the_table_is_not_copied(position):
+    text = lowered(position=position).compile().as_text()
     table = rf"\w+\[({ROWS},{D}|{D},{ROWS})\]\S*"
     assert re.search(rf"= {table} parameter\(", text)
     assert not re.search(rf"= {table} (copy|transpose)\(", text)

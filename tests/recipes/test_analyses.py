@@ -14,6 +14,7 @@ from keras_nc.coding import START_ID
 from keras_nc.entropy_models import UnigramModel
 from recipes import launch
 from recipes import reproduce
+from recipes import reproduce_report
 from recipes.analyses import common
 from recipes.analyses import examples
 from recipes.analyses import learnability
@@ -159,6 +160,16 @@ def test_recipes_write_tables_and_plots(recipe, workdir, monkeypatch, capsys):
     assert printed.startswith(common.table(result["header"], result["rows"]))
     plot = workdir / "analyses" / f"{name}.png"
     assert plot.exists() == (name != "examples")
+    # The report has both.
+    [found] = [
+        part
+        for part in reproduce_report.analyses([workdir], workdir / "report")
+        if part.startswith(f"## {result['title']}\n")
+    ]
+    assert printed.strip() in found or name == "examples"
+    copied = workdir / "report" / reproduce_report.FIGURES / f"{name}.png"
+    assert copied.exists() == plot.exists()
+    assert (f"(figures/{name}.png)" in found) == plot.exists()
 
 
 def test_prices_trade_tokens_for_bits(tmp_path, capsys):

@@ -104,6 +104,16 @@ def test_labels_of_curves():
         assert text.get_color() == colors[label[5:]]
 
 
+def test_many_curves_have_room_for_their_labels():
+    curves = {f"Tokens of the kind {i}": CURVES["Bytes"] for i in range(14)}
+    figure = training_curves(curves, "bytes")
+    labels = [each for each in figure.axes[0].texts if each.get_text()]
+    found = boxes(figure, labels)
+    assert len(found) == 14 and not overlaps(found)
+    for box in found:
+        assert 0 <= box.y0 <= box.y1 <= figure.bbox.height
+
+
 def test_all_points_are_inside_the_axes():
     (axes,) = training_curves(CURVES, "seconds").axes
     for line in axes.lines:

@@ -218,6 +218,9 @@ def test_what_is_wrong_is_one_line(run, tmp_path, monkeypatch):
     code, _, said = run(tmp_path / "a", names=["b16"])
     assert code == 2 and said.count("\n") == 1
     assert "Received: --experiment b16. Choose bytes, " in said
+    code, _, said = run(tmp_path / "a", device_rows=4)  # with counts as M1
+    assert code == 2 and said.count("\n") == 1
+    assert "Only a neural M1 runs on a device. Received: --device_rows" in said
     monkeypatch.setattr(machine, "memory_bytes", lambda: 10_000)
     code, _, said = run(tmp_path / "b")
     assert code == 2 and said.count("\n") == 1
