@@ -24,7 +24,7 @@ from recipes.flags import say
 
 MODEL = "byte_lm_3m_en"
 SIZES = (16 << 10, 64 << 10, 1 << 20)
-QUICK_SIZES = (4 << 10,)
+QUICK_SIZES = (2 << 10,)
 #: The most that a model codes.
 MODEL_BYTES = 64 << 10
 #: What decodes where.
@@ -146,18 +146,16 @@ def find_texts(max_bytes):
 def main(settings):
     """Measure all, print the tables."""
     sizes = QUICK_SIZES if settings.quick else SIZES
-    model_bytes = QUICK_SIZES[0] // 4 if settings.quick else MODEL_BYTES
     found = compressors()
     for label, text in find_texts(max(sizes)).items():
         rows = []
         for size in sorted({min(size, len(text)) for size in sizes}):
             for name, (compressor, where) in found.items():
-                if name == MODEL and size > model_bytes and rows:
+                if name == MODEL and size > MODEL_BYTES:
                     continue
-                used = text[: min(size, model_bytes) if name == MODEL else size]
-                say(f"{label}, {len(used):,} bytes: {name}")
-                rate, *speeds = measure(name, compressor, used)
-                cells = [f"{len(used):,}", f"{rate:.3f}"]
+                say(f"{label}, {size:,} bytes: {name}")
+                rate, *speeds = measure(name, compressor, text[:size])
+                cells = [f"{size:,}", f"{rate:.3f}"]
                 cells += [f"{speed:.3g}" for speed in speeds]
                 rows.append([name, *cells, where])
         heads = ["", "bytes", "bits/byte", "MB/s in", "MB/s out"]
