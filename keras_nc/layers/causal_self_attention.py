@@ -5,6 +5,7 @@ import keras_hub
 from keras import ops
 
 from keras_nc.coding.inputs import as_integer
+from keras_nc.layers.initializers import initializer
 from keras_nc.layers.relative_bias import RelativeBias
 
 POSITIONS = ("relative_bias", "rope")
@@ -140,8 +141,8 @@ class CausalSelfAttention(keras.layers.Layer):
             layer = keras.layers.EinsumDense(
                 equation,
                 output_shape=output_shape,
-                kernel_initializer=keras.initializers.VarianceScaling(
-                    1.0, mode="fan_in"
+                kernel_initializer=initializer(
+                    keras.initializers.VarianceScaling(1.0, mode="fan_in")
                 ),
                 dtype=self.dtype_policy,
                 name=name,

@@ -5,6 +5,7 @@ import keras
 from keras_nc.coding.inputs import as_integer
 from keras_nc.layers.causal_self_attention import CausalSelfAttention
 from keras_nc.layers.causal_self_attention import project_together
+from keras_nc.layers.initializers import initializer
 
 
 def rms_norm(dtype, name):
@@ -145,7 +146,9 @@ class GatedMLP(keras.layers.Layer):
             return keras.layers.Dense(
                 units,
                 use_bias=False,
-                kernel_initializer=keras.initializers.VarianceScaling(1.0),
+                kernel_initializer=initializer(
+                    keras.initializers.VarianceScaling(1.0)
+                ),
                 dtype=self.dtype_policy,
                 name=name,
             )

@@ -13,6 +13,7 @@ from keras_nc.layers.byte_ngrams import RowSums
 from keras_nc.layers.byte_ngrams import ngram_rows
 from keras_nc.layers.byte_ngrams import pack_vocabulary
 from keras_nc.layers.byte_ngrams import to_vocabulary
+from keras_nc.layers.initializers import initializer
 
 #: Embedding tables have a multiple of this many rows, so that they shard.
 ROW_MULTIPLE = 128
@@ -73,8 +74,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         super().__init__(
             rows,
             hidden_dim,
-            embeddings_initializer=keras.initializers.RandomNormal(
-                stddev=hidden_dim**-0.5
+            embeddings_initializer=initializer(
+                keras.initializers.RandomNormal(stddev=hidden_dim**-0.5)
             ),
             # Rows are cast after they are looked up, so that the gradients of
             # one id are added in float32.

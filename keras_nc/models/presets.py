@@ -11,6 +11,7 @@ import tempfile
 import keras
 
 from keras_nc.coding.archive import atomic_path
+from keras_nc.layers.initializers import weights_follow
 
 #: This file names the class by which keras-hub finds all other classes.
 CONFIG_FILE = "config.json"
@@ -57,7 +58,11 @@ class LoadsPresets:
             ValueError: If the name is unknown, or the directory is incomplete,
                 damaged or holds a model of another class.
         """
-        preset = os.fspath(preset)
+        with weights_follow() if load_weights else contextlib.nullcontext():
+            return cls._from_preset(os.fspath(preset), load_weights, **kwargs)
+
+    @classmethod
+    def _from_preset(cls, preset, load_weights, **kwargs):
         if preset in cls.presets or "://" in preset:
             return super().from_preset(preset, load_weights, **kwargs)
         if not os.path.isdir(preset):

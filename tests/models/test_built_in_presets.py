@@ -162,3 +162,21 @@ def test_unknown_names_are_refused_with_what_there_is():
     assert "Received: 'equal_info_13bit_en'" in str(caught.value)
     with pytest.raises(ValueError, match=r"Built-in names.*'byte_lm_3m_en'"):
         models.ByteCausalLM.from_preset("compressed_lm_3m_en")
+
+
+def test_models_with_weights_draw_no_random_ones(monkeypatch):
+    """Drawing them took most of the time; a model without weights has them."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("random weights were drawn")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.initializers.VarianceScaling, "__call__", refuse)
+        patch.setattr(keras.initializers.RandomNormal, "__call__", refuse)
+        for name, cls in MODELS.items():
+            cls.backbone_cls.from_preset(name)
+    for name, cls in MODELS.items():
+        backbone = cls.backbone_cls.from_preset(name, load_weights=False)
+        for weight in backbone.trainable_weights:
+            if weight.name == "kernel":
+                assert keras.ops.convert_to_numpy(weight).std() > 0
