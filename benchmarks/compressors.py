@@ -5,9 +5,10 @@
 The tables have bits per byte, and the speed of one core in MB/s both ways.
 Texts are prose that the default corpus holds out, source code of the standard
 library, and Python's documentation of its syntax, cut to several sizes. The
-rows of keras-nc are named by what `keras-nc encode --with` takes. A model in
-the loop is slow, so it codes only the beginning of a text. Its restarts make
-the rest no smaller. It takes about two minutes of a core, most of them.
+rows of keras-nc are named by what `keras-nc encode --with` takes. The model is
+slow, so it codes only the beginning of a text. It restarts so often that more
+text would not help it. The benchmark takes about two minutes of a core, most of
+them for the model.
 """
 
 import gzip
@@ -134,7 +135,7 @@ def measure(name, compressor, text):
 
 
 def find_texts(max_bytes):
-    """Return texts by what they are, bytes."""
+    """Return a dict from descriptions to texts, bytes."""
     kinds = list(texts.domains(max_bytes).items())[:2]
     found = {label: b"".join(documents) for label, documents in kinds}
     topics = importlib.import_module("pydoc_data.topics").topics

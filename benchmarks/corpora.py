@@ -5,9 +5,9 @@
 The first table has the stages of one process by its own time: what they take of
 a second, and the speed that each would reach alone. The second has the whole
 way, by one and by two workers, on the wall, beside M1 over a sample of the same
-bytes, as the paper does for every byte. The next table divides these times into
-seconds that every corpus costs, and a speed beyond them. The last has the
-readers of shards that feed a model.
+bytes, as the paper does for every byte. The third table splits these times into
+constant seconds and a speed. The last has the readers of shards that feed a
+model.
 """
 
 import contextlib
@@ -173,7 +173,7 @@ def time_workers(tokenizer, files, folder, quick):
 
 
 def start_seconds(preset):
-    """Return the seconds that a new process needs to tokenize its first."""
+    """Return the seconds until a new process has tokenized a first text."""
     code = (
         "import sys; from keras_nc.coding import TextTokenizer; "
         "TextTokenizer.from_preset(sys.argv[1]).encode_batch([b'text'])"
@@ -184,7 +184,7 @@ def start_seconds(preset):
 
 
 def print_constants(rates, amount, half):
-    """Print what does not grow with the text, and the speed beyond it."""
+    """Print the seconds that do not grow with the text, and the speed."""
     rows = []
     for preset, seconds in rates.items():
         for workers in (1, 2):

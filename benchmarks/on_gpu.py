@@ -29,9 +29,9 @@ from recipes import flags
 from recipes import workdir
 from recipes.flags import say
 
-#: What a program says if it has not done all.
+#: What a program prints if it is not finished.
 LEFT = re.compile(r"Out of time|are left|left: [1-9]")
-#: The fewest minutes that a stage is begun with.
+#: A stage begins only if this many minutes are left.
 LEAST_MINUTES = 0.5
 STEPS = "--dtype mixed_bfloat16 --sequence-length 512"
 SIZES = "25m:4096:64 113m:65536:32 403m:65536:16"

@@ -144,7 +144,7 @@ def _longer_windows_learn_less(scores, sizes):
                 size,
                 "{:z.1%} below uniform",
             )
-            # The longest windows may teach nothing, one as little as another.
+            # The longest windows may all teach nothing, so they have no order.
             learned = [-score.learned for score in found]
             while len(learned) > 2 and not any(learned[-2:]):
                 learned.pop()
@@ -222,7 +222,7 @@ def _fewer_resets_are_worse(scores, sizes):
             bits = [score.bits for score in found]
             text = _list(names, bits, size)
             if bits[0] > min(score.uniform for score in found[1:]):
-                # M2 has learned less from more resets than M1 knows without.
+                # M2 is worse than M1 alone, which resets less often.
                 return NOT_TESTABLE, f"{text}; M2 is weaker than M1"
             order = in_order([bits[0], min(bits[1:])], margin(*found))
             return order, text

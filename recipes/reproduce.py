@@ -92,8 +92,8 @@ OWN = {
     "device_rows": {
         "type": flags.at_least(1),
         "metavar": "N",
-        "help": "Let M1 read N examples at once on the device of JAX, as in "
-        "4096, where ids are not decoded. By default it runs on the CPU.",
+        "help": "Run M1 on the device of JAX, on N examples at once, such as "
+        "4096, for ids that are not decoded. By default it runs on the CPU.",
     },
     "workers": {
         "type": flags.at_least(1),
@@ -164,7 +164,7 @@ def run(
         for name, each in chosen.items()
     }
     if prepare:
-        # The device is for one process.
+        # Only one process can use the device.
         workers = 1 if device_rows else workers
         preparation.prepare_all(jobs.values(), workers, deadline)
         left = [job for job in jobs.values() if is_waiting(job)]

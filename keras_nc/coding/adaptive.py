@@ -1,9 +1,9 @@
 """Code ids in few bytes, with a model that adapts to them, in integers.
 
-The rule is a part of the format of encoded files, see `docs/files.md`.
+The rule is a part of the format of encoded files; see `docs/files.md`.
 
-An id is coded by the range coder of `arithmetic`, in up to three ways, which
-are tried in this order:
+The range coder of `arithmetic` codes an id by these steps, until the id is
+known:
 
 - **A guess:** the id that followed when the last two or more ids were the same.
   If such guesses are right often enough, code whether this one is.
@@ -11,10 +11,11 @@ are tried in this order:
   id is the first, then whether it is the second.
 - **Digits:** the id is a number of base 16. Code its digits, the highest first.
   Order 0 has a cell for each beginning of an id, with a probability for each
-  next digit. It begins with the probabilities that the costs of a codebook
-  tell. Order 1 has such cells for each previous id, which begin as copies of
-  those of order 0, but only for the first digit, and for the second of two or
-  three. These digits have a mixture of both orders.
+  next digit. These probabilities begin as those that follow from the costs of a
+  codebook. Order 1 has cells for each previous id, which begin as copies of
+  those of order 0. They are for the first digit only, and for the second if an
+  id has two or three digits. These digits are coded with a mixture of both
+  orders.
 
 After each id, the probabilities of all answers and digits move towards what
 came, and the weight of order 1 towards the order that gave it more. All of this
@@ -33,7 +34,7 @@ from keras_nc.coding.inputs import as_integer
 _FRACTION = 96
 #: Fractional bits of an id's weight in the initial probabilities.
 _WEIGHT_BITS = 38
-#: Bits of the sum of all weights at most: times 2^15 it must fit an int64.
+#: Bits of the sum of all weights, at most. Its product with 2^15 fits an int64.
 _SUM_BITS = 48
 _MAX_IDS = 1 << 16
 #: The least part of a digit, and what is left of 2^15 for all.
@@ -68,7 +69,7 @@ class AdaptiveCoder:
         weights = is_used.astype(np.int64)
         if costs is not None:
             weights *= np.maximum(_powers_of_costs(costs), 1)
-            # Costs need not be those of probabilities.
+            # If costs are too low, the sum of probabilities is above 1.
             while int(weights.sum()) >> _SUM_BITS:
                 weights = np.maximum(weights >> 1, is_used)
         self._digits = -(-self.bits // 4)
@@ -193,8 +194,8 @@ def _powers():
 
 @functools.cache
 def _rates():
-    """Return how far a cell moves towards a digit, int32 in units of 2^-16.
+    """Return the rates at which cells learn, int32 in units of 2^-16.
 
-    After n uses, it is `1 / (n + 1.5)`.
+    After n uses, a cell moves towards a digit by `1 / (n + 1.5)` of the way.
     """
     return np.array([(2 << 16) // (2 * n + 3) for n in range(128)], np.int32)

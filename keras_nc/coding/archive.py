@@ -35,8 +35,8 @@ def atomic_path(path, suffix="", sync=True):
         path: where the file goes; its folder must exist.
         suffix: str, the ending of the temporary name, for writers that need
             one.
-        sync: bool. Whether to wait until the content is on the disk. If not,
-            `path` may be an empty file after a power failure.
+        sync: bool. Whether to wait until the content is on the disk. Without
+            it, a power failure may leave `path` empty.
 
     Yields:
         A path, str, in the folder of the file.

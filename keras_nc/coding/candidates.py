@@ -20,8 +20,8 @@ MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
 #: Words of a text whose runs are counted in one table. A longer text needs more
 #: passes instead of more memory.
 RUNS_OF_A_TABLE = 1 << 25
-PLACES = 1 << 22  # words that are compared together
-_ODD = 0x9E3779B97F4A7C15  # of the hash of words
+PLACES = 1 << 22  # words that are hashed at a time
+_ODD = 0x9E3779B97F4A7C15  # multiplier of the hash
 
 
 class CandidateText:
@@ -167,12 +167,15 @@ class CandidateText:
         return np.concatenate([candidates, added])
 
     def different_places(self, length, most):
-        """Yield the text from each word on whose next words are new.
+        """Yield pieces of the text that differ in their words.
+
+        A piece is a word and the next bytes. It is yielded where its words
+        occur for the first time.
 
         Args:
-            length: int, bytes of text to yield after each such word.
-            most: int, how many pieces to yield. If there are fewer, they hold
-                each string of `length` bytes that the text has.
+            length: int, bytes of a piece after its first word.
+            most: int, how many pieces to yield. If there are fewer, they
+                contain every string of up to `length` bytes of the text.
 
         Yields:
             Bytes.

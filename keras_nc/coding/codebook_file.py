@@ -166,7 +166,7 @@ FORMAT = ArchiveFormat(
 
 
 class WindowTable:
-    """What a codebook is: a window for each id, settings, and a fingerprint.
+    """The content of a codebook: a window for each id, and its settings.
 
     `Codebook` adds how text is cut into windows.
     """

@@ -89,7 +89,7 @@ def check_exact(stepper, what):
 
     Args:
         stepper: what `entropy_models.stepper_for` returns.
-        what: str, what needs the same bits again.
+        what: str, a plural: what needs the same bits again.
     """
     if getattr(stepper, "encode_only", False):
         raise ValueError(

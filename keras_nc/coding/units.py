@@ -1,8 +1,8 @@
 """Windows of words and phrases, chosen by likelihood.
 
-The text is cut in all ways, each as probable as its windows are, and the
-windows that are needed least are dropped. This is how SentencePiece chooses the
-pieces of its unigram models (Kudo, 2018); phrases are ours.
+The text is cut in all ways, each as probable as its windows are. Then the
+windows that are needed least are dropped. SentencePiece chooses the pieces of
+its unigram models in this way (Kudo, 2018); phrases are ours.
 
 The text is read once. After that, all work is on its distinct words and on the
 sequence of their numbers.
@@ -24,8 +24,8 @@ from keras_nc.coding.window_choice import window_costs
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
 
-ROUNDS = 3  # of counting with new costs; one less after windows are dropped
-FIRST_BITS = 16  # of each window in the first round
+ROUNDS = 3  # of expectation maximization; one less after windows are dropped
+FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
 
 
@@ -74,14 +74,14 @@ def choose_windows(text, size, *, phrases, prune, price, longest, prior):
 
 
 class Windows:
-    """Windows of words and phrases, with what their uses tell.
+    """Windows of words and phrases, with their uses and costs.
 
     Args:
         text: a `CandidateText`.
         candidates: int64 of shape (strings, 4), as its `count_parts` returns
             them. The 256 single bytes are windows, too.
-        uses: int64, by id, how often each was used when there were more
-            windows; `None` at first.
+        uses: int64, by id: the last known uses, from before windows were
+            dropped; `None` at first.
     """
 
     def __init__(self, text, candidates, uses=None):
@@ -113,10 +113,10 @@ class Windows:
         return 256 + len(self._candidates)
 
     def count_uses(self, price):
-        """Cut the text in all ways, each as probable as its costs say.
+        """Count uses over all cuts of the text, and update the costs.
 
-        This is expectation maximization: uses are sums of probabilities, and
-        the next costs follow from them.
+        This is expectation maximization: a cut is as probable as its costs say,
+        uses are sums of probabilities, and the next costs follow from them.
 
         Args:
             price: bits that every window costs beside its `-log2 p`.
@@ -241,13 +241,15 @@ class Windows:
 
 @functools.cache
 def _sum_tables():
-    """Return tables with which costs are added as probabilities are.
+    """Return tables to add probabilities that are given as costs.
+
+    Costs are in units of 2^-10 bits. The tables are rounded to integers, so
+    sums are the same on every machine. They end where their values become 0.
 
     Returns:
-        By the difference of two costs, how much less than the smaller one both
-        together cost, int32; and by a cost, its probability, int32 in units of
-        2^-20. Costs are in units of 2^-10 bits. Both end where they become 0.
-        They are rounded, so sums are the same on every machine.
+        Two int32 arrays. For the difference of two costs: how far the cost of
+        the sum is below the smaller cost. For a cost: its probability, in units
+        of 2^-20.
     """
     bits = np.arange((USE_BITS + 1) << COST_BITS) / (1 << COST_BITS)
     less = np.rint(np.log2(1 + 2.0**-bits) * (1 << COST_BITS)).astype(np.int32)
@@ -258,8 +260,8 @@ def _sum_tables():
 def _fill(windows, size, head, text, longest):
     """Add strings of any kind to windows if a text has too few words.
 
-    They come from the beginning of the text; if that has too few, from all of
-    it.
+    They come from the beginning of the text, or from all of it if the beginning
+    has too few.
     """
     known = set(windows)
     if len(known) < size:

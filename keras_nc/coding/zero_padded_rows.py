@@ -88,7 +88,7 @@ class Contexts:
         self._firsts = np.zeros(B, np.int64)
         self._ends = np.zeros(B, np.int64)
         self._closed = np.zeros(B, np.int64)
-        #: Where the context began when the window did.
+        #: Where the model's context began when the row's open window began.
         self.window_contexts = np.zeros(B, np.int64)
 
     def tables(self):
@@ -103,7 +103,7 @@ class Contexts:
         return tables
 
     def tables_of(self, symbols):
-        """Return tables that have the parts of some bytes, and their places.
+        """Return tables with the parts of some bytes, and their places.
 
         Args:
             symbols: uint8 of shape (B,): a byte for each row.

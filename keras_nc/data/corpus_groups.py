@@ -153,7 +153,7 @@ def is_unchanged(job, number, record):
 def read_group(job, number):
     """Return the record of a group; `None` if it is not complete.
 
-    After a power failure, its files may be empty. Then it is not complete.
+    A group whose files a power failure left empty is not complete.
     """
     folder = job.folder(number)
     try:
@@ -182,7 +182,8 @@ def write_group(job, number, threads=1, progress=False):
             shard_tokens=job.shard_tokens,
             progress=progress,
             threads=threads,
-            # `read_group` and this function notice what is damaged.
+            # Do not wait for the disk: `read_group` and this function notice
+            # what a power failure has damaged.
             sync=False,
         )
     record = {

@@ -218,7 +218,10 @@ def _run_workers(job, records, workers, progress):
 
 
 def _without_keras(tokenizer):
-    """Return what gives the same ids, and starts in a second if it can."""
+    """Return a tokenizer with the same ids that needs no Keras, if possible.
+
+    Workers that do not import Keras start in a second.
+    """
     scheme = getattr(tokenizer, "scheme", None)
     try:
         return scheme.text_tokenizer
@@ -229,8 +232,8 @@ def _without_keras(tokenizer):
 def _shares(job, numbers, workers):
     """Return groups, the largest first, and how many threads each gets.
 
-    Every worker has a group of its own, but the last groups may be fewer than
-    the workers.
+    A group has one thread. If the last groups are fewer than the workers, they
+    share the threads of all workers.
     """
     sizes = {n: sum(p.size or 0 for p in job.groups[n]) for n in numbers}
     numbers = sorted(numbers, key=sizes.get, reverse=True)

@@ -16,8 +16,8 @@ from keras_nc.data.compressed_files import open_file
 #: Endings of the names of files whose lines are JSON objects.
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".json")
 _REMEDY = "Fetch or make the file again."
-#: A document, or its line of JSON, that is larger is refused. Larger texts are
-#: held in memory several times, and positions in them need more than 31 bits.
+#: Larger documents and lines of JSON are refused: they are held in memory
+#: several times, and positions in them need more than 31 bits.
 MAX_DOCUMENT_BYTES = 2_000_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COMPRESSED_JSON = ", ".join(f".jsonl{end}" for end in COMPRESSED_SUFFIXES)

@@ -176,7 +176,7 @@ class PackedSequences(keras.utils.PyDataset):
         shares = self._mixture.quotas if self._mixture else np.ones(1)
         shares = shares / shares.sum()
         fill = np.array([part.tokens_per_sequence for part in self.parts])
-        #: The mean number of tokens that are targets in a row, a float.
+        #: Mean number of targets in a row, a float.
         self.tokens_per_sequence = float(shares @ fill)
         sizes = np.array([part.bytes_per_token for part in mixed])
         #: Mean bytes of text per token, a float.

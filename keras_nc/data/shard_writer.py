@@ -114,8 +114,8 @@ def write_documents(
 ):
     """Write token shards; see `write_shards`.
 
-    Without `sync`, a power failure may damage the manifest. It saves the time
-    in which some 100,000 bytes are tokenized.
+    Without `sync`, a power failure may damage the manifest. Waiting for the
+    disk takes as long as tokenizing some 100,000 bytes.
     """
     documents = iterate_documents(documents)
     first = next(documents, None)

@@ -61,8 +61,9 @@ class ByteLMModel(EntropyModel):
         batch_size: int. Prefixes per call of the model.
 
     Attributes:
-        device_rows: int, or `None`. If set, coders run M1 on the device of JAX
-            for so many texts at once, and only encode; see `DeviceStepper`.
+        device_rows: int, or `None`. If set, coders run M1 on the device of
+            JAX, on this many texts at once. They can then encode but not
+            decode; see `DeviceStepper`.
 
     Raises:
         TypeError: If `causal_lm` is another object, or `batch_size` is not an

@@ -1,8 +1,8 @@
 """M1 on an accelerator, for many texts at once, to make tokens for training.
 
-Coders that decode need the same bits for a row whatever the other rows are. Of
-a backend, nobody promises that. But tokens that are only encoded, to train on,
-need M1 over every byte of a text, and an accelerator does that in minutes.
+Decoding needs the same probabilities of a row, bit for bit, whatever the other
+rows are. No backend promises that. Tokens to train on need not be decoded, but
+they need M1 over every byte of a large text.
 """
 
 import functools
@@ -28,13 +28,13 @@ _TOKENS = 1 << 16
 
 
 class DeviceStepper:
-    """Run M1 on the device of JAX; all rows are fed by one compiled function.
+    """Run M1 on the device of JAX; one compiled function feeds all rows.
 
-    It has the methods of `PrefixStepper`, but not its guarantee: in their last
-    bits, the probabilities of a row may depend on the batch and the device. So
-    coders use it to encode only. They ask for the parts of the bytes of a text,
-    `window_parts`, and code whole streams, `encode_streams`. Probabilities
-    become integers on the device, by the rules of `coding.shares`.
+    It has the methods of `PrefixStepper`, but not its guarantee: the last bits
+    of a row's probabilities may depend on the batch and the device. So coders
+    use it to encode only. They call `window_parts` for the parts of bytes, and
+    `encode_streams` for whole streams. Probabilities become integers on the
+    device, by the rules of `coding.shares`.
 
     Args:
         config: A dict: the settings of a `ByteBackbone`.
@@ -48,7 +48,7 @@ class DeviceStepper:
         ValueError: If a size is not positive, or the backend is not JAX.
     """
 
-    #: Its probabilities may not be the same bits again.
+    #: Coders must not decode: the same probabilities may differ in a few bits.
     encode_only = True
 
     def __init__(self, config, weights, batch_size, context_bytes):
@@ -166,7 +166,7 @@ class DeviceStepper:
         encode_parts(parts, bounds, precision, out, firsts, ends)
 
     def _room(self, positions):
-        """Return how many positions the cache gets for at least so many."""
+        """Return the size of a cache for at least so many positions."""
         room = 1 << (max(positions, _POSITIONS) - 1).bit_length()
         return min(room, self.context_bytes + 1)
 
@@ -192,7 +192,7 @@ class DeviceStepper:
         self._held = self._held + counts
 
     def _begin_rows(self):
-        """Give rows that hold nothing the distribution of the first byte."""
+        """Give restarted rows the distribution of the first byte."""
         if self._restarted.any():
             self._rows = self._functions.begin(
                 self._rows, self._first, self._restarted
@@ -201,13 +201,13 @@ class DeviceStepper:
 
 
 def check_parts(parts, precision):
-    """Return parts as an array, or raise a ValueError if they are none."""
+    """Return parts as an array, or raise a ValueError if they are invalid."""
     parts = np.asarray(parts)
     below, above = parts[..., 0], parts[..., 1]
     if not ((below < above) & (above <= 1 << precision)).all():
         raise ValueError(
-            "M1 must give finite probabilities. Received: frequencies that sum "
-            "to nothing. Load an earlier checkpoint."
+            "M1 must give finite probabilities. Received: values that do not "
+            "sum to 1. Load an earlier checkpoint."
         )
     return parts
 
@@ -274,7 +274,7 @@ def _functions(num_layers, head_dim, position):
         return jnp.floor(p * (1 << FREQUENCY_BITS)).astype("int32")
 
     def sum_of(f):
-        """Return the sum of frequencies, and whether it is that of numbers."""
+        """Return sums of frequencies, and whether they are of distributions."""
         F = f.sum(axis=-1, keepdims=True)
         most = SUM_TOLERANCE * (1 << FREQUENCY_BITS)
         return jnp.maximum(F, 1), jnp.abs(F - (1 << FREQUENCY_BITS)) <= most
@@ -285,7 +285,7 @@ def _functions(num_layers, head_dim, position):
         S = keys[0].shape[1]
         columns = jnp.arange(T)
         at = firsts[:, None] + columns
-        # What a row does not take is written to no place.
+        # Ids that a row does not take get a place outside, and are dropped.
         place = jnp.where(columns < counts[:, None], at, S)
         row = jnp.arange(B)[:, None]
         keys, values = list(keys), list(values)

@@ -1,4 +1,4 @@
-"""Initial weights, which are not drawn if those of a file replace them."""
+"""Initial weights: zeros if weights from a file replace them."""
 
 import contextlib
 import contextvars
@@ -10,9 +10,9 @@ _are_replaced = contextvars.ContextVar("are_replaced", default=False)
 
 @contextlib.contextmanager
 def weights_follow():
-    """Begin layers with zeros, because their weights are loaded right after.
+    """Create layers with zeros, because weights are loaded right after.
 
-    Drawing random numbers takes most of the time of loading a small model.
+    Drawing random numbers would take most of the time of loading a small model.
     """
     token = _are_replaced.set(True)
     try:

@@ -113,7 +113,7 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
             inputs["token_ids"], self.backbone.vocabulary_size
         )
         if not self.backbone.document_masks and "padding_mask" in inputs:
-            # Numbered documents would see each other.
+            # Numbered documents would see each other: refuse them by NaN.
             numbers = ops.cast(inputs["padding_mask"], "int32")
             token_ids = ops.where(numbers > 1, -1, token_ids)
         inputs["token_ids"] = ops.where(token_ids < 0, PAD_ID, token_ids)

@@ -16,13 +16,11 @@ _TARGETS = (
     "any id with a `sample_weight` of 0."
 )
 _MASKS = (
-    "Only a backbone with `document_masks=True` may train on numbered "
-    "documents, which must not see each other."
+    "Numbered documents must not see each other, so they need a backbone with "
+    "`document_masks=True`."
 )
 _NUMBERED = 'Received: "padding_mask" with numbers above 1.'
-_UNMASK = (
-    "Create the backbone with `document_masks=True`, or the data without it."
-)
+_UNMASK = "Create the backbone with `document_masks=True`, or the data without."
 _INPUTS = "Use the ids of the model's own tokenizer, and pads, 0, on the right."
 
 #: The other outputs of a preprocessor's `generate_preprocess`.
@@ -76,7 +74,7 @@ class BatchRules:
         check_ids("y", y, size, _TARGETS)
 
     def check_mask(self, x):
-        """Raise a ValueError for numbered documents that see each other.
+        """Raise a ValueError if numbered documents would see each other.
 
         Args:
             x: A dict of arrays. Other objects are not checked.
@@ -87,7 +85,7 @@ class BatchRules:
             self.check_numbers(mask.size and mask.max() > 1)
 
     def check_numbers(self, numbered):
-        """Raise a ValueError if documents are numbered and none is hidden.
+        """Raise a ValueError if documents are numbered but not masked.
 
         Args:
             numbered: bool, whether a data set numbers documents.
@@ -105,7 +103,7 @@ class BatchRules:
             import tensorflow as tf
 
             single = tf.reduce_all(tf.cast(mask, "int32") <= 1)
-            message = f"{_MASKS} {_UNMASK} {_NUMBERED}"
+            message = f"{_MASKS} {_NUMBERED} {_UNMASK}"
             with tf.control_dependencies(
                 [tf.debugging.Assert(single, [message])]
             ):

@@ -176,7 +176,7 @@ def resumable_fit(
         held_out,
         **settings,
         short=short,
-        # `None` for what all runs had once, so that they can continue.
+        # `None` for the defaults, so that older runs can continue.
         packing=None if packing == "joined" else packing,
         mixture=None if weights is None else list(sequences.weights),
     )

@@ -112,7 +112,7 @@ def _digest_tokens(shards):
         )
         for part in shards
     ]
-    # Parts of a mixture are apart.
+    # The comma separates the parts of a mixture.
     return hashlib.sha256(",".join(digests).encode()).hexdigest()
 
 

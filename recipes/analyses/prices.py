@@ -4,7 +4,7 @@
 
 Builds codebooks of the default corpus with several values of `price`, the bits
 that each window costs beside its `-log2 p`. The table has bytes per token of
-held-out text, and the bits per byte of a unigram model of it.
+held-out text, and its bits per byte by a unigram model of the training text.
 """
 
 import numpy as np
@@ -85,8 +85,8 @@ def run(workdir, prices, window_bits, max_bytes):
 def measure(codebook, train, held_out):
     """Return bytes per token and bits per byte of held-out text.
 
-    The bits are those of a model that knows how often each window is used in
-    the training text, with one use more.
+    The bits are those of a model that knows how often the training text uses
+    each window, plus one.
     """
     uses = [
         np.bincount(

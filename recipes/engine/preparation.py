@@ -69,8 +69,8 @@ class Job:
         m1: str. What `make` takes as M1, or `None`.
         shared: `pathlib.Path` of a folder of shards that several workdirs
             share, or `None`.
-        device_rows: int. Let M1 run on the device for so many texts at once;
-            `None` for the CPU. See `ByteLMModel`.
+        device_rows: int. How many texts M1 reads at once on the device; `None`
+            for the CPU. See `ByteLMModel`.
     """
 
     setting: object
@@ -226,10 +226,10 @@ def _tokenize(job, split, tokenizer):
         shared = job.shared / shared_name(tokenizer, documents)
         if shared.exists() and not folder.exists():
             link_folder(shared, folder)
-    # Shards that are there are compared with the documents.
+    # `write_shards` compares existing shards with the documents.
     batch = {}
     if job.device_rows:
-        # All rows of the device have a text.
+        # Give every row of the device a text.
         batch["batch_bytes"] = job.device_rows * job.example_bytes
     shards = write_shards(
         _documents(job, split, tokenizer),

@@ -1,7 +1,7 @@
 """Token shards that several workdirs share.
 
-In the shared folder, the shards of a tokenizer and a text have a folder, whose
-name is a digest of both. Workdirs have links to its files.
+The shared folder has a folder for each tokenizer and text, named by a digest of
+both. Workdirs have links to its files.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def shared_name(tokenizer, documents):
 def link_folder(source, target):
     """Give files a second folder, which is complete or does not exist.
 
-    They are linked if both folders are on one disk, and copied otherwise.
+    Link the files if both folders are on one disk; copy them otherwise.
     """
 
     def link(old, new):

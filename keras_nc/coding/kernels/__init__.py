@@ -29,9 +29,9 @@ def inline(function):
 
 
 def make_prefetch():
-    """Return a kernel's function that loads a row of a table into the cache.
+    """Return a function for kernels that loads a table's row into the cache.
 
-    `prefetch(table, row)` reads nothing, so the row need not exist.
+    `prefetch(table, row)` is only a hint, so the row need not exist.
     """
     from llvmlite import ir
     from numba import types
@@ -58,7 +58,7 @@ def make_prefetch():
                     ir.VoidType(), [pointer, number, number, number]
                 ),
             )
-            # For reading, to stay in the cache, data.
+            # A read (0), kept in all caches (3), of data (1).
             hints = [number(0), number(3), number(1)]
             builder.call(function, [builder.inttoptr(address, pointer), *hints])
             return context.get_dummy_value()

@@ -22,11 +22,11 @@ PRECISION = 15
 #: An id takes at most a guess and two candidates of 10 bits each, four digits
 #: of 15 bits each, and what the window of the range coder holds.
 MAX_ID_BYTES = 24
-#: A code that became longer than its limit.
+#: What encoding returns if a code is longer than its limit.
 TOO_LONG = -1
-#: Zeros that decoding needs after the code.
+#: Zero bytes that decoding needs after the code.
 PADDING = 16
-#: The least part of a digit, and what is left of 2^15 for all.
+#: The least part of a digit, and what is left of 2^15 when each digit has it.
 LEAST_PART = 4
 SPARE = (1 << PRECISION) - 16 * LEAST_PART
 _ONE = 1 << PRECISION
@@ -46,10 +46,10 @@ _prefetch = make_prefetch()
 
 @inline
 def _code(below, part, decoding, coder, code, end):
-    """Code a symbol that has a part from `below` on, as `range_coder` does.
+    """Code a symbol whose part begins at `below`, as `range_coder` does.
 
-    `coder` is the range coder's low, span and at. In decoding, its low is the
-    distance of the code.
+    `coder` is low, span and at of the range coder. In decoding, low is the
+    distance from the start of the interval to the code.
     """
     low, span, at = coder
     step = span >> _STEP
@@ -88,7 +88,7 @@ def _ask(answer, p, decoding, coder, code, end):
 
 @inline
 def _target(coder):
-    """Return where the code is among the parts, in decoding."""
+    """Return the place of the code among the parts; for decoding."""
     target = coder[0] // (coder[1] >> _STEP)
     return np.int32(min(target, np.uint64(_ONE - 1)))
 
@@ -104,7 +104,7 @@ def _find(cells, cell, target):
 
 @inline
 def _mixed(part, other, w):
-    """Mix a part of order 0 with one of order 1."""
+    """Mix a part of order 0 with one of order 1, which has the weight w."""
     product = np.int32((np.int32(other) - np.int32(part)) * w)
     return np.int32(np.int32(part) + (product >> np.int32(16)))
 
@@ -167,20 +167,21 @@ def _moved(p, is_yes, shift):
 def _make_kernel(decoding):
     """Return the kernel that encodes or decodes ids.
 
-    Numba leaves out what the other one needs, which halves the time.
+    Numba leaves out the code of the other direction, which halves the time.
 
     The arguments of the kernel:
         ids: uint16 (T,), read in encoding, written in decoding.
         code: uint8, written in encoding. Read in decoding, with `PADDING`.
         limit: bytes that a code may have in encoding, or has in decoding.
-        digits: of an id.
+        digits: digits of an id.
         rates: int32 (uses,): how much a cell moves after so many uses.
         cells: uint16 (cells, 16): parts of order 0, for all beginnings of
             ids.
         uses: uint8 (cells,): how often a cell was used.
-        mixed_digits: of an id, which have a cell of order 1.
+        mixed_digits: digits of an id that have a cell of order 1.
         per_id: cells of order 1 for a previous id.
-        others: uint16 (ids * per_id, 16): parts of order 1, anything at first.
+        others: uint16 (ids * per_id, 16): parts of order 1. They need no
+            initial values.
         other_uses: uint8 (ids * per_id,).
         trust: int32 (digits, uses): the weight of order 1 after so many uses.
         candidates: uint16 (ids * 2,): ids that followed an id, or 0.
@@ -215,7 +216,7 @@ def _make_kernel(decoding):
                 _prefetch(others, first + second)
                 _prefetch(candidates, 2 * np.int64(ids[t + 1]))
             known = False
-            # Does the id follow that followed the longest match?
+            # Is it the id that followed the longest match?
             guess = np.int64(ids[match]) if length else np.int64(-1)
             refused = np.int64(-1)
             if length and hits[length] >= _ASK_FROM:

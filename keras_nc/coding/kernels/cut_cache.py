@@ -47,8 +47,8 @@ def first_row(first, last):
 def find_rows(n, rows, firsts, lasts, places, targets, values, cuts, left):
     """Read the first rows of n keys.
 
-    If callers prefetch each row when they compute its place, the rows are in
-    the processor's cache by now.
+    Callers prefetch a row when they compute its place, so that it is in the
+    processor's cache here.
 
     Args:
         n: int.

@@ -170,7 +170,7 @@ def encode_static(text, offsets, table, precision, out, firsts, ends):
 
 @jit
 def encode_parts(parts, offsets, precision, out, firsts, ends):
-    """Encode documents whose bytes have the parts `[below, above)`, (n, 2)."""
+    """Encode documents by the parts `[below, above)` of their bytes, (L, 2)."""
     for d in range(offsets.size - 1):
         low, span, at = np.uint64(0), _WHOLE, firsts[d]
         for i in range(offsets[d], offsets[d + 1]):

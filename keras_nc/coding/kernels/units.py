@@ -1,4 +1,4 @@
-"""Numba kernels that count strings inside words and runs of words."""
+"""Numba kernels that count strings, runs of words, and uses of windows."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from keras_nc.coding.kernels.trie import step
 
 BLOCK = 1 << 14  # words that are cut together
 MOST = 1 << 30  # no word costs more
-NO_WAY = 1 << 40
+NO_WAY = 1 << 40  # the cost if there is no way to cut, above all others
 
 
 @jit
@@ -189,7 +189,7 @@ def _find_pair(keys, table, key):
 def count_parts(
     cells, id_of_slot, costs, letters, starts, lengths, word_uses, uses, tables
 ):
-    """Cut each word by itself in all ways; add the uses of windows.
+    """Cut each word by itself in all ways, and add up the uses of windows.
 
     Args:
         cells: see `Trie`.
@@ -200,12 +200,12 @@ def count_parts(
         lengths: int64 of shape (words,), at most 255.
         word_uses: int64 of shape (words + 1,), in units of 2^-20; words from 1
             on.
-        uses: int64, by id, the same.
-        tables: see `sum_tables`.
+        uses: int64, by id, in the same units; is added to.
+        tables: see `_sum_tables` of `coding.units`.
 
     Returns:
-        The cost of each word, int32 of shape (words + 1,), of all ways
-        together.
+        The cost of each word by the sum of all its cuts' probabilities, int32
+        of shape (words + 1,).
     """
     least_of, share_of = tables
     word_costs = np.zeros(starts.size + 1, np.int32)
@@ -254,16 +254,16 @@ def count_parts(
 
 @jit
 def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
-    """Cut documents of words in all ways; add the uses of phrases and words.
+    """Cut documents in all ways, and add up the uses of phrases and words.
 
     Args:
         sequence: int32, words from 1 on, with a 0 after each document. No
             phrase lies across two blocks of `BLOCK` words.
         word_costs: int32 of shape (words + 1,).
         phrases: see `kernels.phrases.build_phrases`.
-        word_uses: int64 of shape (words + 1,), in units of 2^-20.
-        uses: int64, by the ids of phrases, the same.
-        tables: see `sum_tables`.
+        word_uses: int64 of shape (words + 1,), in units of 2^-20; is added to.
+        uses: int64, by the ids of phrases, in the same units; is added to.
+        tables: see `_sum_tables` of `coding.units`.
     """
     least_of, share_of = tables
     nodes = phrases[1]
@@ -321,7 +321,7 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
 
 @inline
 def _add(a, b, least_of):
-    """Return the cost of two ways together: the sum of probabilities."""
+    """Return the cost of the sum of two probabilities, given their costs."""
     apart = abs(a - b)
     if apart < least_of.size:
         return min(a, b) - np.int64(least_of[apart])
@@ -337,7 +337,10 @@ def _share(cost, share_of):
 
 @inline
 def _spread(amount, shares):
-    """Replace shares by parts of the amount, which they add up to."""
+    """Divide an amount in proportion to shares, in place.
+
+    The largest share gets what rounding leaves, so the parts sum to the amount.
+    """
     total = shares.sum()
     left = amount
     best = 0

@@ -124,7 +124,7 @@ def _cut_word(tries, text, start, length, best, path):
     best[0] = 0
     best[1 : length + 1] = _UNREACHED
     for i in range(length):
-        # Any cut from here on costs more than one that is known.
+        # Any cut with a window from here on costs more than a known cut.
         if best[i] >> _BEST_COST > (best[length] >> _BEST_COST) - least:
             continue
         before = (best[i] >> _BEST_COST << _BEST_COST) | np.uint64(
