@@ -181,9 +181,9 @@ if __name__ == "__main__":
         takes_text=False,
         workdir={
             "type": pathlib.Path,
-            "required": True,
+            "default": pathlib.Path("runs/gpu"),
             "metavar": "FOLDER",
-            "help": "Where everything goes.",
+            "help": "Where everything goes, by default runs/gpu.",
         },
         minutes={
             "type": flags.positive,

@@ -45,16 +45,21 @@ def describe(subpackage):
     if not path.exists():
         path = ROOT / f"{subpackage}.py"
     tree = ast.parse(path.read_text("utf-8"))
-    names = list(public_names(tree, f"keras_nc.{subpackage}."))
-    if path.name != "__init__.py":  # what it imports is not its own
-        names = [
-            node.name
-            for node in tree.body
-            if isinstance(node, ast.ClassDef | ast.FunctionDef)
-            and not node.name.startswith("_")
-        ]
+    names = [name for name in defined(tree) if not name.startswith("_")]
+    if path.name == "__init__.py":  # what a module imports is not its own
+        names += public_names(tree, f"keras_nc.{subpackage}.")
     names.sort(key=lambda name: name != FIRST.get(subpackage))
     return ast.get_docstring(tree), names
+
+
+def defined(tree):
+    """Yield the names of what a file defines."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            names = (n for target in node.targets for n in ast.walk(target))
+            yield from (n.id for n in names if isinstance(n, ast.Name))
 
 
 def public_names(tree, inside):

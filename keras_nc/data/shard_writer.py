@@ -165,8 +165,10 @@ def _prepare(directory, fields, overwrite):
             file.unlink(missing_ok=True)
         ours = []
     for file in (manifest, partial):
+        if not file.is_file():
+            continue
         # A power failure may leave the first record of progress empty.
-        if not file.is_file() or not file.stat().st_size:
+        if file is partial and not file.stat().st_size:
             continue
         found = shard_format.read_manifest(file)
         shard_format.check_fields(directory, found, fields, _REMEDY)

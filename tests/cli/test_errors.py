@@ -193,9 +193,10 @@ def test_the_first_half_of_a_file_too_large_is_removed(run, folder):
 
 def test_interrupted(start, folder):
     # Numba's compiler would swallow the signal, so it compiles before.
-    start(*["encode", "text", "--with", "book.npz", "-o", "out"]).communicate()
+    command = ["encode", "-", "--with", "book.npz", "-o", "out"]
+    start(*command).communicate(bytes(1 << 20))
     os.remove(folder / "out")
-    process = start(*["encode", "-", "--with", "book.npz", "-o", "out"])
+    process = start(*command)
     # More than a pipe holds, so the command is reading when this returns.
     process.stdin.write(bytes(1 << 20))
     process.stdin.flush()

@@ -73,7 +73,8 @@ def uncached_greedy(causal_lm, prompt, length):
             allowed.append(2)
         token_ids = np.zeros((1, length), "int32")
         token_ids[0, : len(ids)] = ids
-        logits = causal_lm({"token_ids": token_ids, "padding_mask": token_ids})
+        mask = token_ids > 0
+        logits = causal_lm({"token_ids": token_ids, "padding_mask": mask})
         logits = ops.convert_to_numpy(logits)[0, len(ids) - 1]
         ids.append(max(allowed, key=lambda i: logits[i]))
         if ids[-1] == 2:
@@ -235,7 +236,7 @@ def test_end_id_ends_the_text(make_m1):
     # After an "e", the end id is by far the likeliest: move its embedding onto
     # the final hidden state of "e".
     ids = np.array([[1, 3 + ord("e")]], dtype="int32")
-    hidden = causal_lm.backbone({"token_ids": ids, "padding_mask": ids})
+    hidden = causal_lm.backbone({"token_ids": ids, "padding_mask": ids > 0})
     embedding = causal_lm.backbone.token_embedding
     table = embedding.get_weights()[0]
     table[2] = ops.convert_to_numpy(hidden)[0, -1] * 3
@@ -490,7 +491,7 @@ def test_beam_search_is_right_in_batches_and_after_ends(make_m1):
     causal_lm = make_m1(8, **TINY)
     # The end is likely after "e".
     ids = np.array([[1, 3 + ord("e")]], dtype="int32")
-    hidden = causal_lm.backbone({"token_ids": ids, "padding_mask": ids})
+    hidden = causal_lm.backbone({"token_ids": ids, "padding_mask": ids > 0})
     embedding = causal_lm.backbone.token_embedding
     table = embedding.get_weights()[0] * 3
     table[2] = ops.convert_to_numpy(hidden)[0, -1]

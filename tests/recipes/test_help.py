@@ -44,6 +44,7 @@ OTHERS = {
     "benchmarks.compressors": ["--data", "--quick"],
     "benchmarks.corpora": ["--data", "--quick"],
     "benchmarks.generation": ["--sizes", "--batch-size", "--data", "--quick"],
+    "benchmarks.on_gpu": ["--workdir", "--stages", "--minutes", "--quick"],
     "benchmarks.ratios": ["--data", "--held-out", "--max-bytes", "--quick"],
     "benchmarks.tokenizers": ["--m1", "--data", "--quick"],
     "benchmarks.training": ["--memory", "--sizes", "--parts", "--quick"],
