@@ -9,6 +9,7 @@ from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
 from recipes import contenders
+from recipes.flags import say
 
 #: The codebooks of `recipes.contenders` whose speed is measured.
 CODEBOOKS = (
@@ -109,7 +110,7 @@ def gigatokens(trained, texts):
     """Load the models that gigatoken can load.
 
     It is the fastest encoder of BPE that we know. It loads byte-level BPE and
-    SentencePiece's BPE, and gives the same ids.
+    SentencePiece's BPE. If its ids differ from the library's, print that.
 
     Args:
         trained: dict of `Trained` by name.
@@ -136,8 +137,13 @@ def gigatokens(trained, texts):
             functools.partial(model.encode_batch, parallel=False), model.encode
         )
         ids = encoders.encode_batch(texts).to_list()
-        if ids != library_encoder(scheme)(texts):
-            raise AssertionError(f"gigatoken has other ids for {name}")
+        theirs = library_encoder(scheme)(texts)
+        others = sum(a != b for a, b in zip(ids, theirs, strict=True))
+        if others:
+            say(
+                f"gigatoken has other ids than {name} in {others} of "
+                f"{len(texts)} pieces"
+            )
         found[f"{GIGATOKEN}: {name}"] = encoders
     return found
 
