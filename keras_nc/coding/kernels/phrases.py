@@ -79,7 +79,7 @@ def build_phrases(words, offsets, ids, costs, num_words):
     for node in np.argsort(nodes[:, WORDS], kind="mergesort"):
         if parents[node]:
             fail = np.int64(nodes[parents[node], FAIL])
-            nodes[node, FAIL] = _step(trie, fail, last[node])
+            nodes[node, FAIL] = next_node(trie, fail, last[node])
         nodes[node, NEXT] = nodes[nodes[node, FAIL], PHRASE]
         nodes[node, PHRASE] = node if nodes[node, ID] else nodes[node, NEXT]
     return trie
@@ -128,7 +128,7 @@ def _find(edges, node, word):
 
 
 @inline
-def _step(trie, node, word):
+def next_node(trie, node, word):
     """Return the longest beginning of a phrase after one more word."""
     edges, nodes, _ = trie
     while node:
@@ -176,7 +176,7 @@ def _cut(n, words, costs, trie, banned, best, back, back_ids):
     for j in range(n):
         word = np.int64(words[j])
         if node and word and is_bond(bonds, words[j - 1], word):
-            node = _step(trie, node, word)
+            node = next_node(trie, node, word)
         else:
             node = word
         least = UNREACHED
@@ -220,7 +220,7 @@ def find_alive(n, words, trie, alive):
     for j in range(max(0, n - LONGEST), n):
         if j == n - 1:
             _mark(n - 1, node, nodes, 2, alive)
-        node = _step(trie, node, np.int64(words[j])) if words[j] else 0
+        node = next_node(trie, node, np.int64(words[j])) if words[j] else 0
     _mark(n, node, nodes, 1, alive)
 
 

@@ -9,7 +9,7 @@ from keras_nc.coding.kernels.phrases import ID
 from keras_nc.coding.kernels.phrases import NEXT
 from keras_nc.coding.kernels.phrases import PHRASE
 from keras_nc.coding.kernels.phrases import WORDS
-from keras_nc.coding.kernels.phrases import _step as next_node
+from keras_nc.coding.kernels.phrases import next_node
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
