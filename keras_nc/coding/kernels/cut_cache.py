@@ -19,7 +19,7 @@ from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels import make_prefetch
 
-ROW_BITS = 16
+ROW_BITS = 17
 INLINE = 4  # ids that a row holds
 MOST = 16  # ids of a cut that has a row
 _ID = np.uint64(0xFFFF)
@@ -176,3 +176,29 @@ def write_cut(count, cut, block_ids, ids, written):
         for k in range(count):
             ids[written + k] = block_ids[place + k]
     return written + count
+
+
+@inline
+def write_cut_before(count, cut, block_ids, ids, end):
+    """Write the ids of a cut so that they end at `end`; return where they begin.
+
+    Short cuts overwrite INLINE places, even if they have fewer ids.
+
+    Args:
+        count: uint64, number of ids.
+        cut: uint64.
+        block_ids: uint16, the ids of long cuts.
+        ids: is filled up to `end`.
+        end: uint64.
+    """
+    if count <= INLINE:
+        cut <<= np.uint64(16) * (np.uint64(INLINE) - count)
+        at = end - np.uint64(INLINE)
+        ids[at] = cut & _ID
+        ids[at + np.uint64(1)] = (cut >> np.uint64(16)) & _ID
+        ids[at + np.uint64(2)] = (cut >> np.uint64(32)) & _ID
+        ids[at + np.uint64(3)] = cut >> np.uint64(48)
+    else:
+        for k in range(count):
+            ids[end - count + k] = block_ids[cut + k]
+    return end - count

@@ -19,12 +19,18 @@ from keras_nc.coding.kernels.cut_cache import make_cut
 from keras_nc.coding.kernels.cut_cache import prefetch
 from keras_nc.coding.kernels.cut_cache import read_row
 from keras_nc.coding.kernels.cut_cache import write_cut
+from keras_nc.coding.kernels.cut_cache import write_cut_before
 from keras_nc.coding.kernels.likely import common_ancestor
 from keras_nc.coding.kernels.likely import encode_range
 from keras_nc.coding.kernels.likely import make_tables
+from keras_nc.coding.kernels.phrases import MOST_WORDS
+from keras_nc.coding.kernels.phrases import NEAR
+from keras_nc.coding.kernels.phrases import START_AT
 from keras_nc.coding.kernels.phrases import cut_words
 from keras_nc.coding.kernels.phrases import find_alive
+from keras_nc.coding.kernels.phrases import find_phrases
 from keras_nc.coding.kernels.phrases import is_bond
+from keras_nc.coding.kernels.phrases import join_phrases
 from keras_nc.coding.kernels.word_cuts import COST
 from keras_nc.coding.kernels.word_cuts import COST_BITS
 from keras_nc.coding.kernels.word_cuts import COUNT_BITS
@@ -38,6 +44,8 @@ SPARE = 4  # ids that may be written after the last one
 #: Each word of a group's key has 21 bits. If the trie of phrases has more nodes
 #: than that, groups of several words are not kept.
 _KEY_BITS, _KEY_WORDS = np.uint64(21), 1 << 21
+
+_START_BITS, _ID_BITS = np.uint64(MOST_WORDS - 1), np.uint64(0xFFFF)
 
 
 @jit
@@ -96,7 +104,7 @@ def encode_likely_words(
         i = offsets[d]
         end = offsets[d + 1]
         while i < end:
-            starts, words, _, values, _, groups, _, tables, _ = block
+            starts, words, _, values, _, groups, _, tables, _ = block[:9]
             size = values.size
             found = _find_words(marks, i, min(i + size, end), end, starts)
             n, placed = cut_single_words(
@@ -173,6 +181,25 @@ def _make_block(size):
         np.empty(size, np.uint64),  # values of groups
         np.empty(size, np.uint64),  # their cuts
     )
+    lists = (
+        np.empty(2 * size, np.uint64),  # see `find_phrases`
+        np.empty(2 * size, np.uint64),
+        np.empty(2 * size, np.uint64),
+        np.empty(2 * size, np.uint8),
+    )
+    found = (
+        np.empty(2 * size * NEAR, np.uint64),  # the same
+        np.empty(2 * size, np.int32),
+        np.empty(size, np.uint64),
+        np.empty((size, 2), np.int32),
+    )
+    joined = (
+        np.zeros(2 * size, np.int32),  # see `_join_groups`
+        np.zeros(2 * size, np.uint64),
+        np.empty(2 * size + NEAR + 1, np.uint64),  # see `join_phrases`
+        lists,
+        found,
+    )
     return (
         np.empty(size + 2, np.int64),  # where words begin
         np.zeros(size + GROUP, np.int32),  # words, as phrases number them
@@ -184,6 +211,8 @@ def _make_block(size):
         np.empty(2 * size, np.uint16),  # ids of long cuts
         tables,
         keys,
+        joined,
+        np.empty(size + SPARE, np.uint16),  # ids of one group
     )
 
 
@@ -237,6 +266,7 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
         block[1], block[3], block[4], block[5], block[6]
     )  # fmt: skip
     firsts, lasts, places, targets, left, group_values, group_cuts = block[8]
+    own = block[10]
     _, rows, _, pool = caches
     longest = GROUP if phrases[1].shape[0] <= _KEY_WORDS else 1
     several = 0
@@ -256,31 +286,93 @@ def _write_groups(n, phrases, caches, block, placed, ids, written):
         several, rows, firsts, lasts, places, targets, group_values,
         group_cuts, left
     )  # fmt: skip
+    unknown = 0
     for k in left[:count]:
         g = targets[k]
-        first = groups[g]
-        size = groups[g + 1] - first
         row, known = find_row(rows, pool, firsts[k], lasts[k])
         if known:
             group_values[g], group_cuts[g], placed = read_row(
                 rows, pool, row, block_ids, placed
             )
-            continue
-        _cut_group(first, first + size, phrases, block)
-        # These ids are overwritten below.
-        end = _write_path(first, size, block, ids, written)
-        own = ids[written:end]
-        group_values[g] = end - written
-        group_cuts[g], placed = make_cut(own, own.size, block_ids, placed)
+        else:
+            left[unknown] = k
+            unknown += 1
+    at = _join_groups(left[:unknown], phrases, block)
+    for k in left[:unknown]:
+        g = targets[k]
+        first = groups[g]
+        size = groups[g + 1] - first
+        if at >= 0:
+            begin = _write_best(first, size, at, block)
+            at += size + 1
+        else:
+            _cut_group(first, first + size, phrases, block)
+            end = _write_path(first, size, block, own, 0)
+            begin = own.size - end
+            own[begin:] = own[:end].copy()
+        count = own.size - begin
+        group_values[g] = count
+        group_cuts[g], placed = make_cut(own[begin:], count, block_ids, placed)
         if size <= longest:
+            row, _ = find_row(rows, pool, firsts[k], lasts[k])
             fill_row(
                 rows, pool, row, firsts[k], lasts[k], group_values[g],
-                group_cuts[g], own
+                group_cuts[g], own[begin:]
             )  # fmt: skip
     for g in range(n):
         size = np.int64(group_values[g] & COUNT_BITS)
         written = write_cut(size, group_cuts[g], block_ids, ids, written)
     return written
+
+
+@jit
+def _join_groups(numbers, phrases, block):
+    """Find the best cuts of some groups, all at once.
+
+    Put their words in a row, with word 0 between groups. Return where the first
+    group begins in this row, or -1 if the tables are too small.
+    """
+    words, values, groups, targets = block[1], block[3], block[5], block[8][3]
+    all_words, all_values, best, lists, found = block[9]
+    n = 0
+    for k in numbers:
+        g = targets[k]
+        for word in range(groups[g], groups[g + 1]):
+            all_words[n] = words[word]
+            all_values[n] = values[word]
+            n += 1
+        all_words[n] = 0
+        all_values[n] = 0
+        n += 1
+    if n > MOST_WORDS or find_phrases(n, all_words, phrases, lists, *found) < 0:
+        return -1
+    join_phrases(n, all_values, *found, best)
+    return 0
+
+
+@jit
+def _write_best(first, size, start, block):
+    """Write the ids of a group so that they end where the block's array ends.
+
+    Return where they begin. The group's words begin at `start` in the row of
+    `_join_groups`.
+    """
+    values, cuts, block_ids, own = block[3], block[4], block[6], block[10]
+    best = block[9][2]
+    end = np.uint64(own.size)
+    at = np.uint64(start + size)
+    word = np.uint64(first) - np.uint64(start)
+    while at > np.uint64(start):
+        part = best[at]
+        at = part >> START_AT & _START_BITS
+        phrase = part & _ID_BITS
+        count = values[word + at] & COUNT_BITS
+        cut = cuts[word + at]
+        if phrase:
+            count = np.uint64(1)
+            cut = phrase
+        end = write_cut_before(count, cut, block_ids, own, end)
+    return np.int64(end)
 
 
 @inline

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels import make_prefetch
 
 UNREACHED = np.iinfo(np.int64).max
 LONGEST = 255  # words of a phrase: no window has more bytes
@@ -27,6 +28,22 @@ ID, COST = 3, 4  # of the phrase, if the node is one, else 0
 WORDS = 5  # number of words
 CONTINUES = 6  # whether phrases go on after the node
 COLUMNS = 7
+
+#: Where the parts of an edge's value begin; see `_edge_value`.
+_GOES_ON, _CHILD = np.uint64(32), np.uint64(33)
+_PHRASE, _COST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF)
+
+#: See `find_phrases` and `join_phrases`. Costs need 30 bits: a byte costs less
+#: than 2^16, and a block of MOST_WORDS words may have as many bytes.
+NEAR = 4
+NONE = np.uint64(1 << 62)
+COST_AT, START_AT = np.uint64(30), np.uint64(16)
+MOST_WORDS = 1 << 14
+
+#: Where a word's value has its cost; see `kernels.word_cuts`.
+WORD_COST, WORD_COST_BITS = np.uint64(16), np.uint64((1 << 24) - 1)
+
+prefetch = make_prefetch()
 
 
 @jit
@@ -43,8 +60,9 @@ def build_phrases(words, offsets, ids, costs, num_words):
     Returns:
         The trie, a tuple of three arrays. The first is a hash table of edges,
         uint64 of shape (slots, 2): one number with the parent node in its upper
-        and the word in its lower half, and the child node. Then the nodes,
-        int32 of shape (nodes, COLUMNS), and the filter of `is_bond`, uint64.
+        and the word in its lower half, and the edge's value; see
+        `_edge_value`. Then the nodes, int32 of shape (nodes, COLUMNS), and the
+        filter of `is_bond`, uint64.
     """
     capacity = 64
     while capacity < 2 * (words.size - ids.size):
@@ -62,19 +80,22 @@ def build_phrases(words, offsets, ids, costs, num_words):
             slot = _find(edges, node, words[k])
             if edges[slot, 0] == 0:
                 edges[slot, 0] = _key(node, words[k])
-                edges[slot, 1] = size
+                edges[slot, 1] = np.uint64(size) << _CHILD
                 nodes[node, CONTINUES] = 1
                 nodes[size, WORDS] = nodes[node, WORDS] + 1
                 parents[size] = node
                 last[size] = words[k]
                 size += 1
-            node = np.int64(edges[slot, 1])
+            node = np.int64(edges[slot, 1] >> _CHILD)
             at, bit = _bond(bonds, words[k - 1], words[k])
             bonds[at] |= np.uint64(1) << bit
         nodes[node, ID] = ids[p]
         nodes[node, COST] = costs[p]
     nodes = nodes[:size].copy()
     trie = edges, nodes, bonds
+    for slot in range(capacity):
+        if edges[slot, 0]:
+            edges[slot, 1] = _edge_value(nodes, edges[slot, 1] >> _CHILD)
     # Links lead to shorter nodes, so fill these first.
     for node in np.argsort(nodes[:, WORDS], kind="mergesort"):
         if parents[node]:
@@ -83,6 +104,23 @@ def build_phrases(words, offsets, ids, costs, num_words):
         nodes[node, NEXT] = nodes[nodes[node, FAIL], PHRASE]
         nodes[node, PHRASE] = node if nodes[node, ID] else nodes[node, NEXT]
     return trie
+
+
+@inline
+def _edge_value(nodes, child):
+    """Return all that is asked of an edge, as one number.
+
+    The child's cost as a phrase has the lowest 16 bits, its id the next 16.
+    Then comes a bit that tells whether phrases go on after it, and the child.
+    While a codebook is built, ids may be larger: then `nodes` has them.
+    """
+    node = nodes[child]
+    return (
+        child << _CHILD
+        | np.uint64(node[CONTINUES]) << _GOES_ON
+        | np.uint64(node[ID] & 0xFFFF) << np.uint64(16)
+        | np.uint64(node[COST])
+    )
 
 
 @inline
@@ -112,6 +150,11 @@ def _hash(node, word):
 
 
 @inline
+def _place(node, word, end):
+    return (_hash(node, word) >> np.uint64(36)) & end
+
+
+@inline
 def _key(node, word):
     return np.uint64(node) << np.uint64(32) | np.uint64(word)
 
@@ -121,7 +164,7 @@ def _find(edges, node, word):
     """Return the slot of an edge, or the free slot where it belongs."""
     end = np.uint64(edges.shape[0] - 1)
     key = _key(node, word)
-    at = (_hash(node, word) >> np.uint64(36)) & end
+    at = _place(node, word, end)
     while edges[at, 0] != 0 and edges[at, 0] != key:
         at = (at + np.uint64(1)) & end
     return at
@@ -132,11 +175,124 @@ def next_node(trie, node, word):
     """Return the longest beginning of a phrase after one more word."""
     edges, nodes, _ = trie
     while node:
-        child = edges[_find(edges, node, word), 1]
+        child = edges[_find(edges, node, word), 1] >> _CHILD
         if child:
             return np.int64(child)
         node = np.int64(nodes[node, FAIL])
     return np.int64(word)
+
+
+@jit
+def find_phrases(n, words, trie, lists, near, heads, far, parts):
+    """Find all phrases in a block of words.
+
+    First come all phrases of two words, then those of three, and so on. So the
+    lookups of one pass do not wait for each other, and each row of the hash
+    table is fetched before it is read.
+
+    Args:
+        n: int.
+        words: int32 of shape (n,), the words as phrases number them.
+        trie: see `build_phrases`.
+        lists: four arrays of shape (n,) to work in: three of uint64, a uint8.
+        near: uint64 of shape (n * NEAR,), is filled: for each word the phrases
+            of 2 to NEAR + 1 words that begin with it, or NONE. A phrase is one
+            number, with its cost from bit COST_AT on, and its id below.
+        heads: int32 of shape (n,), is filled: the number of a longer phrase
+            that begins with the word, plus 1, or 0.
+        far: uint64, is filled with the longer phrases.
+        parts: int32 of shape (phrases, 2), is filled: for each of these their
+            words, and the next phrase that begins with the same word, plus 1.
+
+    Returns:
+        The number of longer phrases, or -1 if they do not fit in `far`.
+    """
+    edges, _, bonds = trie
+    firsts, keys, places, joins = lists
+    end = np.uint64(edges.shape[0] - 1)
+    for k in range(n * NEAR):
+        near[k] = NONE
+    for k in range(n):
+        heads[k] = 0
+    # Unsigned indices save a check for negative ones.
+    one = np.uint64(1)
+    count = np.uint64(0)
+    for k in range(np.uint64(n - 1)):
+        word, after = words[k], words[k + one]
+        both = np.uint64((word != 0) & (after != 0))
+        joins[k] = is_bond(bonds, word, after) & both
+        firsts[count] = k
+        keys[count] = _key(word, after)
+        places[count] = _place(word, after, end)
+        count += joins[k]
+    joins[n - 1] = 0
+    for m in range(count):
+        prefetch(edges, places[m])
+    longer = 0
+    size = np.uint64(2)
+    while count:
+        left = np.uint64(0)
+        for m in range(count):
+            k, key, place = firsts[m], keys[m], places[m]
+            while edges[place, 0] != key and edges[place, 0] != 0:
+                place = (place + one) & end
+            # The value of a free place is 0.
+            value = edges[place, 1]
+            phrase = value & _PHRASE
+            found = (phrase & _COST) << COST_AT | phrase >> np.uint64(16)
+            if size < NEAR + 2:
+                at = k * np.uint64(NEAR) + size - np.uint64(2)
+                near[at] = found if phrase else NONE
+            elif phrase:
+                if longer == far.size:
+                    return -1
+                far[longer] = found
+                parts[longer, 0] = size
+                parts[longer, 1] = heads[k]
+                longer += 1
+                heads[k] = longer
+            child = value >> _CHILD
+            goes_on = (value >> _GOES_ON) & joins[k + size - one]
+            firsts[left] = k
+            keys[left] = _key(child, words[k + size])
+            places[left] = _place(child, words[k + size], end)
+            prefetch(edges, places[left])
+            left += goes_on & one
+        count = left
+        size += one
+    return longer
+
+
+@jit
+def join_phrases(n, values, near, heads, far, parts, best):
+    """Find the cheapest cuts of the beginnings of n words.
+
+    Args:
+        n: int, at most MOST_WORDS.
+        values: uint64 of shape (n,), of words; see `kernels.word_cuts`.
+        near, heads, far, parts: see `find_phrases`.
+        best: uint64 of shape (n + NEAR + 1,), is filled. `best[j]` describes
+            the best cut of the first j words: its cost from bit COST_AT on,
+            where its last part begins from bit START_AT on, and the id of that
+            part if it is a phrase, or 0. So the least number is the cheapest
+            cut and, of several, the one with the longest last part.
+    """
+    for j in range(n + NEAR + 1):
+        best[j] = NONE
+    best[0] = 0
+    one = np.uint64(1)
+    for k in range(np.uint64(n)):
+        before = (best[k] >> COST_AT << COST_AT) | k << START_AT
+        own = (values[k] >> WORD_COST & WORD_COST_BITS) << COST_AT
+        best[k + one] = min(best[k + one], before + own)
+        for m in range(np.uint64(NEAR)):
+            j = k + m + np.uint64(2)
+            best[j] = min(best[j], before + near[k * np.uint64(NEAR) + m])
+        phrase = heads[k]
+        while phrase:
+            j = k + np.uint64(parts[phrase - 1, 0])
+            best[j] = min(best[j], before + far[phrase - 1])
+            phrase = parts[phrase - 1, 1]
 
 
 @jit

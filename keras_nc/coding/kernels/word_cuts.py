@@ -38,7 +38,7 @@ def cut_single_words(tries, text, found, caches, best, block):
     Return how many words there are before the first of more than LONG bytes,
     and how many ids of long cuts now lie in the block.
     """
-    starts, words, _, values, cuts, _, block_ids, _, keys = block
+    starts, words, _, values, cuts, _, block_ids, _, keys = block[:9]
     firsts, lasts, places, targets, left, _, _ = keys
     rows, _, pool, _ = caches
     path = np.empty(LONG, np.int32)
