@@ -169,7 +169,7 @@ def default_corpus(split="train", max_bytes=None):
         )
     if isinstance(max_bytes, numbers.Integral):
         max_bytes = int(max_bytes)  # small NumPy integers would overflow
-    documents = _load(cache_file(FORMAT_VERSION, PACKAGES))
+    documents = _documents_of(cache_file(FORMAT_VERSION, PACKAGES))
     chosen = []
     room = float("inf") if max_bytes is None else max_bytes
     for name, document in documents:
@@ -261,13 +261,16 @@ def _digest(name):
     return hashlib.sha256(name.encode()).digest()
 
 
-@functools.lru_cache(maxsize=1)
-def _load(file):
+def load_documents(file):
+    """Read the documents of a cache file; make it anew if it has none."""
     documents = read_cache(file)
     if documents is None:
         documents = build_documents()
         write_cache(file, documents)
     return documents
+
+
+_documents_of = functools.lru_cache(maxsize=1)(load_documents)
 
 
 def cache_directory():
