@@ -175,9 +175,9 @@ def _initial_cells(weights, digits):
 
 def _powers_of_costs(costs):
     """Return `2^(-cost / 1024)` with 38 fractional bits, int64."""
-    whole, parts = np.divmod(-np.asarray(costs, np.int64), 1024)
+    integers, parts = np.divmod(-np.asarray(costs, np.int64), 1024)
     powers = [power >> (_FRACTION - _WEIGHT_BITS) for power in _powers()]
-    return np.array(powers, np.int64)[parts] >> -whole
+    return np.array(powers, np.int64)[parts] >> -integers
 
 
 @functools.cache

@@ -28,7 +28,7 @@ class ReadingReport:
     """What was not read: counted, and listed.
 
     Args:
-        skip_damaged: bool. Whether to go on after damage: a line or record
+        skip_damaged: bool. Whether to continue after damage: a line or record
             without a text is skipped, and the rest of a file that cannot be
             read on. Otherwise damage is an error.
         max_document_bytes: int. A larger document, or line of JSON, is treated

@@ -245,7 +245,7 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
                 `"next_others"`, `"may_end"`, `"window_start"` and `"bounds"`;
                 see `PromptMask`. With `"until"`, a scalar, the loop pauses
                 before that position. The first such call only reads the
-                prompts. To go on, put the `"token_ids"`, `"cache"` and
+                prompts. To continue, put the `"token_ids"`, `"cache"` and
                 `"index"` that it returns among the inputs.
             stop_token_ids: A tuple of ids that end a row, or `None`.
 

@@ -114,7 +114,7 @@ class Checkpoint:
                 return _as_of(state, step)
             if step != state["kept"][0]:
                 warnings.warn(
-                    f"{problem} Training goes on from an older state.",
+                    f"{problem} Training continues from an older state.",
                     stacklevel=2,
                 )
         raise ValueError(f"{problem} Delete {self.directory} and train again.")

@@ -3,7 +3,7 @@
     python -m recipes.analyses.prices --workdir runs/prices
 
 Builds codebooks of the default corpus with several values of `price`, the bits
-that each window costs beside its `-log2 p`. The table has bytes per token of
+that each window costs on top of its `-log2 p`. The table has bytes per token of
 held-out text, and its bits per byte by a unigram model of the training text.
 """
 

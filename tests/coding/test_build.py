@@ -205,8 +205,8 @@ def test_rounds_learn_what_follows_window_starts(text):
 
 def test_rounds_take_bytes_or_documents(text):
     model = NGramModel.from_text(text)
-    one = Codebook.build(model, text, window_bits=9)
-    assert one == Codebook.build(model, [text], window_bits=9)
+    codebook = Codebook.build(model, text, window_bits=9)
+    assert codebook == Codebook.build(model, [text], window_bits=9)
     halves = [text[:1000], text[1000:]]
     two = Codebook.build(model, halves, window_bits=9)
     assert two.decode(two.encode(text)) == text
@@ -240,11 +240,14 @@ def test_the_plain_call_is_what_we_recommend(ngram, text):
 
 def test_text_may_be_a_str(ngram):
     text = "d\u00e9j\u00e0 vu, " * 40
-    one = Codebook.build(ngram, text, window_bits=9)
-    assert one == Codebook.build(ngram, [text.encode()], window_bits=9)
-    assert one.encode(text).tolist() == one.encode(text.encode()).tolist()
-    prompt = one.split_prompt(text)
-    assert one.decode(prompt.ids) + prompt.remainder == text.encode()
+    codebook = Codebook.build(ngram, text, window_bits=9)
+    assert codebook == Codebook.build(ngram, [text.encode()], window_bits=9)
+    assert (
+        codebook.encode(text).tolist()
+        == codebook.encode(text.encode()).tolist()
+    )
+    prompt = codebook.split_prompt(text)
+    assert codebook.decode(prompt.ids) + prompt.remainder == text.encode()
 
 
 def test_the_paper_needs_no_text(ngram, codebooks):

@@ -88,15 +88,15 @@ def test_every_code_is_used_unless_windows_are_cut_short(codebook):
 
 def test_prefix_ranges_hold_exactly_the_extensions(codebook):
     windows = windows_of(codebook)
-    some = random.Random(1).sample(sorted(windows.values()), 100)
-    for prefix in some:
+    sample = random.Random(1).sample(sorted(windows.values()), 100)
+    for prefix in sample:
         low, high = codebook.prefix_range(prefix)
         inside = [i for i, w in windows.items() if w.startswith(prefix)]
         assert list(range(low, high)) == inside
         assert codebook.token_bytes(low) == prefix
     assert codebook.prefix_range(b"") == (3, 1 << codebook.window_bits)
     assert codebook.prefix_range(bytes(65)) == (0, 0)
-    assert codebook.prefix_range(some[0] + b"\xfa\xfb") == (0, 0)
+    assert codebook.prefix_range(sample[0] + b"\xfa\xfb") == (0, 0)
 
 
 def test_the_parse_is_greedy(codebook, text):
@@ -127,8 +127,8 @@ def test_only_the_remainder_depends_on_what_follows(codebook, text):
         fixed = ids if r == 0 else ids[:-1]
         assert prompt.ids.tolist() == fixed.tolist()
         for _ in range(5):
-            more = codebook.encode(data + rng.randbytes(5))
-            assert more[: len(fixed)].tolist() == fixed.tolist()
+            longer = codebook.encode(data + rng.randbytes(5))
+            assert longer[: len(fixed)].tolist() == fixed.tolist()
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, "array"])

@@ -45,17 +45,17 @@ def test_no_document_crosses_into_a_sequence(shards):
     }
     settings = dict(shuffle=False, packing="single")
     assert targets(PackedSequences(shards, T, B, **settings)) == parts
-    whole = [[]]
+    rows_of_whole = [[]]
     for i, part in enumerate(parts):
-        if i in firsts or len(whole[-1]) + len(part) > T:
-            whole.append([])
-        whole[-1] += part
+        if i in firsts or len(rows_of_whole[-1]) + len(part) > T:
+            rows_of_whole.append([])
+        rows_of_whole[-1] += part
     settings["packing"] = "whole"
-    assert targets(PackedSequences(shards, T, B, **settings)) == whole
+    assert targets(PackedSequences(shards, T, B, **settings)) == rows_of_whole
     shuffled = PackedSequences(
         shards, T, B, packing="whole", drop_remainder=False
     )
-    assert sorted(targets(shuffled)) == sorted(whole)
+    assert sorted(targets(shuffled)) == sorted(rows_of_whole)
 
 
 def test_document_masks_number_documents(shards):

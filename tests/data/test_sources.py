@@ -94,12 +94,12 @@ def test_examples_are_what_tensorflow_writes():
     def feature(**value):
         return tensorflow.train.Feature(**value)
 
-    some = tensorflow.train.BytesList(value=[b"x" * 300])
+    values = tensorflow.train.BytesList(value=[b"x" * 300])
     numbers = tensorflow.train.Int64List(value=[1, 2])
     message = tensorflow.train.Example(
         features=tensorflow.train.Features(
             feature={
-                "text": feature(bytes_list=some),
+                "text": feature(bytes_list=values),
                 "n": feature(int64_list=numbers),
             }
         )

@@ -15,7 +15,7 @@ TINY = dict(num_layers=1, hidden_dim=16, intermediate_dim=16)
 LAYOUTS = [(12, 12), (16, 16), (16, 8), (12, 4)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def models(codebooks, make_m1, make_m2):
     """An M1 and an M2 of every layout, untrained, so that any id is likely."""
     import keras

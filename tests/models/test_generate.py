@@ -182,9 +182,9 @@ def test_strings_give_strings(models):
 def test_prompts_are_stripped_in_bytes(models):
     causal_lm = models[16, 16]
     causal_lm.compile(sampler="greedy")
-    whole = causal_lm.generate(PROMPTS, max_length=60)
+    unstripped = causal_lm.generate(PROMPTS, max_length=60)
     stripped = causal_lm.generate(PROMPTS, max_length=60, strip_prompt=True)
-    for prompt, text, rest in zip(PROMPTS, whole, stripped, strict=True):
+    for prompt, text, rest in zip(PROMPTS, unstripped, stripped, strict=True):
         assert prompt + rest == text
     text = causal_lm.generate("\u00e9t\u00e9", max_length=20)
     rest = causal_lm.generate("\u00e9t\u00e9", max_length=20, strip_prompt=True)

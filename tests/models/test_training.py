@@ -238,8 +238,8 @@ def test_predict_gives_logits(causal_lm, arrays):
 
 
 def test_default_metric_follows_the_tokenizer(codebooks, make_m2):
-    whole = make_m2(EqualInfoTokenizer(codebooks[12]))
-    result = whole.evaluate(TEXTS, verbose=0, return_dict=True)
+    causal_lm = make_m2(EqualInfoTokenizer(codebooks[12]))
+    result = causal_lm.evaluate(TEXTS, verbose=0, return_dict=True)
     assert set(result) == {"loss", "bits_per_byte"}
     split = make_m2(EqualInfoTokenizer(codebooks[16], token_bits=8))
     result = split.evaluate(TEXTS, verbose=0, return_dict=True)

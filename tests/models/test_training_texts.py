@@ -74,9 +74,9 @@ def test_only_responses_are_trained(make_m1, codebooks, make_m2):
             known = preprocessor.tokenizer.split_prompt(prompt).ids
             np.testing.assert_array_equal(committed, known)
             assert not of_response[~in_text].any()
-        one = preprocessor({k: v[0] for k, v in PAIRS.items()})
-        np.testing.assert_array_equal(one[1], y[0])
-        np.testing.assert_array_equal(one[2], weight[0])
+        single = preprocessor({k: v[0] for k, v in PAIRS.items()})
+        np.testing.assert_array_equal(single[1], y[0])
+        np.testing.assert_array_equal(single[2], weight[0])
         tf = pytest.importorskip("tensorflow")
         data = tf.data.Dataset.from_tensor_slices(PAIRS)
         for dataset in (data.batch(4), data):

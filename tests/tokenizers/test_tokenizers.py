@@ -197,8 +197,8 @@ def test_cut_rows_end_with_whole_windows(tokenizers, codebooks):
     tf = pytest.importorskip("tensorflow")
     tokenizer = EqualInfoTokenizer(codebooks[16], 8, sequence_length=5)
     rows = tokenizer(TEXTS)
-    whole = tokenizers["two_tokens"](TEXTS)
-    for row, ids in zip(rows, whole, strict=True):
+    uncut = tokenizers["two_tokens"](TEXTS)
+    for row, ids in zip(rows, uncut, strict=True):
         kept = ids[:4].tolist()
         assert row.tolist() == kept + [0] * (5 - len(kept))
     texts = tokenizer.detokenize(rows, skip_special=True)
@@ -336,8 +336,8 @@ def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
             committed = tokenizer.detokenize(prompt.ids)
             assert committed + prompt.remainder == text
             # No continuation changes the committed ids.
-            for more in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
-                ids = tokenizer(text + more)[: len(prompt.ids)]
+            for added in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
+                ids = tokenizer(text + added)[: len(prompt.ids)]
                 assert ids.tolist() == prompt.ids.tolist()
 
 
