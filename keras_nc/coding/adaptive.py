@@ -5,8 +5,8 @@ The rule is a part of the format of encoded files; see `docs/files.md`.
 The range coder of `arithmetic` codes an id by these steps, until the id is
 known:
 
-- **A guess:** the id that followed when the last two or more ids were the same.
-  If such guesses are right often enough, code whether this one is.
+- **A guess:** the id that followed the last time that the same two or more ids
+  came before. If such guesses are right often enough, code whether this one is.
 - **Candidates:** two ids that followed the previous id before. Code whether the
   id is the first, then whether it is the second.
 - **Digits:** the id is a number of base 16. Code its digits, the highest first.

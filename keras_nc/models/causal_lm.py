@@ -202,7 +202,10 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
                 f"Received: scoring_mode={scoring_mode!r}"
             )
         if scoring_mode == "loss" and target_ids is None:
-            raise ValueError("`scoring_mode='loss'` needs `target_ids`.")
+            raise ValueError(
+                "`scoring_mode='loss'` needs `target_ids`. Received: none. "
+                "Pass the id to predict at each position."
+            )
         intercept = layer_intercept_fn or (lambda x, index: x)
         x = intercept(self.backbone.token_embedding(token_ids), -1)
         for i, block in enumerate(self.backbone.transformer_layers):

@@ -26,7 +26,7 @@ NO_DIGIT = -1
 
 
 class PromptMask:
-    """Masks the logits of ids that cannot come next.
+    """Mask the logits of ids that cannot come next.
 
     Letters: `B` batch, `S` positions, `V` rows of logits, `W` window bits, `N`
     token bits, `R` bytes of the longest remainder, plus one, `C` codes, `D`
