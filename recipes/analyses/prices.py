@@ -55,12 +55,12 @@ def run(workdir, prices, window_bits, max_bytes):
     curve = sorted(points)
     figure = common.chart(
         "bytes per token",
-        "bits per byte of a unigram model",
-        {"price in bits": zip(*map(points.get, curve), strict=True)},
+        "bits per byte of a unigram model (lower is better)",
+        {"price": zip(*map(points.get, curve), strict=True)},
     )
     for price in curve:
         figure.axes[0].annotate(
-            f"{price:g}",
+            f"{price:g} bits",
             points[price],
             xytext=(0, 6),
             textcoords="offset points",
