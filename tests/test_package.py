@@ -1,4 +1,4 @@
-"""The house rules for imports and names."""
+"""The rules for imports and names."""
 
 import ast
 import graphlib
