@@ -7,7 +7,7 @@ import pathlib
 
 from keras_nc import models
 from recipes import workdir
-from recipes.claims import NOTHING
+from recipes.verdicts import NOTHING
 
 #: All sizes, the smallest first.
 SIZES = ("tiny", *models.SIZES)
