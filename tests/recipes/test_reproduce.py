@@ -1,5 +1,6 @@
 """`recipes.reproduce`: four schemes, their records, the report and claims."""
 
+import dataclasses
 import json
 import math
 import random
@@ -11,13 +12,16 @@ import pytest
 
 from keras_nc import models
 from keras_nc.tokenizers.arithmetic import ArithmeticScheme
+from recipes import configs
 from recipes import experiments
 from recipes import launch
 from recipes import reproduce
 from recipes import reproduce_report
 from recipes import verdicts
+from recipes import workdir
 from recipes.engine import machine
 from recipes.engine import preparation
+from recipes.engine import records
 from recipes.engine.trainer import Trainer
 from recipes.paper_results import RESULTS
 
@@ -144,6 +148,9 @@ def test_four_schemes_and_a_uniform_model(run, data, tmp_path, monkeypatch):
     assert code == 2 and said.count("\n") == 1 and "--compressor" in said
     path = workdir / "records" / "bytes_tiny_seed_0.json"
     records["bytes"]["settings"]["m2_training"]["steps"] = 5
+    path.write_text(json.dumps(records["bytes"])[:-9])
+    code, _, said = run(workdir)
+    assert code == 2 and said.count("\n") == 1 and "a damaged file" in said
     path.write_text(json.dumps(records["bytes"]))
     code, _, said = run(workdir)
     assert code == 2 and said.count("\n") == 1
@@ -221,6 +228,9 @@ def test_what_is_wrong_is_one_line(run, tmp_path, monkeypatch):
     code, _, said = run(tmp_path / "a", device_rows=4)  # with counts as M1
     assert code == 2 and said.count("\n") == 1
     assert "Only a neural M1 runs on a device. Received: --device_rows" in said
+    code, _, said = run(tmp_path / "c", size="25m")
+    assert code == 2 and said.count("\n") == 1
+    assert "Received: --m2.num_layers 1. Leave it out" in said
     monkeypatch.setattr(machine, "memory_bytes", lambda: 10_000)
     code, _, said = run(tmp_path / "b")
     assert code == 2 and said.count("\n") == 1
@@ -228,6 +238,55 @@ def test_what_is_wrong_is_one_line(run, tmp_path, monkeypatch):
     assert not (tmp_path / "b" / "prepared").exists()
     with pytest.raises(ValueError, match=r"recipes\.reproduce"):
         reproduce_report.write([tmp_path], tmp_path)
+
+
+def test_records_that_belong_together(tmp_path):
+    """Only the seed differs; other settings and texts are other entries."""
+
+    def write(folder, seed, bits, **others):
+        m2 = dataclasses.asdict(configs.CONFIGS["paper_tiny"].m2)
+        training = {"seed": seed, "steps": 4, **others.pop("training", {})}
+        settings = {
+            "tokens": "bytes",
+            "m2": {**m2, **others.pop("m2", {})},
+            "m2_training": training,
+            "dtype": "float32",
+            "shards": {"train": others.pop("text", "a")},
+        }
+        record = {
+            **dict.fromkeys(("unigram", "body_parameters", "passes"), 1),
+            **dict.fromkeys(("seconds", "score_seconds"), 1),
+            **dict(vocabulary_size=259, curve=[], machine={}, tokens=9),
+            "settings": settings,
+            "bits_per_byte": {"held_out": bits},
+            "bytes_per_token": {"held_out": 1},
+            "flops_per_byte": {"run": 1},
+            **others,
+        }
+        workdir.write_json(tmp_path / folder / "m1.json", dict(m1, name="m1"))
+        path = tmp_path / folder / "records" / f"bytes_tiny_seed_{seed}.json"
+        workdir.write_json(path, record)
+        return path
+
+    m1 = {"body_parameters": 10}
+    write("a", 0, 1.0)
+    write("a", 1, 2.0)
+    write("rope", 0, 7.0, m2={"position": "rope"})
+    write("text", 0, 7.0, text="b")
+    write("again", 0, 7.0)  # the same run in another workdir
+    folders = [tmp_path / name for name in ("a", "a", "rope", "text", "again")]
+    (entry,) = records.read(folders, {"bytes"}).values()
+    assert entry.bits == [1.0, 2.0] and entry.m1_flops == 20
+    write("longer", 0, 3.0, tokens=10, training={"steps": 5})
+    folders.append(tmp_path / "longer")
+    (entry,) = records.read(folders, set()).values()
+    assert entry.bits == [3.0] and entry.m1_flops == 0
+    path = write("longer", 1, None)
+    with pytest.raises(ValueError, match=r"without bits_per_byte\.held_out"):
+        records.read(folders, set())
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(ValueError, match=r"a damaged file.*Delete it"):
+        records.read(folders, set())
 
 
 def test_the_protocol():
