@@ -353,7 +353,7 @@ def test_numbers_of_tokens_are_rounded_to_short_epochs():
         (["--minutes", "-1"], "must be positive"),
         (["--m2.heads", "3"], "--m2.num_heads"),
         (["--unseen", "no*.txt"], "no*.txt"),
-        (["--m2_training.steps", "9"], "Received: --m2_training.steps 9, and"),
+        (["--m2_training.steps", 10], "Received: --m2_training.steps 10, and"),
         (["--sizes", "3m", "--m2.num_layers", "9"], "--m2.num_layers 9"),
         (["--sizes", "2b", "--ids", "65536"], "must fit the device"),
     ],
