@@ -201,7 +201,7 @@ if __name__ == "__main__":
             "help": "Run only these stages.",
         },
         peak_tflops={
-            "type": float,
+            "type": flags.positive,
             "default": 989.0,
             "help": "Of the device, for MFU; by default that of an H100.",
         },

@@ -106,7 +106,7 @@ TRAINING = {
         "help": "Restarts of one training run, by default 3.",
     },
     "peak_tflops": {
-        "type": float,
+        "type": flags.positive,
         "metavar": "X",
         "help": "Peak TFLOP/s of the devices, all together: shows how much of "
         "it is used.",

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from benchmarks import records
 from benchmarks import timing
 from tests import processes
 
@@ -172,6 +173,19 @@ def test_what_is_wrong_is_one_line():
     assert result.returncode == 2
     said = [s for s in result.stderr.splitlines() if s.startswith("ratios:")]
     assert len(said) == 1 and "no such file" in said[0]
+
+
+def test_records_are_written_whole_and_damage_is_told(tmp_path):
+    path = tmp_path / "new" / "records.jsonl"
+    found = records.Records(path)
+    found.add({"size": "3m"}, {"rate": 1.5})
+    found.add({"size": "25m"}, {"rate": 0.5})
+    again = records.Records(path)
+    assert again.find({"size": "25m"}) == {"key": {"size": "25m"}, "rate": 0.5}
+    assert again.find({"size": "2b"}) is None
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(ValueError, match=r"Received: .*Delete the line"):
+        records.Records(path)
 
 
 def test_races_are_interleaved_and_warmed_up():
