@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks import options
 from benchmarks import timing
 from benchmarks.records import Records
+from keras_nc.models import SIZES
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 from keras_nc.training import training_flops_per_token
@@ -87,11 +88,14 @@ def case_of(given, settings):
     size, *numbers = given.split(":")
     try:
         ids, rows = map(int, numbers) if numbers else (None, None)
-    except ValueError as error:
+        fits = size in SIZES and (ids is None or (ids >= 4 and rows >= 1))
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             "`sizes` must be names, or SIZE:IDS:ROWS. Received: "
-            f"{given!r}. For example, 113m:65536:32."
-        ) from error
+            f"{given!r}. For example, 113m:65536:32. Names: {', '.join(SIZES)}"
+        )
     rows = rows or (2 if settings.quick else settings.batch_size)
     return {"size": size, "ids": ids or settings.ids, "rows": rows}
 
