@@ -1,5 +1,7 @@
 """Slow parses written from the definition, to test the fast ones."""
 
+import numpy as np
+
 WORD = set(b"_'0123456789") | set(range(ord("a"), ord("z") + 1))
 WORD |= set(range(ord("A"), ord("Z") + 1)) | set(range(128, 256))
 
@@ -104,3 +106,15 @@ def parse(windows, text, name, costs=None):
             stops.append(i)
     starts = [0, *stops[:-1]] if stops else []
     return [text[i:j] for i, j in zip(starts, stops, strict=True)]
+
+
+def windows_of(codebook, text):
+    return [codebook.token_bytes(i) for i in codebook.encode(text)]
+
+
+def expected_windows(codebook, text):
+    ids = np.flatnonzero(codebook.token_lengths).tolist()
+    windows = {codebook.token_bytes(i): i for i in ids}
+    costs = codebook._fields["costs"]
+    costs = {w: int(costs[i]) for w, i in windows.items()} if costs.size else {}
+    return parse(windows, text, codebook.parse, costs)

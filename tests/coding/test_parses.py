@@ -17,6 +17,8 @@ from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
 from tests.coding import reference_parses
 from tests.coding.conftest import UNREFINED
+from tests.coding.reference_parses import expected_windows
+from tests.coding.reference_parses import windows_of
 
 PARSES = list(parses.PARSES)
 ALPHABET = b"ab _,\xc3\xa9"
@@ -45,18 +47,6 @@ def by_hand(parse, seed):
         parse=parse,
         costs=costs,
     )
-
-
-def windows_of(codebook, text):
-    return [codebook.token_bytes(i) for i in codebook.encode(text)]
-
-
-def expected_windows(codebook, text):
-    ids = np.flatnonzero(codebook.token_lengths).tolist()
-    windows = {codebook.token_bytes(i): i for i in ids}
-    costs = codebook._fields["costs"]
-    costs = {w: int(costs[i]) for w, i in windows.items()} if costs.size else {}
-    return reference_parses.parse(windows, text, codebook.parse, costs)
 
 
 @quick

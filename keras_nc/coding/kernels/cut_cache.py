@@ -103,14 +103,14 @@ def find_row(rows, pool, first, last):
 
 
 @inline
-def read_row(rows, pool, row, block_ids, placed):
+def read_row(rows, pool, row, long_ids, placed):
     """Return the value and the cut of a row, and the end of the block's ids.
 
     Args:
         rows: uint64 of shape (rows, 4).
         pool: uint16 of shape (rows, MOST).
         row: int.
-        block_ids: uint16, to which the ids of long cuts are copied.
+        long_ids: uint16, to which the ids of long cuts are copied.
         placed: int, the number of ids that are there already.
     """
     value = rows[row, 2]
@@ -118,7 +118,7 @@ def read_row(rows, pool, row, block_ids, placed):
     if count <= INLINE:
         return value, rows[row, 3], placed
     for k in range(count):
-        block_ids[placed + k] = pool[row, k]
+        long_ids[placed + k] = pool[row, k]
     return value, np.uint64(placed), placed + count
 
 
@@ -141,7 +141,7 @@ def fill_row(rows, pool, row, first, last, value, cut, ids):
 
 
 @jit
-def make_cut(ids, count, block_ids, placed):
+def make_cut(ids, count, long_ids, placed):
     """Return the cut of `ids[:count]`, and the end of the block's ids."""
     cut = np.uint64(0)
     if count <= INLINE:
@@ -149,12 +149,12 @@ def make_cut(ids, count, block_ids, placed):
             cut |= np.uint64(ids[k]) << np.uint64(16 * k)
         return cut, placed
     for k in range(count):
-        block_ids[placed + k] = ids[k]
+        long_ids[placed + k] = ids[k]
     return np.uint64(placed), placed + count
 
 
 @inline
-def write_cut(count, cut, block_ids, ids, written):
+def write_cut(count, cut, long_ids, ids, written):
     """Write the ids of a cut; return where they end.
 
     Short cuts overwrite INLINE places, even if they have fewer ids.
@@ -162,7 +162,7 @@ def write_cut(count, cut, block_ids, ids, written):
     Args:
         count: int, number of ids.
         cut: uint64.
-        block_ids: uint16, the ids of long cuts.
+        long_ids: uint16, the ids of long cuts.
         ids: is filled from `written` on.
         written: int.
     """
@@ -174,20 +174,20 @@ def write_cut(count, cut, block_ids, ids, written):
     else:
         place = np.int64(cut)
         for k in range(count):
-            ids[written + k] = block_ids[place + k]
+            ids[written + k] = long_ids[place + k]
     return written + count
 
 
 @inline
-def write_cut_before(count, cut, block_ids, ids, end):
-    """Write the ids of a cut so that they end at `end`; return where they begin.
+def write_cut_before(count, cut, long_ids, ids, end):
+    """Write the ids of a cut up to `end`; return where they begin.
 
     Short cuts overwrite INLINE places, even if they have fewer ids.
 
     Args:
         count: uint64, number of ids.
         cut: uint64.
-        block_ids: uint16, the ids of long cuts.
+        long_ids: uint16, the ids of long cuts.
         ids: is filled up to `end`.
         end: uint64.
     """
@@ -200,5 +200,5 @@ def write_cut_before(count, cut, block_ids, ids, end):
         ids[at + np.uint64(3)] = cut >> np.uint64(48)
     else:
         for k in range(count):
-            ids[end - count + k] = block_ids[cut + k]
+            ids[end - count + k] = long_ids[cut + k]
     return end - count

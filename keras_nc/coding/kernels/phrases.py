@@ -33,8 +33,8 @@ COLUMNS = 7
 _GOES_ON, _CHILD = np.uint64(32), np.uint64(33)
 _PHRASE, _COST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF)
 
-#: See `find_phrases` and `join_phrases`. Costs need 30 bits: a byte costs less
-#: than 2^16, and a block of MOST_WORDS words may have as many bytes.
+#: See `find_phrases` and `join_phrases`. A block has at most MOST_WORDS words
+#: and as many bytes. A byte costs less than 2^16, so costs need 30 bits.
 NEAR = 4
 NONE = np.uint64(1 << 62)
 COST_AT, START_AT = np.uint64(30), np.uint64(16)
@@ -270,7 +270,10 @@ def join_phrases(n, values, near, heads, far, parts, best):
     Args:
         n: int, at most MOST_WORDS.
         values: uint64 of shape (n,), of words; see `kernels.word_cuts`.
-        near, heads, far, parts: see `find_phrases`.
+        near: see `find_phrases`.
+        heads: the same.
+        far: the same.
+        parts: the same.
         best: uint64 of shape (n + NEAR + 1,), is filled. `best[j]` describes
             the best cut of the first j words: its cost from bit COST_AT on,
             where its last part begins from bit START_AT on, and the id of that

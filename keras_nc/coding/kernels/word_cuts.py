@@ -38,8 +38,8 @@ def cut_single_words(tries, text, found, caches, best, block):
     Return how many words there are before the first of more than LONG bytes,
     and how many ids of long cuts now lie in the block.
     """
-    starts, words, _, values, cuts, _, block_ids, _, keys = block[:9]
-    firsts, lasts, places, targets, left, _, _ = keys
+    starts, values, cuts = block.starts, block.values, block.cuts
+    firsts, lasts, places, targets, left = block.keys
     rows, _, pool, _ = caches
     path = np.empty(LONG, np.int32)
     n = 0
@@ -58,7 +58,7 @@ def cut_single_words(tries, text, found, caches, best, block):
         row, known = find_row(rows, pool, first, last)
         if known:
             values[k], cuts[k], placed = read_row(
-                rows, pool, row, block_ids, placed
+                rows, pool, row, block.long_ids, placed
             )
             continue
         start = starts[k]
@@ -68,11 +68,11 @@ def cut_single_words(tries, text, found, caches, best, block):
         values[k] = (
             np.uint64(word) << WORD | np.uint64(cost) << COST | np.uint64(size)
         )
-        cuts[k], placed = make_cut(path, size, block_ids, placed)
+        cuts[k], placed = make_cut(path, size, block.long_ids, placed)
         if length <= KEPT:
             fill_row(rows, pool, row, first, last, values[k], cuts[k], path)
     for k in range(n):
-        words[k] = values[k] >> WORD
+        block.words[k] = values[k] >> WORD
     return n, placed
 
 

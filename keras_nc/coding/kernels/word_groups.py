@@ -1,0 +1,221 @@
+"""Numba kernels that cut groups of words.
+
+A group is a run of words that phrases may join. A frequent group is in the
+cache. The others of a block are cut together.
+"""
+
+import numpy as np
+
+from keras_nc.coding.kernels import inline
+from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.cut_cache import fill_row
+from keras_nc.coding.kernels.cut_cache import find_row
+from keras_nc.coding.kernels.cut_cache import find_rows
+from keras_nc.coding.kernels.cut_cache import first_row
+from keras_nc.coding.kernels.cut_cache import make_cut
+from keras_nc.coding.kernels.cut_cache import prefetch
+from keras_nc.coding.kernels.cut_cache import read_row
+from keras_nc.coding.kernels.cut_cache import write_cut
+from keras_nc.coding.kernels.cut_cache import write_cut_before
+from keras_nc.coding.kernels.phrases import MOST_WORDS
+from keras_nc.coding.kernels.phrases import START_AT
+from keras_nc.coding.kernels.phrases import cut_words
+from keras_nc.coding.kernels.phrases import find_phrases
+from keras_nc.coding.kernels.phrases import is_bond
+from keras_nc.coding.kernels.phrases import join_phrases
+from keras_nc.coding.kernels.word_block import LONGEST_GROUP
+from keras_nc.coding.kernels.word_cuts import COST
+from keras_nc.coding.kernels.word_cuts import COST_BITS
+from keras_nc.coding.kernels.word_cuts import COUNT_BITS
+
+#: Each word of a group's key has 21 bits. If the trie of phrases has more nodes
+#: than that, groups of several words are not kept.
+_KEY_BITS, _KEY_WORDS = np.uint64(21), 1 << 21
+
+_START_BITS, _ID_BITS = np.uint64(MOST_WORDS - 1), np.uint64(0xFFFF)
+
+
+@jit
+def find_groups(n, words, bonds, groups):
+    """Write where groups begin and the last one ends; return their number."""
+    groups[0] = 0
+    count = 1
+    for k in range(1, n):
+        groups[count] = k
+        before = words[k - 1]
+        word = words[k]
+        bond = is_bond(bonds, before, word) != 0
+        count += 1 - ((before != 0) & (word != 0) & bond)
+    groups[count] = n
+    return count
+
+
+@inline
+def cut_group(first, end, phrases, block):
+    """Fill the tables of `cut_words` for the words from `first` to `end`."""
+    costs = block.costs[first:end]
+    for k in range(end - first):
+        costs[k] = (block.values[first + k] >> COST) & COST_BITS
+    best, back, back_ids, _ = block.tables
+    words = block.words[first:end]
+    cut_words(words.size, words, costs, phrases, best, back, back_ids)
+
+
+@jit
+def write_groups(n, phrases, caches, block, placed, ids, written):
+    """Write the ids of the first n groups; return where the next id goes."""
+    groups, own = block.groups, block.ids
+    firsts, lasts, places, targets, left = block.keys
+    values, cuts = block.group_values, block.group_cuts
+    _, rows, _, pool = caches
+    longest = LONGEST_GROUP if phrases[1].shape[0] <= _KEY_WORDS else 1
+    several = 0
+    for g in range(n):
+        first = groups[g]
+        values[g] = block.values[first]
+        cuts[g] = block.cuts[first]
+        targets[several] = g
+        several += groups[g + 1] - first > 1
+    for k in range(several):
+        first = groups[targets[k]]
+        size = groups[targets[k] + 1] - first
+        firsts[k], lasts[k] = _group_key(block.words, first, size, longest)
+        places[k] = first_row(firsts[k], lasts[k])
+        prefetch(rows, places[k])
+    count = find_rows(
+        several, rows, firsts, lasts, places, targets, values, cuts, left
+    )
+    unknown = 0
+    for k in left[:count]:
+        g = targets[k]
+        row, known = find_row(rows, pool, firsts[k], lasts[k])
+        if known:
+            values[g], cuts[g], placed = read_row(
+                rows, pool, row, block.long_ids, placed
+            )
+        else:
+            left[unknown] = k
+            unknown += 1
+    at = _join_groups(left[:unknown], phrases, block)
+    for k in left[:unknown]:
+        g = targets[k]
+        first = groups[g]
+        size = groups[g + 1] - first
+        if at >= 0:
+            begin = _write_joined(first, size, at, block)
+            at += size + 1
+        else:
+            cut_group(first, first + size, phrases, block)
+            end = write_path(first, size, block, own, 0)
+            begin = own.size - end
+            own[begin:] = own[:end].copy()
+        group_ids = own[begin:]
+        values[g] = group_ids.size
+        cuts[g], placed = make_cut(
+            group_ids, group_ids.size, block.long_ids, placed
+        )
+        if size <= longest:
+            row, _ = find_row(rows, pool, firsts[k], lasts[k])
+            fill_row(
+                rows, pool, row, firsts[k], lasts[k], values[g], cuts[g],
+                group_ids
+            )  # fmt: skip
+    for g in range(n):
+        size = np.int64(values[g] & COUNT_BITS)
+        written = write_cut(size, cuts[g], block.long_ids, ids, written)
+    return written
+
+
+@jit
+def _join_groups(numbers, phrases, block):
+    """Find the best cuts of groups, all at once.
+
+    Put their words in a row, with word 0 after each group. Return where the
+    first group begins in this row, or -1 if the tables are too small.
+    """
+    words, values, best = block.row
+    targets = block.keys[3]
+    if block.values.size > MOST_WORDS:
+        return -1
+    n = 0
+    for k in numbers:
+        first = block.groups[targets[k]]
+        size = block.groups[targets[k] + 1] - first
+        if n + size >= words.size:
+            return -1
+        for word in range(first, first + size):
+            words[n] = block.words[word]
+            values[n] = block.values[word]
+            n += 1
+        words[n] = 0
+        values[n] = 0
+        n += 1
+    if find_phrases(n, words, phrases, block.lists, *block.found) < 0:
+        return -1
+    join_phrases(n, values, *block.found, best)
+    return 0
+
+
+@jit
+def _write_joined(first, size, start, block):
+    """Write the ids of a group so that they end where `block.ids` ends.
+
+    Return where they begin. The group's words begin at `start` in the row of
+    `_join_groups`.
+    """
+    values, cuts, best = block.values, block.cuts, block.row[2]
+    end = np.uint64(block.ids.size)
+    at = np.uint64(start + size)
+    word = np.uint64(first) - np.uint64(start)
+    while at > np.uint64(start):
+        part = best[at]
+        at = part >> START_AT & _START_BITS
+        phrase = part & _ID_BITS
+        count = values[word + at] & COUNT_BITS
+        cut = cuts[word + at]
+        if phrase:
+            count = np.uint64(1)
+            cut = phrase
+        end = write_cut_before(count, cut, block.long_ids, block.ids, end)
+    return np.int64(end)
+
+
+@inline
+def _group_key(words, first, size, longest):
+    """Return the key of a group: its words, in two numbers.
+
+    No row has the key of a group of more than `longest` words.
+    """
+    low = np.uint64(0)
+    high = np.uint64(0)
+    for k in range(3):
+        shift = np.uint64(k) * _KEY_BITS
+        low |= np.uint64(words[first + k] * (k < size)) << shift
+        high |= np.uint64(words[first + 3 + k] * (k + 3 < size)) << shift
+    high |= np.uint64(size <= longest) << np.uint64(63)
+    return low, high | np.uint64(size > longest)
+
+
+@inline
+def write_path(first, n, block, ids, written):
+    """Write the ids of n words from `first` on, by what `cut_words` found."""
+    _, back, back_ids, path = block.tables
+    parts = 0
+    at = np.int64(n)
+    while at > 0:
+        path[parts] = at
+        parts += 1
+        at = np.int64(back[at])
+    for k in range(parts - 1, -1, -1):
+        at = np.int64(path[k])
+        phrase = back_ids[at]
+        if phrase:
+            ids[written] = phrase
+            written += 1
+        else:
+            word = first + at - 1
+            count = np.int64(block.values[word] & COUNT_BITS)
+            written = write_cut(
+                count, block.cuts[word], block.long_ids, ids, written
+            )
+    return written
