@@ -273,8 +273,9 @@ def _fill(windows, size, head, text, longest):
         return sorted(known)
     raise ValueError(
         f"A codebook of {size:,} windows needs a text with as many different "
-        f"strings. Received: a text with {len(known):,}, all single bytes "
-        "included. Use more text or smaller `window_bits`."
+        f"strings. Received: a text with {len(known):,} of at most {longest} "
+        "bytes, all single bytes included. Use more text, smaller "
+        "`window_bits`, or larger `max_window_bytes`."
     )
 
 

@@ -3,9 +3,12 @@
 import importlib.util
 import itertools
 import re
+import types
 
 import pytest
 
+from benchmarks import on_gpu
+from benchmarks import records
 from benchmarks import timing
 from tests import processes
 
@@ -176,6 +179,32 @@ def test_what_is_wrong_is_one_line():
     assert result.returncode == 2
     said = [s for s in result.stderr.splitlines() if s.startswith("ratios:")]
     assert len(said) == 1 and "no such file" in said[0]
+
+
+def test_records_are_written_whole_and_damage_is_told(tmp_path):
+    path = tmp_path / "new" / "records.jsonl"
+    found = records.Records(path)
+    found.add({"size": "3m"}, {"rate": 1.5})
+    found.add({"size": "25m"}, {"rate": 0.5})
+    again = records.Records(path)
+    assert again.find({"size": "25m"}) == {"key": {"size": "25m"}, "rate": 0.5}
+    assert again.find({"size": "2b"}) is None
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(ValueError, match=r"Received: .*Delete the line"):
+        records.Records(path)
+
+
+def test_stages_have_the_folder_as_it_is(tmp_path):
+    folder = tmp_path / "my {runs}"
+    for quick in (True, False):
+        settings = types.SimpleNamespace(
+            workdir=folder, quick=quick, peak_tflops=989.0
+        )
+        stages = on_gpu.stages(settings)
+        assert set(stages) == set(on_gpu.STAGES)
+        for words in stages.values():
+            assert [w for w in words if w.startswith(str(folder))]
+            assert words[words.index("--minutes") + 1] == "{minutes}"
 
 
 def test_races_are_interleaved_and_warmed_up():
