@@ -54,13 +54,13 @@ def run(workdir, prices, window_bits, max_bytes):
         points[price] = measure(codebook, train, held_out)
     curve = sorted(points)
     figure = common.chart(
-        "bytes per token",
-        "bits per byte of a unigram model (lower is better)",
+        "bytes per token (labels: the price in bits)",
+        "unigram bits per byte (lower is better)",
         {"price": zip(*map(points.get, curve), strict=True)},
     )
     for price in curve:
         figure.axes[0].annotate(
-            f"{price:g} bits",
+            f"{price:g}",
             points[price],
             xytext=(0, 6),
             textcoords="offset points",

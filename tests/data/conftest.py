@@ -3,11 +3,19 @@ import hashlib
 import numpy as np
 import pytest
 
+from keras_nc.data import shard_writer
 from keras_nc.data import write_shards
 
 #: Tokens of a sequence, and rows of a batch.
 T = 7
 B = 3
+
+#: Tokens of a shard.
+SHARD_TOKENS = 100
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C: not caught by `except Exception`."""
 
 
 class PlainBytes:
@@ -51,6 +59,17 @@ def make_shards():
         return write_shards(documents, PlainBytes(), folder, **kwargs)
 
     return make
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Lower the limits, so that a few hundred bytes act like gigabytes."""
+    monkeypatch.setattr(shard_writer, "_BATCH_BYTES", 50)
+
+
+def expected_ids(document):
+    """Return the ids of `PlainBytes`, with the end."""
+    return [3 + byte for byte in document] + [2]
 
 
 @pytest.fixture(scope="session")
