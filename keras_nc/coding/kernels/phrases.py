@@ -31,6 +31,8 @@ COLUMNS = 7
 
 #: Where the parts of an edge's value begin; see `_edge_value`.
 _GOES_ON, _CHILD = np.uint64(32), np.uint64(33)
+# Unsigned indices save a check for negative ones.
+_ONE = np.uint64(1)
 _PHRASE, _COST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF)
 
 #: See `find_phrases` and `join_phrases`. A block has at most MOST_WORDS words
@@ -214,11 +216,9 @@ def find_phrases(n, words, trie, lists, near, heads, far, parts):
         near[k] = NONE
     for k in range(n):
         heads[k] = 0
-    # Unsigned indices save a check for negative ones.
-    one = np.uint64(1)
     count = np.uint64(0)
     for k in range(np.uint64(n - 1)):
-        word, after = words[k], words[k + one]
+        word, after = words[k], words[k + _ONE]
         both = np.uint64((word != 0) & (after != 0))
         joins[k] = is_bond(bonds, word, after) & both
         firsts[count] = k
@@ -235,7 +235,7 @@ def find_phrases(n, words, trie, lists, near, heads, far, parts):
         for m in range(count):
             k, key, place = firsts[m], keys[m], places[m]
             while edges[place, 0] != key and edges[place, 0] != 0:
-                place = (place + one) & end
+                place = (place + _ONE) & end
             # The value of a free place is 0.
             value = edges[place, 1]
             phrase = value & _PHRASE
@@ -252,14 +252,14 @@ def find_phrases(n, words, trie, lists, near, heads, far, parts):
                 longer += 1
                 heads[k] = longer
             child = value >> _CHILD
-            goes_on = (value >> _GOES_ON) & joins[k + size - one]
+            goes_on = (value >> _GOES_ON) & joins[k + size - _ONE]
             firsts[left] = k
             keys[left] = _key(child, words[k + size])
             places[left] = _place(child, words[k + size], end)
             prefetch(edges, places[left])
-            left += goes_on & one
+            left += goes_on & _ONE
         count = left
-        size += one
+        size += _ONE
     return longer
 
 
@@ -283,11 +283,10 @@ def join_phrases(n, values, near, heads, far, parts, best):
     for j in range(n + NEAR + 1):
         best[j] = NONE
     best[0] = 0
-    one = np.uint64(1)
     for k in range(np.uint64(n)):
         before = (best[k] >> COST_AT << COST_AT) | k << START_AT
         own = (values[k] >> WORD_COST & WORD_COST_BITS) << COST_AT
-        best[k + one] = min(best[k + one], before + own)
+        best[k + _ONE] = min(best[k + _ONE], before + own)
         for m in range(np.uint64(NEAR)):
             j = k + m + np.uint64(2)
             best[j] = min(best[j], before + near[k * np.uint64(NEAR) + m])

@@ -88,12 +88,12 @@ def _mark(earlier, last, this, before_other):
     `before_other` tells after which classes a boundary lies before a byte that
     is neither a word byte nor a space. SPACE means: after a run of spaces.
     """
-    one = np.uint8(1)
+    lowest = np.uint8(1)
     space, other = np.uint8(1), np.uint8(2)  # shifts to the lowest bit
-    after_space = (last >> space) & one
+    after_space = (last >> space) & lowest
     after_run = after_space & (earlier >> space)
     before_word = this & ((last >> other) | after_run)
-    before_space = (this >> space) & (after_space ^ one)
+    before_space = (this >> space) & (after_space ^ lowest)
     after = before_other & (last ^ (SPACE * (after_space ^ after_run)))
     after = after | (after >> space) | (after >> other)
-    return (before_word | before_space | ((this >> other) & after)) & one
+    return (before_word | before_space | ((this >> other) & after)) & lowest
