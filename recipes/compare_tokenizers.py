@@ -28,6 +28,7 @@ from recipes.contenders import BYTES
 from recipes.contenders import CODEBOOKS
 from recipes.contenders import NAMES
 from recipes.contenders import PAPER
+from recipes.engine import failures
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
@@ -183,7 +184,8 @@ def run(
         for run in rows
         if run.config.m2 == m2
     ]
-    records = runs.train_all(seeded, deadline, save_models)
+    failed = {}
+    records = runs.train_all(seeded, deadline, save_models, failures=failed)
     text = "\n".join(
         (f"### {title}\n\n" if len(tables) > 1 else "")
         + compare_table.markdown(rows, records, range(seeds))
@@ -192,12 +194,13 @@ def run(
     with atomic_file(setting.workdir / "table.md") as file:
         file.write(text.encode())
     print(text, end="", flush=True)
-    left = {run.name for run in seeded} - records.keys()
+    left = {run.name for run in seeded} - records.keys() - failed.keys()
     if left:
         say(
             f"{len(left)} runs are left after {minutes:g} minutes. The same "
             "command goes on."
         )
+    failures.raise_all(failed)
 
 
 def plan(setting, tokenizers, sizes, widths, ids, embeddings, unseen):

@@ -27,6 +27,7 @@ from recipes import flags
 from recipes import launch
 from recipes import reproduce_report
 from recipes import workdir
+from recipes.engine import failures
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
@@ -171,25 +172,33 @@ def run(
         left = [job for job in jobs.values() if is_waiting(job)]
         say(f"Tokenizers left: {len(left)} of {len(jobs)}")
         return
-    finished, trainers = 0, {}
+    for job in jobs.values():
+        is_waiting(job)  # an error if it was prepared with other settings
+    left, trainers, failed = 0, {}, {}
     for name, job in jobs.items():
         # One after the other, so that the first records come soon.
-        preparation.prepare_all([job], 1, deadline)
+        try:
+            preparation.prepare_all([job], 1, deadline)
+        except ValueError as error:
+            failures.note(failed, name, error)
+            reproduce_report.write([setting.workdir], setting.workdir, module)
+            continue
         seeded = [
             runs.Run(job, setting.config, f"{name}, {size}").with_seed(seed)
             for seed in range(seeds)
         ]
         measure = functools.partial(measure_generation, chosen[name])
         records = runs.train_all(
-            seeded, deadline, save_models, measure, trainers
+            seeded, deadline, save_models, measure, trainers, failed
         )
-        finished += len(records)
+        names = {run.name for run in seeded}
+        left += len(names - records.keys() - failed.keys())
         reproduce_report.write([setting.workdir], setting.workdir, module)
     text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()
     print(text, end="", flush=True)
-    left = len(jobs) * seeds - finished
     if left:
         say(f"{left} runs are left. The same command goes on.")
+    failures.raise_all(failed)
 
 
 def choose_experiments(names, module, size):

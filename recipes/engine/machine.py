@@ -1,11 +1,18 @@
 """Describe the machine and the versions, for records and tables."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 
 #: Weights, gradients and an update, in float32.
 BYTES_PER_PARAMETER = 12
+#: What backends say if a device has too little memory.
+OUT_OF_MEMORY = re.compile(
+    "RESOURCE_EXHAUSTED|ResourceExhausted|OutOfMemory|[Oo]ut of memory|"
+    "allocate memory|MemoryError"
+)
 PACKAGES = (
     *("keras-nc", "keras", "keras-hub", "numpy", "numba"),
     *("sentencepiece", "tokenizers"),
@@ -102,6 +109,29 @@ def check_memory(setting, m2, ids, flag):
             f"Received: {flag}, {needed / 1e9:,.0f} GB, and a device with "
             f"{room / 1e9:,.0f} GB. Choose a smaller one, or a larger device."
         )
+
+
+@contextlib.contextmanager
+def fits_device(what):
+    """Turn a backend's error for lack of memory into a ValueError.
+
+    Args:
+        what: str. What the device was used for.
+
+    Raises:
+        ValueError: If memory was too short in the block.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValueError) or not OUT_OF_MEMORY.search(said):
+            raise
+        raise ValueError(
+            "A model and its training must fit the device. Received: "
+            f"{what}, for which {', '.join(devices())} has too little memory. "
+            "Pass a smaller --m2_training.batch_size, or choose a smaller size."
+        ) from None
 
 
 def describe():
