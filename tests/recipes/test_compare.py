@@ -309,7 +309,7 @@ def test_widths_and_embeddings_have_columns(setting):
 
 def test_a_model_with_an_embedding_from_bytes_is_trained(setting, tmp_path):
     m2 = dataclasses.replace(setting.config.m2, embedding="bytes")
-    config = dataclasses.replace(setting.config, m2=m2)
+    config = dataclasses.replace(setting.config, m2=m2, dtype="mixed_bfloat16")
     trained = [
         dataclasses.replace(run, config=config)
         for run in runs_of(setting, tmp_path / "new")[:1]
