@@ -165,8 +165,8 @@ def run(
     jobs = [run.job for rows in tables.values() for run in rows]
     if not prepare:  # which another machine may do
         for run in itertools.chain(*tables.values()):
-            m2, flag = run.config.m2, f"M2 of {run.label}"
-            machine.check_memory(setting, m2, run.job.ids, flag)
+            flag = f"M2 of {run.label}"
+            machine.check_memory(setting, run.config, run.job.ids, flag)
     waiting = [job for job in jobs if preparation.read_figures(job) is None]
     if waiting:
         check_unseen(setting, unseen)

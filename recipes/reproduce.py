@@ -154,7 +154,8 @@ def run(
     check_size(size, setting.config.m2)
     if not prepare:  # which another machine may do
         most = max(experiment.ids for experiment in chosen.values())
-        machine.check_memory(setting, setting.config.m2, most, f"--size {size}")
+        config, flag = setting.config, f"--size {size}"
+        machine.check_memory(setting, config, most, flag)
     if device_rows and compressor == experiments.COUNTS:
         raise ValueError(
             "Only a neural M1 runs on a device. Received: --device_rows "
