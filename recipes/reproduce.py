@@ -176,24 +176,27 @@ def run(
     for job in jobs.values():
         is_waiting(job)  # an error if it was prepared with other settings
     left, trainers, failed = 0, {}, {}
-    for name, job in jobs.items():
-        # One after the other, so that the first records come soon.
-        try:
-            preparation.prepare_all([job], 1, deadline)
-        except ValueError as error:
-            failures.note(failed, name, error)
-            reproduce_report.write([setting.workdir], setting.workdir, module)
-            continue
-        seeded = [
-            runs.Run(job, setting.config, f"{name}, {size}").with_seed(seed)
-            for seed in range(seeds)
-        ]
-        measure = functools.partial(measure_generation, chosen[name])
-        records = runs.train_all(
-            seeded, deadline, save_models, measure, trainers, failed
-        )
-        names = {run.name for run in seeded}
-        left += len(names - records.keys() - failed.keys())
+    try:
+        for name, job in jobs.items():
+            # One after the other, so that the first records come soon.
+            try:
+                preparation.prepare_all([job], 1, deadline)
+            except ValueError as error:
+                failures.note(failed, name, error)
+                continue
+            seeded = [
+                runs.Run(job, setting.config, f"{name}, {size}").with_seed(seed)
+                for seed in range(seeds)
+            ]
+            measure = functools.partial(measure_generation, chosen[name])
+            records = runs.train_all(
+                seeded, deadline, save_models, measure, trainers, failed
+            )
+            names = {run.name for run in seeded}
+            left += len(names - records.keys() - failed.keys())
+    finally:
+        # At the end, also of an interrupted run: plots take seconds, in which
+        # a GPU would wait.
         reproduce_report.write([setting.workdir], setting.workdir, module)
     text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()
     print(text, end="", flush=True)
