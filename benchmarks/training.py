@@ -132,10 +132,10 @@ def measured(key, rounds):
         from benchmarks import step_parts
 
         seconds = step_parts.part_seconds(model, ids[: shape[0]])
-        whole = shape[0] * shape[1] / rates["keras_nc"]
-        seconds["input and host"] = max(whole - seconds["step"], 0.0)
+        step = shape[0] * shape[1] / rates["keras_nc"]
+        seconds["input and host"] = max(step - seconds["step"], 0.0)
         parts = sum(seconds.values()) - seconds["step"]
-        seconds["embedding, rest, fusion"] = whole - parts
+        seconds["embedding, rest, fusion"] = step - parts
         values["parts_ms"] = {k: 1e3 * v for k, v in seconds.items()}
         values["parts_flops"] = step_parts.part_flops(backbone, shape[1])
     return values
@@ -204,7 +204,7 @@ def parts_table(record):
     """Return the table of a step's parts."""
     milliseconds = dict(record["parts_ms"])
     milliseconds.pop("step")
-    whole, flops = sum(milliseconds.values()), record["parts_flops"]
+    total, flops = sum(milliseconds.values()), record["parts_flops"]
     tokens = record["key"]["rows"] * record["key"]["length"]
     lines = []
     for name, time_of_part in milliseconds.items():
@@ -215,11 +215,11 @@ def parts_table(record):
                 name,
                 f"{of_part / record['flops_per_token']:.1%}",
                 f"{time_of_part:,.2f}",
-                f"{time_of_part / whole:.1%}",
+                f"{time_of_part / total:.1%}",
                 f"{speed:,.2f}" if of_part else "-",
             ]
         )
-    lines.append(["whole step", "100.0%", f"{whole:,.2f}", "100.0%", "-"])
+    lines.append(["whole step", "100.0%", f"{total:,.2f}", "100.0%", "-"])
     label = f"{record['key']['size']}, {record['key']['position']}"
     header = [label, "of the FLOPs", "ms alone", "of the time", "TFLOP/s"]
     return timing.table(header, lines)

@@ -72,12 +72,14 @@ def test_corpora_are_timed_from_files_to_batches():
     printed = run("corpora")
     found = rows(printed)
     preset = "equal_info_16bit_en"
-    one, two, times, multiple = (
+    first, second, times, multiple = (
         float(x.replace(",", "")) for x in found[preset]
     )
-    assert one > 0 and times == pytest.approx(two / one, rel=0.1, abs=0.02)
+    assert first > 0 and times == pytest.approx(
+        second / first, rel=0.1, abs=0.02
+    )
     m1 = float(found["M1 3m, all cores"][0])
-    assert multiple == pytest.approx(two / m1, rel=0.1)
+    assert multiple == pytest.approx(second / m1, rel=0.1)
     stages = rows(printed.split(f"| {preset} |")[1].split("\n\n")[0])
     shares = [float(row[0].rstrip("%")) for row in stages.values()]
     assert sum(shares[:-1]) == pytest.approx(100, abs=0.5)
@@ -93,11 +95,13 @@ def test_training_steps_are_timed_beside_plain_jax(tmp_path):
     printed = run(*options, KERAS_BACKEND="jax")
     found = rows(printed)
     label = "3m, 512 ids, 2 x 32, rope, "
-    ours, one = (float(x.replace(",", "")) for x in found[f"{label}keras_nc"])
+    ours, theirs = (
+        float(x.replace(",", "")) for x in found[f"{label}keras_nc"]
+    )
     peer, ratio = (
         float(x.replace(",", "")) for x in found[f"{label}JAX, no bias"]
     )
-    assert one == 1 and ratio == pytest.approx(ours / peer, abs=0.02)
+    assert theirs == 1 and ratio == pytest.approx(ours / peer, abs=0.02)
     parts = {
         name: [float(x.strip("%").replace(",", "")) for x in cells[:3]]
         for name, cells in found.items()

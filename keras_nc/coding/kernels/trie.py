@@ -23,6 +23,7 @@ IS_WINDOW = 1 << 9
 BASE_SHIFT = 10
 MAX_SLOTS = 1 << 22
 BLOCK = 16  # bytes that decoding copies at a time
+LONGEST_SEARCH = 500  # for a place of several children
 
 
 @jit
@@ -115,7 +116,9 @@ def _place(children, first, grouped, label):
     """Find a slot for every state and a base for every parent, first fit.
 
     Parents with many children come first. They are also the ones in frequent
-    use. Parents with one child fill the gaps.
+    use. Parents with one child fill the gaps: what did not fit one of them fits
+    no later one with the same byte, so each search goes on where the last one
+    for its byte ended.
     """
     states = children.size
     slot = np.zeros(states, np.int32)
@@ -133,13 +136,17 @@ def _place(children, first, grouped, label):
     taken[:256] = True
     base_used = np.zeros(capacity, np.bool_)
     base_used[0] = True
+    resume = np.full(256, after[0], np.int32)  # slots, for single bytes
     order = np.argsort(-children[1:], kind="mergesort") + 1
     for i in order:
         if children[i] == 0:
             break
         lo, hi = first[i], first[i + 1]
         lowest = label[grouped[lo]]
-        t = after[0]
+        single = hi == lo + 1
+        t = resume[lowest] if single else after[0]
+        while taken[t]:  # since the search that ended there
+            t = after[t]
         searched = 0
         while True:
             b = t - lowest
@@ -154,8 +161,10 @@ def _place(children, first, grouped, label):
             t = after[t]
             searched += 1
             # A long search saves too few slots.
-            if searched > 500 and t < end:
+            if not single and searched > LONGEST_SEARCH and t < end:
                 t = end
+        if single:
+            resume[lowest] = t
         base[i] = b
         base_used[b] = True
         for j in range(lo, hi):
