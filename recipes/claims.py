@@ -141,11 +141,11 @@ def _bytes_are_beaten(scores, sizes):
         if bits is not None:
             return judged("bytes", bits)
         # More FLOPs that do not help bytes decide, and fewer that are enough.
-        more = [bits for flops, bits in points if flops > score.flops]
-        fewer = [bits for flops, bits in points if flops < score.flops]
+        costly = [bits for flops, bits in points if flops > score.flops]
+        cheap = [bits for flops, bits in points if flops < score.flops]
         for label, bits, verdict in (
-            ("bytes, at more FLOPs", max(more, default=None), SEEN),
-            ("bytes, at fewer FLOPs", min(fewer, default=None), NOT_SEEN),
+            ("bytes, at more FLOPs", max(costly, default=None), SEEN),
+            ("bytes, at fewer FLOPs", min(cheap, default=None), NOT_SEEN),
         ):
             if bits is not None and judged(label, bits)[0] == verdict:
                 return judged(label, bits)

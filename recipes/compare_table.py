@@ -55,7 +55,7 @@ def markdown(runs, records, seeds):
             number(figures, "{bytes_per_token[held_out]:.3f}"),
             number(figures, "{used_ids:,}"),
             number(figures, "{unigram:.3f}"),
-            number(figures, "{changed:.1%}"),
+            number(figures, "{changed:.1%}", "changed"),
             number(trained and {"flops": cost(trained)}, "{flops:,.0f}"),
         ]
         cells += [score(its[name], "held_out") for name in embeddings]
@@ -77,9 +77,11 @@ def _kind(embedding, embeddings):
     return f", {embedding} embedding"
 
 
-def number(figures, form):
-    """Return a figure as text."""
-    return form.format(**figures) if figures else NOTHING
+def number(figures, form, name=None):
+    """Return a figure as text; `name` is one that may be `None`."""
+    if not figures or (name and figures[name] is None):
+        return NOTHING
+    return form.format(**figures)
 
 
 def score(records, split):

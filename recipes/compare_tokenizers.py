@@ -28,6 +28,7 @@ from recipes.contenders import BYTES
 from recipes.contenders import CODEBOOKS
 from recipes.contenders import NAMES
 from recipes.contenders import PAPER
+from recipes.engine import failures
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
@@ -164,8 +165,8 @@ def run(
     jobs = [run.job for rows in tables.values() for run in rows]
     if not prepare:  # which another machine may do
         for run in itertools.chain(*tables.values()):
-            m2, flag = run.config.m2, f"M2 of {run.label}"
-            machine.check_memory(setting, m2, run.job.ids, flag)
+            flag = f"M2 of {run.label}"
+            machine.check_memory(setting, run.config, run.job.ids, flag)
     waiting = [job for job in jobs if preparation.read_figures(job) is None]
     if waiting:
         check_unseen(setting, unseen)
@@ -183,7 +184,8 @@ def run(
         for run in rows
         if run.config.m2 == m2
     ]
-    records = runs.train_all(seeded, deadline, save_models)
+    failed = {}
+    records = runs.train_all(seeded, deadline, save_models, failures=failed)
     text = "\n".join(
         (f"### {title}\n\n" if len(tables) > 1 else "")
         + compare_table.markdown(rows, records, range(seeds))
@@ -192,12 +194,13 @@ def run(
     with atomic_file(setting.workdir / "table.md") as file:
         file.write(text.encode())
     print(text, end="", flush=True)
-    left = {run.name for run in seeded} - records.keys()
+    left = {run.name for run in seeded} - records.keys() - failed.keys()
     if left:
         say(
             f"{len(left)} runs are left after {minutes:g} minutes. The same "
             "command goes on."
         )
+    failures.raise_all(failed)
 
 
 def plan(setting, tokenizers, sizes, widths, ids, embeddings, unseen):

@@ -27,6 +27,7 @@ from recipes import flags
 from recipes import launch
 from recipes import reproduce_report
 from recipes import workdir
+from recipes.engine import failures
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
@@ -153,7 +154,8 @@ def run(
     check_size(size, setting.config.m2)
     if not prepare:  # which another machine may do
         most = max(experiment.ids for experiment in chosen.values())
-        machine.check_memory(setting, setting.config.m2, most, f"--size {size}")
+        config, flag = setting.config, f"--size {size}"
+        machine.check_memory(setting, config, most, flag)
     if device_rows and compressor == experiments.COUNTS:
         raise ValueError(
             "Only a neural M1 runs on a device. Received: --device_rows "
@@ -171,25 +173,36 @@ def run(
         left = [job for job in jobs.values() if is_waiting(job)]
         say(f"Tokenizers left: {len(left)} of {len(jobs)}")
         return
-    finished, trainers = 0, {}
-    for name, job in jobs.items():
-        # One after the other, so that the first records come soon.
-        preparation.prepare_all([job], 1, deadline)
-        seeded = [
-            runs.Run(job, setting.config, f"{name}, {size}").with_seed(seed)
-            for seed in range(seeds)
-        ]
-        measure = functools.partial(measure_generation, chosen[name])
-        records = runs.train_all(
-            seeded, deadline, save_models, measure, trainers
-        )
-        finished += len(records)
+    for job in jobs.values():
+        is_waiting(job)  # an error if it was prepared with other settings
+    left, trainers, failed = 0, {}, {}
+    try:
+        for name, job in jobs.items():
+            # One after the other, so that the first records come soon.
+            try:
+                preparation.prepare_all([job], 1, deadline)
+            except ValueError as error:
+                failures.note(failed, name, error)
+                continue
+            seeded = [
+                runs.Run(job, setting.config, f"{name}, {size}").with_seed(seed)
+                for seed in range(seeds)
+            ]
+            measure = functools.partial(measure_generation, chosen[name])
+            records = runs.train_all(
+                seeded, deadline, save_models, measure, trainers, failed
+            )
+            names = {run.name for run in seeded}
+            left += len(names - records.keys() - failed.keys())
+    finally:
+        # At the end, also of an interrupted run: plots take seconds, in which
+        # a GPU would wait.
         reproduce_report.write([setting.workdir], setting.workdir, module)
     text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()
     print(text, end="", flush=True)
-    left = len(jobs) * seeds - finished
     if left:
         say(f"{left} runs are left. The same command goes on.")
+    failures.raise_all(failed)
 
 
 def choose_experiments(names, module, size):

@@ -124,9 +124,17 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
                 shape=(NGRAM_ROWS, self.output_dim),
                 initializer="zeros",
                 name="ngrams",
-                autocast=False,  # sums of many vectors need float32
             )
         super().build(input_shape)
+
+    def add_weight(self, *args, **kwargs):
+        """Create a weight; those of tables made from bytes are not cast.
+
+        They are added in float32, and rounded once.
+        """
+        if self.is_made_from_bytes:
+            kwargs["autocast"] = False
+        return super().add_weight(*args, **kwargs)
 
     def call(self, inputs, reverse=False):
         """Embed ids, or return the logits of hidden states."""

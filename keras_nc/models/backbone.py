@@ -10,6 +10,7 @@ from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.ids import BatchRules
+from keras_nc.models.preset_config import name_precision_of_weights
 from keras_nc.models.presets import BACKBONE_FILES
 from keras_nc.models.presets import LoadsPresets
 from keras_nc.models.presets import new_preset
@@ -376,6 +377,7 @@ class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
             return
         with new_preset(preset_dir, BACKBONE_FILES) as new:
             super().save_to_preset(new, max_shard_size=max_shard_size)
+            name_precision_of_weights(new)
 
 
 def check_embedding(embedding, vocabulary):

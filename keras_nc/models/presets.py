@@ -12,9 +12,10 @@ import keras
 
 from keras_nc.coding.archive import atomic_path
 from keras_nc.layers.initializers import weights_follow
+from keras_nc.models.preset_config import CONFIG_FILE
+from keras_nc.models.preset_config import dtype_to_load
+from keras_nc.models.preset_config import read_config
 
-#: This file names the class by which keras-hub finds all other classes.
-CONFIG_FILE = "config.json"
 TASK_FILES = ("task.json", "task.weights.h5")
 #: Files of a backbone. Its weights are in one file or in several. The files of
 #: a task are included, because an older task describes an older backbone.
@@ -75,6 +76,7 @@ class LoadsPresets:
             )
         with damage_told(preset):
             check_class(cls, preset)
+            kwargs.setdefault("dtype", dtype_to_load(preset))
             if hasattr(cls, "preprocessor_cls") and is_backbone_alone(preset):
                 kwargs.setdefault("preprocessor", None)
             return super().from_preset(preset, load_weights, **kwargs)
@@ -88,14 +90,6 @@ def config_without_backbone(backbone_cls):
         "config": {},
         "registered_name": keras.saving.get_registered_name(backbone_cls),
     }
-
-
-def read_config(path):
-    """Read a configuration file: a dict with the name of its class."""
-    config = json.loads(pathlib.Path(path).read_bytes())
-    if not isinstance(config, dict) or "registered_name" not in config:
-        raise KeyError("configuration of an object in " + str(path))
-    return config
 
 
 def names_a_model(path):

@@ -1,11 +1,20 @@
 """Describe the machine and the versions, for records and tables."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 
 #: Weights, gradients and an update, in float32.
 BYTES_PER_PARAMETER = 12
+#: Of a hidden state, in half precision.
+BYTES_PER_STATE = 2
+#: What backends say if a device has too little memory.
+OUT_OF_MEMORY = re.compile(
+    "RESOURCE_EXHAUSTED|ResourceExhausted|OutOfMemory|[Oo]ut of memory|"
+    "allocate memory|MemoryError"
+)
 PACKAGES = (
     *("keras-nc", "keras", "keras-hub", "numpy", "numba"),
     *("sentencepiece", "tokenizers"),
@@ -79,29 +88,57 @@ def memory_bytes():
         return None
 
 
-def check_memory(setting, m2, ids, flag):
+def check_memory(setting, config, ids, flag):
     """Check that the device has memory for a model and its training.
 
     Args:
         setting: A `Setting`.
-        m2: A `configs.Model`.
+        config: A `Config`, with M2 and its training.
         ids: int. Size of the vocabulary.
         flag: str. The flag that chose the model, with its value.
 
     Raises:
-        ValueError: If even the weights, gradients and an update are too large.
+        ValueError: If even the weights, gradients and an update are too large,
+            or the hidden states of a batch.
     """
-    room = memory_bytes()
+    room, m2, training = memory_bytes(), config.m2, config.m2_training
     body = m2.num_layers * m2.hidden_dim
     body *= 4 * m2.hidden_dim + 3 * m2.intermediate_dim
     needed = BYTES_PER_PARAMETER * (body + ids * m2.hidden_dim)
     needed /= setting.model_shards or 1
+    shares = 1 if setting.strategy == "single" else len(devices())
+    tokens = training.batch_size * training.sequence_length / shares
+    needed += tokens * m2.hidden_dim * BYTES_PER_STATE
     if room is not None and needed > room:
         raise ValueError(
-            "A model, its gradients and an update must fit the device. "
-            f"Received: {flag}, {needed / 1e9:,.0f} GB, and a device with "
-            f"{room / 1e9:,.0f} GB. Choose a smaller one, or a larger device."
+            "A model, its gradients, an update and a batch must fit the "
+            f"device. Received: {flag}, {needed / 1e9:,.0f} GB, and a device "
+            f"with {room / 1e9:,.0f} GB. Choose a smaller size or batch, or a "
+            "larger device."
         )
+
+
+@contextlib.contextmanager
+def fits_device(what):
+    """Turn a backend's error for lack of memory into a ValueError.
+
+    Args:
+        what: str. What the device was used for.
+
+    Raises:
+        ValueError: If memory was too short in the block.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValueError) or not OUT_OF_MEMORY.search(said):
+            raise
+        raise ValueError(
+            "A model and its training must fit the device. Received: "
+            f"{what}, for which {', '.join(devices())} has too little memory. "
+            "Pass a smaller --m2_training.batch_size, or choose a smaller size."
+        ) from None
 
 
 def describe():

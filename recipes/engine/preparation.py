@@ -213,7 +213,7 @@ def prepare(job, latest=None):
         "shards": {split: digest(shards[split]) for split in job.splits},
         "used_ids": int(np.count_nonzero(token_counts(held_out))),
         "unigram": unigram_bits_per_byte(shards["train"], held_out),
-        "changed": instability(tokenizer, SENTENCE, _first_words(job)),
+        "changed": _instability(job, tokenizer),
     }
     workdir.write_json(job.folder / "prepared.json", figures)
 
@@ -375,6 +375,15 @@ def _settings(job):
         **({"example_bytes": job.example_bytes} if job.example_bytes else {}),
         **({"m1": job.m1} if job.m1 else {}),
     }
+
+
+def _instability(job, tokenizer):
+    """Return what changes with the first word; `None` if a text has no words.
+
+    Texts of some languages have no spaces.
+    """
+    words = _first_words(job)
+    return None if len(words) < 2 else instability(tokenizer, SENTENCE, words)
 
 
 def _first_words(job):

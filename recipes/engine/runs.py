@@ -11,6 +11,7 @@ from keras_nc.training import get_distribution
 from recipes import workdir
 from recipes.engine import machine
 from recipes.engine import preparation
+from recipes.engine.failures import note
 from recipes.engine.trainer import Trainer
 from recipes.flags import say
 
@@ -78,7 +79,14 @@ class Deadline:
         return self.time is not None and time.time() >= self.time
 
 
-def train_all(runs, deadline, save_models=False, measure=None, trainers=None):
+def train_all(
+    runs,
+    deadline,
+    save_models=False,
+    measure=None,
+    trainers=None,
+    failures=None,
+):
     """Train every run that has no record, until the deadline.
 
     Runs of one model and vocabulary come one after the other if they are so in
@@ -91,12 +99,15 @@ def train_all(runs, deadline, save_models=False, measure=None, trainers=None):
         measure: A function of a run, its `Prepared` and the trained model, that
             returns more figures of the record, a dict; or `None`.
         trainers: dict. Compiled steps of earlier calls, to use and to add to.
+        failures: dict to which the errors of runs are added, str by
+            `Run.name`; the other runs go on. `None` raises them.
 
     Returns:
         dict of records by `Run.name`, of all finished runs.
 
     Raises:
-        ValueError: If a record is of other settings.
+        ValueError: If a record is of other settings; without `failures`, also
+            if shards are damaged, a loss is lost, or the device is too small.
     """
     records = {}
     waiting = []
@@ -112,19 +123,30 @@ def train_all(runs, deadline, save_models=False, measure=None, trainers=None):
             continue  # the list may have it twice
         if deadline.passed():
             break
-        prepared = preparation.open_prepared(run.job)
-        if prepared is None:
-            continue  # the deadline passed before its preparation
-        setting = run.job.setting
-        devices = get_distribution(setting.strategy, setting.model_shards)
-        with devices.scope():
-            trainer = _trainer_of(run, prepared, trainers)
-            record = train(
-                run, prepared, trainer, deadline, save_models, measure
-            )
+        try:
+            with machine.fits_device(f"training of {run.label}"):
+                record = _train_one(
+                    run, deadline, save_models, measure, trainers
+                )
+        except ValueError as error:
+            trainers.clear()
+            note(failures, run.name, error)
+            continue
         if record is not None:
             records[run.name] = record
     return records
+
+
+def _train_one(run, deadline, save_models, measure, trainers):
+    """Train a run on its devices; see `train`."""
+    prepared = preparation.open_prepared(run.job)
+    if prepared is None:
+        return None  # the deadline passed before its preparation
+    setting = run.job.setting
+    devices = get_distribution(setting.strategy, setting.model_shards)
+    with devices.scope():
+        trainer = _trainer_of(run, prepared, trainers)
+        return train(run, prepared, trainer, deadline, save_models, measure)
 
 
 def read_record(run):

@@ -1,6 +1,7 @@
 """Names, model cards, damaged presets, precision on load, quantization."""
 
 import json
+import shutil
 
 import keras
 import keras_hub
@@ -112,6 +113,31 @@ def test_the_precision_is_chosen_on_load(m1, saved):
     assert 0 < difference < 0.1
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_model_in_mixed_precision_is_loaded(make_m1, tmp_path, precision):
+    model = make_m1(**SMALLEST, dtype=precision)
+    model.save_to_preset(tmp_path / "new")
+    # As it was written before.
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    config = json.loads(path.read_text())
+    assert config["config"]["dtype"]["config"]["name"] == "float32"
+    config["config"]["dtype"]["config"]["name"] = precision
+    path.write_text(json.dumps(config))
+    for folder in ("new", "old"):
+        for cls in (models.ByteCausalLM, keras_hub.models.CausalLM):
+            if (folder, cls) == ("old", keras_hub.models.CausalLM):
+                continue  # keras-hub itself refuses such a file
+            again = cls.from_preset(str(tmp_path / folder))
+            assert again.backbone.dtype_policy.name == "float32"
+            difference = np.abs(logits(again) - logits(model)).max()
+            assert 0 < difference < 0.1
+        again = models.ByteCausalLM.from_preset(
+            tmp_path / folder, dtype=precision
+        )
+        np.testing.assert_array_equal(logits(again), logits(model))
+
+
 def test_int8_weights_cost_little_and_are_saved(make_m1, tmp_path):
     model = make_m1(**SMALLEST)
     before = model.evaluate(TEXTS, return_dict=True, verbose=0)
@@ -133,3 +159,6 @@ def test_int8_weights_cost_little_and_are_saved(make_m1, tmp_path):
     assert "| quantized to | int8 |" in (tmp_path / "README.md").read_text()
     again = models.ByteCausalLM.from_preset(tmp_path)
     np.testing.assert_allclose(logits(again), logits(model), atol=1e-5)
+    alone = models.ByteBackbone.from_preset(tmp_path)
+    alone = models.ByteCausalLM(alone, model.preprocessor)
+    np.testing.assert_array_equal(logits(alone), logits(again))

@@ -77,9 +77,11 @@ FALSE = {
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_figures_that_contradict_a_claim(claim):
     scores = paper_scores()
-    for name, size, more in FALSE[claim]:
+    for name, size, change in FALSE[claim]:
         score = scores[name, size]
-        scores[name, size] = dataclasses.replace(score, bits=score.bits + more)
+        scores[name, size] = dataclasses.replace(
+            score, bits=score.bits + change
+        )
     assert judged(scores)[claim] == NOT_SEEN
 
 
@@ -186,13 +188,13 @@ def test_verdicts_of_models_that_learn_little(claim, gains, verdict):
 def test_the_paper_at_one_size():
     """What one size can show, it shows."""
     scores = paper_scores()
-    one = {key: score for key, score in scores.items() if key[1] == "25m"}
-    assert judged(one) == {
+    at_25m = {key: score for key, score in scores.items() if key[1] == "25m"}
+    assert judged(at_25m) == {
         **dict.fromkeys(CLAIMS, SEEN),
         "narrow": NOT_TESTABLE,
         "resets": NOT_RUN,  # the paper has it at 403m only
     }
-    small = {(name, "3m"): score for (name, _), score in one.items()}
+    small = {(name, "3m"): score for (name, _), score in at_25m.items()}
     assert judged(small)["leads"] == NOT_TESTABLE
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import time
-import zipfile
 
 import keras
 import pytest
@@ -20,7 +19,6 @@ from recipes import launch
 from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
-from recipes.engine import unseen
 from recipes.setting import Setting
 from tests import processes
 
@@ -75,6 +73,22 @@ def runs_of(setting, folder, seed=0):
         runs.Run(job, setting.config, job.name).with_seed(seed)
         for job in jobs_of(setting)
     ]
+
+
+def test_a_text_without_spaces_has_a_table(setting, tmp_path):
+    """Nothing is known of the change by the first word, and all the rest."""
+    for i in range(40):
+        path = tmp_path / f"{i}.txt"
+        path.write_text("\u6c49\u5b57\u6587\u672c" * (i + 9))
+    setting = dataclasses.replace(
+        setting, workdir=tmp_path / "new", data=(str(tmp_path / "*.txt"),)
+    )
+    job = preparation.Job(setting, "bytes", 259)
+    preparation.prepare(job)
+    run = runs.Run(job, setting.config, "bytes")
+    (row,) = cells(compare_table.markdown([run], {}, [0]))
+    assert row["changed by the first word"] == "-"
+    assert float(row["bytes/token"]) > 0.9
 
 
 def test_damaged_shards_are_told(setting, tmp_path):
@@ -309,7 +323,7 @@ def test_widths_and_embeddings_have_columns(setting):
 
 def test_a_model_with_an_embedding_from_bytes_is_trained(setting, tmp_path):
     m2 = dataclasses.replace(setting.config.m2, embedding="bytes")
-    config = dataclasses.replace(setting.config, m2=m2)
+    config = dataclasses.replace(setting.config, m2=m2, dtype="mixed_bfloat16")
     trained = [
         dataclasses.replace(run, config=config)
         for run in runs_of(setting, tmp_path / "new")[:1]
@@ -356,6 +370,10 @@ def test_numbers_of_tokens_are_rounded_to_short_epochs():
         (["--m2_training.steps", 10], "Received: --m2_training.steps 10, and"),
         (["--sizes", "3m", "--m2.num_layers", "9"], "--m2.num_layers 9"),
         (["--sizes", "2b", "--ids", "65536"], "must fit the device"),
+        (
+            ["--m2_training.sequence_length", 10**9, "--tokens", "4B"],
+            "Choose a smaller size or batch",
+        ),
     ],
     ids=lambda value: (
         "" if isinstance(value, str) else " ".join(map(str, value))
@@ -369,22 +387,3 @@ def test_what_is_wrong_is_one_line(
     assert code == 2 and error.count("\n") == 1
     assert said in error
     assert not (tmp_path / "new" / "prepared").exists()
-
-
-def test_the_lee_corpus_is_read_from_a_wheel(tmp_path, monkeypatch):
-    if unseen.gensim_folder() is not None:
-        assert len(unseen.lee_background()) == 300
-        return
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="pip download gensim --no-deps"):
-        unseen.unseen_documents(("lee",), "text")
-    wheel = tmp_path / "gensim-4.4.0-any.whl"
-    wheel.write_bytes(b"not a wheel")
-    with pytest.raises(ValueError, match="must be a wheel of gensim"):
-        unseen.unseen_documents(("lee",), "text")
-    with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr(
-            "gensim/test/test_data/lee_background.cor", "One story.\nTwo.\n"
-        )
-    found = list(unseen.unseen_documents(("lee",), "text"))
-    assert found == [b"One story.", b"Two."]

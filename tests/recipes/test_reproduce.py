@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -219,6 +220,38 @@ def test_a_scheme_of_ten_lines(run, tmp_path, monkeypatch):
     (folder / "clashing.py").write_text(text)
     code, _, said = run(workdir, names=["bytes"], module="clashing")
     assert code == 2 and said.count("\n") == 1 and "bytes in --module" in said
+
+
+def test_what_fails_does_not_stop_the_others(run, tmp_path, monkeypatch):
+    (tmp_path / "failing.py").write_text(
+        "from recipes.experiments import Experiment\n\n"
+        "def make(text, m1):\n"
+        "    raise ValueError('Words must be long. Received: a')\n\n"
+        "EXPERIMENTS = [Experiment('broken', 'Broken', make, 300)]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    fit = Trainer.fit
+
+    def fit_or_take_all_memory(self, *args, label, **others):
+        if label.startswith("gzip"):
+            keras.ops.zeros((1 << 25, 1 << 25))
+        return fit(self, *args, label=label, **others)
+
+    names = ["broken", "gzip_v256", "static_ac_v256"]
+    flags = dict(names=names, module="failing")
+    with monkeypatch.context() as planted:
+        planted.setattr(Trainer, "fit", fit_or_take_all_memory)
+        code, printed, said = run(tmp_path / "new", **flags)
+    assert code == 2 and "Traceback" not in said and "are left" not in said
+    assert "\nbroken: Words must be long. Received: a\n" in f"\n{said}"
+    assert "gzip_v256_tiny_seed_0: A model and its training must fit" in said
+    last = said.splitlines()[-1]
+    assert "see above, of broken, gzip_v256_tiny_seed_0." in last
+    assert "- 1 runs" in printed
+    # The same command trains what is left.
+    code, printed, said = run(tmp_path / "new", **flags)
+    assert code == 2 and said.splitlines()[-1].count("see above, of broken.")
+    assert "static_ac" not in said and "- 2 runs" in printed
 
 
 def test_what_is_wrong_is_one_line(run, tmp_path, monkeypatch):
