@@ -5,6 +5,10 @@ import pytest
 
 from keras_nc.data import write_shards
 
+#: Tokens of a sequence, and rows of a batch.
+T = 7
+B = 3
+
 
 class PlainBytes:
     """A tokenizer by the protocol of `write_shards`: id = 3 + byte."""
@@ -54,3 +58,23 @@ def documents():
     rng = np.random.default_rng(7)
     sizes = rng.integers(0, 40, size=60)
     return [rng.bytes(size) for size in sizes]
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory, documents, make_shards):
+    folder = tmp_path_factory.mktemp("shards")
+    return make_shards(documents, folder, shard_tokens=100)
+
+
+def assert_equal(batch, other):
+    for a, b in zip(leaves(batch), leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def leaves(batch):
+    x, y, sample_weight = batch
+    assert sorted(x) == ["padding_mask", "token_ids"]
+    return [
+        np.asarray(array)
+        for array in (x["token_ids"], x["padding_mask"], y, sample_weight)
+    ]
