@@ -35,7 +35,6 @@ than `max_window_bytes`. Without pruning, every prefix of a window is a window.
 """
 
 import itertools
-import operator
 
 import numpy as np
 
@@ -43,6 +42,7 @@ from keras_nc.coding.archive import ArchiveFormat
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_choice
+from keras_nc.coding.inputs import as_id
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.trie import window_starts
@@ -248,7 +248,7 @@ class WindowTable:
         Raises:
             ValueError: if the id stands for no window.
         """
-        i = operator.index(token_id)
+        i = as_id(token_id)
         if not 0 <= i < 1 << self.window_bits or not self._token_lengths[i]:
             refuse_id(i, self.window_bits)
         start = self._starts[i]

@@ -94,7 +94,7 @@ def as_byte_array(text):
     else:
         view = _buffer(text)
         if view is None:
-            _refuse(type(text).__name__)
+            _refuse(type(text).__name__, isinstance(text, (list, tuple)))
         if not view.c_contiguous:
             view = memoryview(view.tobytes())
         # In some versions of NumPy, frombuffer refuses empty buffers.
@@ -233,11 +233,13 @@ def _encode(text):
         ) from error
 
 
-def _refuse(received):
+def _refuse(received, is_list=False):
+    others, remedy = ", or a list of them", "Decode or cast it first."
+    if is_list:
+        others, remedy = "", "Pass its texts one by one."
     raise TypeError(
         "Text must be `str` or bytes (`bytes`, `bytearray`, `memoryview` or a "
-        f"uint8 array of one axis), or a list of them. Received: {received}. "
-        "Decode or cast it first."
+        f"uint8 array of one axis){others}. Received: {received}. {remedy}"
     )
 
 
@@ -256,6 +258,23 @@ def group_documents(documents, num_bytes):
 
 class SettingTypeError(TypeError, ValueError):
     """A setting has the wrong type. Both TypeError and ValueError catch it."""
+
+
+def as_id(value):
+    """Return an id of any integer type as an int, whatever its range.
+
+    Raises:
+        SettingTypeError: if it is not an integer.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise SettingTypeError(
+            "An id must be an integer. Received: "
+            f"{type(value).__name__} {value!r}. Cast it first."
+        ) from None
 
 
 def as_integer(name, value, least=1, most=None, remedy=None):

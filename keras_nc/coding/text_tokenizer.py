@@ -1,7 +1,5 @@
 """A tokenizer that needs no Keras: text to ids and back, exactly."""
 
-import operator
-
 import numpy as np
 
 from keras_nc import presets
@@ -16,6 +14,7 @@ from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.inputs import as_flag
+from keras_nc.coding.inputs import as_id
 from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.tokenizer_files import count_different_ids
 from keras_nc.coding.tokenizer_files import read_preset
@@ -126,7 +125,7 @@ class TextTokenizer:
         Raises:
             ValueError: If the id stands for no bytes.
         """
-        id = operator.index(id)
+        id = as_id(id)
         if not 0 <= id < self.vocabulary_size():
             self._refuse_range(id)
         if id >= self._special.first_id:

@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_nc import presets
 from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import make_folder
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
 from keras_nc.coding.codes import PAD_ID
@@ -52,7 +53,8 @@ def write_preset(folder, tokenizer):
     folder = pathlib.Path(folder)
     _check_folder(folder, of_hugging_face=False)
     path = folder / _CODEBOOK
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    make_folder(path.parent)
     codebook.save(path)
     scheme = {
         "name": _SCHEME,
@@ -227,7 +229,7 @@ def write_hugging_face(folder, codebook, special_tokens=(), parse=None):
         "additional_special_tokens": list(special_tokens),
         "clean_up_tokenization_spaces": False,
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, content in ((_TOKENIZER, tokenizer), (_CONFIG, config)):
         with atomic_file(folder / name) as file:
             file.write(json.dumps(content, ensure_ascii=False).encode())

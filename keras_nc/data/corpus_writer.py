@@ -18,6 +18,7 @@ import secrets
 import shutil
 import signal
 
+from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_integer
 from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
@@ -116,7 +117,7 @@ def tokenize_corpus(
         as_integer("shard_tokens", shard_tokens),
         select,
     )
-    job.directory.mkdir(parents=True, exist_ok=True)
+    make_folder(job.directory)
     if overwrite:
         _delete(job.directory)
     manifest = job.directory / shard_format.MANIFEST

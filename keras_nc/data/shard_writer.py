@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 
+from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import group_documents
 from keras_nc.coding.inputs import iterate_documents
@@ -153,7 +154,7 @@ def write_documents(
 
 def _prepare(directory, fields, overwrite):
     """Return whether the shards are complete, and the existing shards."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
     files = sorted(directory.iterdir())

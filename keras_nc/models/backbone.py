@@ -10,6 +10,7 @@ from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.ids import BatchRules
+from keras_nc.models.lora import ChecksLora
 from keras_nc.models.preset_config import name_precision_of_weights
 from keras_nc.models.presets import BACKBONE_FILES
 from keras_nc.models.presets import LoadsPresets
@@ -40,7 +41,7 @@ SIZES = {
 EMBEDDINGS = ("plain", "bytes")
 
 
-class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
+class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
     """A decoder-only Transformer: ids in, hidden states out.
 
     Pre-norm RMSNorm, relative attention biases per layer (or rotary

@@ -1,7 +1,6 @@
 """The Keras layer that carries a tokenization scheme."""
 
 import inspect
-import operator
 import os
 
 import keras
@@ -11,10 +10,12 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
+from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import as_id
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import presets
@@ -188,7 +189,7 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         Raises:
             ValueError: If the id stands for no bytes of its own.
         """
-        id = operator.index(id)
+        id = as_id(id)
         if not 0 <= id < self.vocabulary_size():
             raise ValueError(
                 f"An id must be from 0 to {self.vocabulary_size() - 1}. "
@@ -352,14 +353,13 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
         """Save the tokenizer, alone or beside a model.
 
         To load it, use `from_preset` of this class, of `SchemeTokenizer` or of
-        `keras_hub.tokenizers.Tokenizer`. To share a tokenizer without a model,
-        upload the directory yourself, because `keras_hub.upload_preset`
-        requires weights.
+        `keras_hub.tokenizers.Tokenizer`. `keras_hub.upload_preset` requires a
+        model's weights, so upload a tokenizer alone yourself.
 
         Args:
             preset_dir: str. The directory, which may hold a model's preset.
         """
-        preset_dir = os.fspath(preset_dir)
+        preset_dir = os.fspath(make_folder(preset_dir))
         super().save_to_preset(preset_dir)
         presets.mark(preset_dir)
 

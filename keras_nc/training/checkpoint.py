@@ -10,6 +10,7 @@ import keras
 
 from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.archive import atomic_path
+from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_integer
 from keras_nc.training.run import check_same_run
 from keras_nc.training.run import to_json
@@ -134,7 +135,7 @@ class Checkpoint:
         Returns:
             The state as it is on disk.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_folder(self.directory)
         step = state["step"]
         weights = self.directory / _WEIGHTS.format(step)
         with atomic_path(weights, suffix=".weights.h5") as temporary:

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from keras_nc.coding import Codebook
+from keras_nc.coding import TextTokenizer
 from tests.coding.conftest import SIZES
 from tests.coding.conftest import windows_of
 
@@ -246,3 +247,11 @@ def test_without_a_cache_folder_kernels_still_compile(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", cannot_cache)
     assert jit(lambda x: x + 1)(1) == 2
+
+
+def test_tables_have_few_free_slots():
+    """What is packed tightly stays in the processor's cache."""
+    tokenizer = TextTokenizer.from_preset("equal_info_16bit_en")
+    windows = list(windows_of(tokenizer.codebook).values())
+    states = {w[:n] for w in windows for n in range(1, len(w) + 1)}
+    assert len(tokenizer.codebook._trie.cells) < 1.05 * len(states)

@@ -65,6 +65,15 @@ def test_bad_ids_are_refused(chat):
         with pytest.raises(ValueError, match=found):
             chat.decode(ids)
     assert chat.decode([1, 1024, 0, 0], skip_special=True) == ""
+    with pytest.raises(TypeError, match="An id must be an integer"):
+        chat.id_to_token("70")
+
+
+def test_several_texts_are_refused_where_one_is_meant(chat):
+    for one in (chat.encode, chat.token_to_id):
+        with pytest.raises(TypeError, match="one by one") as error:
+            one(["she", "sells"])
+        assert "a list of them" not in str(error.value)
 
 
 # === Offsets ===

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from keras_nc import presets
 from keras_nc.coding import TextTokenizer
+from keras_nc.data import write_shards
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 from keras_nc.tokenizers import SchemeTokenizer
@@ -164,6 +165,22 @@ def test_each_kind_of_file_has_its_folder(chat, tmp_path):
     chat.to_hugging_face(tmp_path / "theirs")
     with pytest.raises(ValueError, match="holds another tokenizer"):
         chat.save(tmp_path / "theirs")
+
+
+def test_a_file_in_the_way_is_one_clear_error(chat, tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"mine")
+    for write in (
+        chat.save,
+        chat.to_hugging_face,
+        EqualInfoTokenizer(chat.codebook).save_to_preset,
+        lambda folder: write_shards([b"a"], chat, folder),
+    ):
+        for folder in (file, file / "inside"):
+            with pytest.raises(ValueError, match="a file is in the way") as e:
+                write(folder)
+            assert f"Received: {str(folder)!r}" in str(e.value)
+    assert file.read_bytes() == b"mine" and list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("parse", ["likely_aligned", "likely_words"])

@@ -97,6 +97,28 @@ def test_training_after_a_change_asks_to_compile(causal_lm, change):
         np.testing.assert_array_equal(np.array(v), b)
 
 
+@pytest.mark.parametrize(
+    "rank, names",
+    [
+        (0, None),
+        ("4", None),
+        (2, ["nothing"]),
+        (2, "query"),
+        (2, []),
+        (2, ["query", "layer_norm"]),
+    ],
+)
+def test_lora_that_trains_nothing_is_refused(causal_lm, rank, names):
+    backbone = causal_lm.backbone
+    before = [weight.path for weight in backbone.trainable_weights]
+    with pytest.raises(ValueError, match=r"`rank`|be names of layers"):
+        backbone.enable_lora(rank, names)
+    assert [weight.path for weight in backbone.trainable_weights] == before
+    backbone.enable_lora(2, ["gate", "gate"])
+    paths = [weight.path for weight in backbone.trainable_weights]
+    assert all("gate" in path for path in paths) and len(paths) >= 2
+
+
 def test_a_change_before_training_needs_no_compilation(causal_lm):
     causal_lm.compile("sgd", run_eagerly=True)
     causal_lm.backbone.enable_lora(2)

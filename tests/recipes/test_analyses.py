@@ -18,6 +18,7 @@ from recipes import reproduce_report
 from recipes.analyses import common
 from recipes.analyses import examples
 from recipes.analyses import learnability
+from recipes.analyses import model_windows
 from recipes.analyses import positions
 from recipes.analyses import prices
 from recipes.analyses import randomness
@@ -182,6 +183,20 @@ def test_prices_trade_tokens_for_bits(tmp_path, capsys):
     assert dear[0] > free[0] and dear[1] > free[1]
     assert (tmp_path / "analyses" / "prices.png").exists()
     assert "unigram bits/byte" in capsys.readouterr().out
+
+
+def test_a_model_helps_where_text_is_scarce(tmp_path, capsys):
+    unseen = tmp_path / "unseen.txt"
+    unseen.write_text("The sailors of the harbour watched the long ship. " * 9)
+    model_windows.run(tmp_path, [30_000], 9, "byte_lm_3m_en", [str(unseen)])
+    result = json.loads(
+        tmp_path.joinpath("analyses", "model_windows.json").read_text()
+    )
+    counts, both = result["rows"]
+    assert counts[:2] == ["30,000", "counts"] and both[1] == "counts and M1"
+    assert float(both[4]) > float(counts[4])  # bytes per token
+    assert result["header"][4] == "unseen bytes/token"
+    assert "counts and M1" in capsys.readouterr().out
 
 
 def test_what_is_not_prepared_is_one_line(workdir):

@@ -30,6 +30,7 @@ OTHERS = {
     "recipes.draw_windows": ["--output", "--window_bits", "--max_bytes"],
     "recipes.analyses.examples": ["--workdir", "--bytes"],
     "recipes.analyses.learnability": ["--workdir", "--steps"],
+    "recipes.analyses.model_windows": ["--sizes", "--preset", "--unseen"],
     "recipes.analyses.positions": ["--workdir", "--experiment"],
     "recipes.analyses.prices": ["--prices", "--window_bits"],
     "recipes.analyses.randomness": ["--workdir", "--experiment"],

@@ -47,8 +47,9 @@ def test_odd_tokens_and_ids_are_refused(tokenizers, name):
     for odd in (0, 1, 2, -1, tokenizer.vocabulary_size(), 2**70):
         with pytest.raises(ValueError, match=f"id {odd}"):
             tokenizer.id_to_token(odd)
-    with pytest.raises(TypeError, match="float"):
-        tokenizer.id_to_token(5.0)
+    for odd, found in ((5.0, "float 5.0"), ("5", "str '5'"), (True, "bool")):
+        with pytest.raises(TypeError, match=f"be an integer. Rec.*{found}"):
+            tokenizer.id_to_token(odd)
     with pytest.raises(TypeError, match="Text must be"):
         tokenizer.token_to_id(5)
 
