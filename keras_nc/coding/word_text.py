@@ -14,6 +14,7 @@ import tempfile
 
 import numpy as np
 
+from keras_nc.coding.archive import name_full_disk
 from keras_nc.coding.archive import read_arrays
 from keras_nc.coding.archive import write_arrays
 from keras_nc.coding.inputs import group_documents
@@ -246,8 +247,12 @@ class _SequenceWriter:
     def append(self, piece):
         if self._file is None:
             self._pieces.append(piece)
-        else:
+            return
+        try:
             self._file.write(piece.astype("<i4", copy=False).data)
+            self._file.flush()
+        except OSError as error:
+            raise name_full_disk(error, self._file.name) from None
 
     def __exit__(self, *error):
         if self._file is not None:

@@ -1,7 +1,9 @@
 """The files of token shards: arrays, and a manifest with their hashes."""
 
+import contextlib
 import hashlib
 import json
+import os
 
 import numpy as np
 
@@ -41,6 +43,42 @@ _SHARD_FIELDS = {
     "documents_sha256": str,
 }
 _FILE_FIELDS = {"size": int, "sha256": str}
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """Keep other processes from writing to a folder of shards.
+
+    The lock ends with the process. Systems and disks without locks of folders
+    are not protected.
+
+    Args:
+        directory: path, created if missing.
+
+    Raises:
+        ValueError: if another process writes there.
+    """
+    os.makedirs(directory, exist_ok=True)
+    handle = None
+    try:
+        import fcntl
+
+        handle = os.open(directory, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(
+            "Only one process may write to a folder of shards at a time. "
+            f"Received: {os.fspath(directory)!r}, to which another one is "
+            "writing. Wait for its end, or name another folder."
+        ) from None
+    except (ImportError, OSError):  # no such locks here
+        pass
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def file_name(array, shard):

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import pathlib
 import re
+import shutil
 
 import numpy as np
 
@@ -22,6 +23,9 @@ _THREAD_BATCH_BYTES = 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
 #: The files of shards, and what a process that was killed leaves of them.
 SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
+_HALF_WRITTEN = re.compile(
+    rf"(({_NAMES})-\d{{5,}}\.npy|\w+\.json|group-\d{{5,}})\.[0-9a-f]{{16}}\.tmp"
+)
 
 _REMEDY = (
     "Use another folder, delete the shards in this one, or pass "
@@ -47,8 +51,8 @@ def write_shards(
     and does not tokenize them again. If all shards are complete, it compares
     all documents and returns the shards. Shards whose files are damaged or
     missing are written again. Which documents a shard holds depends only on the
-    documents and on `shard_tokens`. Only one process may write to a folder at a
-    time.
+    documents and on `shard_tokens`. A folder that another process is writing to
+    is refused.
 
     Args:
         documents: `str` or bytes, or an iterable of them; read once, never
@@ -88,16 +92,17 @@ def write_shards(
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
     """
-    return write_documents(
-        documents,
-        tokenizer,
-        directory,
-        shard_tokens=shard_tokens,
-        overwrite=overwrite,
-        progress=progress,
-        threads=threads,
-        batch_bytes=batch_bytes,
-    )
+    with shard_format.locked(directory):
+        return write_documents(
+            documents,
+            tokenizer,
+            directory,
+            shard_tokens=shard_tokens,
+            overwrite=overwrite,
+            progress=progress,
+            threads=threads,
+            batch_bytes=batch_bytes,
+        )
 
 
 def write_documents(
@@ -141,6 +146,7 @@ def write_documents(
             if next(documents, None) is not None:
                 raise other_input(directory, "has more documents")
             (directory / shard_format.PROGRESS).unlink(missing_ok=True)
+            delete_half_written(directory)
             return TokenShards(directory)
         writer = _ShardWriter(directory, fields, sync)
         for batch, ids, offsets in _encoded(
@@ -149,6 +155,7 @@ def write_documents(
             writer.add(batch, ids, offsets)
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
         writer.finish()
+    delete_half_written(directory)
     return TokenShards(directory)
 
 
@@ -231,6 +238,17 @@ def other_input(directory, how):
         f"{directory} holds shards of other documents. Received: input that "
         f"{how}. Pass the same documents in the same order. Or: {_REMEDY}"
     )
+
+
+def delete_half_written(directory):
+    """Delete what processes that were killed have left in a folder."""
+    for path in directory.iterdir():
+        if not _HALF_WRITTEN.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _encoded(documents, tokenizer, fields, threads, batch_bytes):

@@ -133,29 +133,22 @@ def _place(children, first, grouped, label):
     taken[:256] = True
     base_used = np.zeros(capacity, np.bool_)
     base_used[0] = True
+    reached = np.full(256, 256)
     order = np.argsort(-children[1:], kind="mergesort") + 1
     for i in order:
         if children[i] == 0:
             break
         lo, hi = first[i], first[i + 1]
         lowest = label[grouped[lo]]
-        t = after[0]
-        searched = 0
-        while True:
+        if hi - lo == 1:
+            # What did not fit an only child by this byte will never fit one.
+            t = reached[lowest]
+            while taken[t] or base_used[t - lowest]:
+                t += 1
+            reached[lowest] = t
             b = t - lowest
-            if b > 0 and not base_used[b]:
-                fits = True
-                for j in range(lo + 1, hi):
-                    if taken[b + label[grouped[j]]]:
-                        fits = False
-                        break
-                if fits:
-                    break
-            t = after[t]
-            searched += 1
-            # A long search saves too few slots.
-            if searched > 500 and t < end:
-                t = end
+        else:
+            b = _first_fit(taken, base_used, after, label[grouped[lo:hi]], end)
         base[i] = b
         base_used[b] = True
         for j in range(lo, hi):
@@ -177,6 +170,28 @@ def _place(children, first, grouped, label):
             capacity *= 2
             after[capacity - 1], before[0] = 0, capacity - 1
     return slot, base, end
+
+
+@jit
+def _first_fit(taken, base_used, after, labels, end):
+    """Return the first base with free slots for all children."""
+    t = after[0]
+    searched = 0
+    while True:
+        b = t - labels[0]
+        if b > 0 and not base_used[b]:
+            fits = True
+            for c in labels[1:]:
+                if taken[b + c]:
+                    fits = False
+                    break
+            if fits:
+                return b
+        t = after[t]
+        searched += 1
+        # A long search saves too few slots.
+        if searched > 500 and t < end:
+            t = end
 
 
 @jit
