@@ -41,7 +41,7 @@ PRESETS = ("equal_info_16bit_en", "equal_info_16bit_paper_en")
 BYTES = 64_000_000
 FILES = 4
 ROUNDS = 3
-#: What M1 reads: rows of so many bytes, in one batch after the other.
+#: What M1 reads: rows of this many bytes, batch after batch.
 M1_ROWS, M1_LENGTH, M1_SECONDS = 32, 512, 6
 #: Batches of the readers, and how many are read.
 SEQUENCE_LENGTH, BATCH_SIZE, BATCHES = 512, 64, 200
@@ -229,9 +229,9 @@ def print_rates(rates, m1, amount):
     header.append("two workers x M1")
     rows = []
     for name, seconds in rates.items():
-        one, two = (amount / seconds[workers, FILES] for workers in (1, 2))
-        row = [name, f"{one / 1e6:,.1f}", f"{two / 1e6:,.1f}"]
-        rows.append([*row, f"{two / one:.2f}", f"{two / m1:,.0f}"])
+        slow, fast = (amount / seconds[workers, FILES] for workers in (1, 2))
+        row = [name, f"{slow / 1e6:,.1f}", f"{fast / 1e6:,.1f}"]
+        rows.append([*row, f"{fast / slow:.2f}", f"{fast / m1:,.0f}"])
     rows.append(["M1 3m, all cores", f"{m1 / 1e6:.4f}", "", "", "1"])
     print(f"\n{timing.table(header, rows)}")
 

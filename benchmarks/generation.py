@@ -25,6 +25,8 @@ from keras_nc import models
 from keras_nc.coding import Codebook
 from keras_nc.entropy_models import UnigramModel
 from keras_nc.tokenizers import EqualInfoTokenizer
+from recipes import flags
+from recipes.configs import DTYPES
 from recipes.flags import say
 
 #: For windows of 16 bits; `recipes.draw_windows` prints it with its picture.
@@ -158,11 +160,23 @@ if __name__ == "__main__":
             "choices": list(models.SIZES),
             "help": "Sizes of both models.",
         },
-        batch_size={"type": int, "default": 8, "help": "Rows."},
-        length={"type": int, "default": 128, "help": "Tokens per row."},
-        dtype={"default": "float32", "help": "A dtype policy."},
+        batch_size={
+            "type": flags.at_least(1),
+            "default": 8,
+            "help": "Rows.",
+        },
+        length={
+            "type": flags.at_least(2),
+            "default": 128,
+            "help": "Tokens per row.",
+        },
+        dtype={
+            "default": "float32",
+            "choices": DTYPES,
+            "help": "A dtype policy.",
+        },
         bytes_per_token={
-            "type": float,
+            "type": flags.positive,
             "default": BYTES_PER_TOKEN,
             "help": "Bytes that a window stands for.",
         },

@@ -29,6 +29,7 @@ from recipes import flags
 from recipes import workdir
 from recipes.flags import say
 
+STAGES = ("steps", "tensorflow", "torch", "m1", "reproduce", "compare")
 #: What a program prints if it is not finished.
 LEFT = re.compile(r"Out of time|are left|left: [1-9]")
 #: A stage begins only if this many minutes are left.
@@ -66,7 +67,7 @@ QUICK_COMPARE = (
 
 def stages(settings):
     """Return the stages, a dict from names to the words of a command."""
-    folder, quick = settings.workdir, settings.quick
+    quick = settings.quick
     minutes = "--minutes {minutes}"
     steps = QUICK_STEPS if quick else f"{STEPS} --sizes {SIZES}"
     if not quick:
@@ -77,23 +78,35 @@ def stages(settings):
         m1 = f"{M1} --device_rows 4096 {M1_EXPERIMENTS}"
     reproduce = QUICK_REPRODUCE if quick else REPRODUCE
     compare = QUICK_COMPARE if quick else COMPARE
-    found = {
-        "steps": f"{steps} --parts --records {folder}/steps.jsonl",
-        "tensorflow": f"{steps} --records {folder}/tensorflow.jsonl",
-        "torch": f"{steps} --compiled --records {folder}/torch.jsonl",
+    commands = {
+        "steps": f"{steps} --parts --records {{folder}}/steps.jsonl",
+        "tensorflow": f"{steps} --records {{folder}}/tensorflow.jsonl",
+        "torch": f"{steps} --compiled --records {{folder}}/torch.jsonl",
         "m1": f"recipes.reproduce {m1} --prepare {minutes} "
-        f"--workdir {folder}/m1",
+        f"--workdir {{folder}}/m1",
         "reproduce": f"recipes.reproduce {reproduce} {minutes} "
-        f"--workdir {folder}/reproduce",
+        f"--workdir {{folder}}/reproduce",
         "compare": f"recipes.compare_tokenizers {compare} {minutes} "
-        f"--workdir {folder}/compare",
+        f"--workdir {{folder}}/compare",
     }
-    return {name: command.split() for name, command in found.items()}
+    return {
+        name: [
+            word.replace("{folder}", str(settings.workdir))
+            for word in commands[name].split()
+        ]
+        for name in STAGES
+    }
 
 
 def main(settings):
     """Run what is left of the stages, until the limit."""
     settings.workdir.mkdir(parents=True, exist_ok=True)
+    with workdir.only_process(settings.workdir):
+        run_stages(settings)
+
+
+def run_stages(settings):
+    """Run stages, or prepare them."""
     path = settings.workdir / "done.json"
     commands = stages(settings)
     if settings.prepare:
@@ -117,7 +130,9 @@ def main(settings):
         if minutes < LEAST_MINUTES:
             left.append(name)
             continue
-        words = [w.format(minutes=f"{minutes:.2f}") for w in commands[name]]
+        words = [
+            w.replace("{minutes}", f"{minutes:.2f}") for w in commands[name]
+        ]
         output = run(name, words, settings.workdir)
         if output is None or LEFT.search(output):
             left.append(name)
@@ -197,11 +212,12 @@ if __name__ == "__main__":
         },
         stages={
             "nargs": "+",
+            "choices": STAGES,
             "metavar": "NAME",
-            "help": "Run only these stages.",
+            "help": f"Run only these stages: {', '.join(STAGES)}.",
         },
         peak_tflops={
-            "type": float,
+            "type": flags.positive,
             "default": 989.0,
             "help": "Of the device, for MFU; by default that of an H100.",
         },

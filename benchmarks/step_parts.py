@@ -88,10 +88,10 @@ def part_flops(backbone, length):
     logits = 6 * table_size(backbone)
     width = backbone.num_heads * backbone.head_dim
     attention = 12 * backbone.num_layers * width * length
-    whole = training_flops_per_token(backbone, length)
+    total = training_flops_per_token(backbone, length)
     return {
         "attention": attention,
-        "projections and MLP": whole - logits - attention,
+        "projections and MLP": total - logits - attention,
         "logits and loss": logits,
         "optimizer": 0,
     }

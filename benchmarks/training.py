@@ -15,9 +15,6 @@ With --records, each row is written to a file as soon as it is known, and a row
 that is there is not measured again. So a long run continues after --minutes.
 """
 
-import json
-import os
-import pathlib
 import statistics
 import time
 
@@ -26,9 +23,13 @@ import numpy as np
 
 from benchmarks import options
 from benchmarks import timing
+from benchmarks.records import Records
+from keras_nc.models import SIZES
 from keras_nc.models import CompressedBackbone
 from keras_nc.models import CompressedCausalLM
 from keras_nc.training import training_flops_per_token
+from recipes import flags
+from recipes.configs import DTYPES
 from recipes.flags import say
 
 STEPS = 4
@@ -87,42 +88,16 @@ def case_of(given, settings):
     size, *numbers = given.split(":")
     try:
         ids, rows = map(int, numbers) if numbers else (None, None)
-    except ValueError as error:
+        fits = size in SIZES and (ids is None or (ids >= 4 and rows >= 1))
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             "`sizes` must be names, or SIZE:IDS:ROWS. Received: "
-            f"{given!r}. For example, 113m:65536:32."
-        ) from error
+            f"{given!r}. For example, 113m:65536:32. Names: {', '.join(SIZES)}"
+        )
     rows = rows or (2 if settings.quick else settings.batch_size)
     return {"size": size, "ids": ids or settings.ids, "rows": rows}
-
-
-class Records:
-    """Records of a file of JSON lines; of memory only without a path."""
-
-    def __init__(self, path):
-        self.path = None if path is None else pathlib.Path(path)
-        self.records = []
-        if self.path is not None and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            self.records = [json.loads(line) for line in lines]
-
-    def find(self, key):
-        """Return the record of a key, or `None`."""
-        for record in self.records:
-            if record["key"] == key:
-                return record
-        return None
-
-    def add(self, key, values):
-        """Add a record, write all, and return it."""
-        record = {"key": key, **values}
-        self.records.append(record)
-        if self.path is not None:
-            lines = [json.dumps(record) + "\n" for record in self.records]
-            new = self.path.with_suffix(".new")
-            new.write_text("".join(lines), encoding="utf-8")
-            os.replace(new, self.path)
-        return record
 
 
 def measured(key, rounds):
@@ -157,10 +132,10 @@ def measured(key, rounds):
         from benchmarks import step_parts
 
         seconds = step_parts.part_seconds(model, ids[: shape[0]])
-        whole = shape[0] * shape[1] / rates["keras_nc"]
-        seconds["input and host"] = max(whole - seconds["step"], 0.0)
+        step = shape[0] * shape[1] / rates["keras_nc"]
+        seconds["input and host"] = max(step - seconds["step"], 0.0)
         parts = sum(seconds.values()) - seconds["step"]
-        seconds["embedding, rest, fusion"] = whole - parts
+        seconds["embedding, rest, fusion"] = step - parts
         values["parts_ms"] = {k: 1e3 * v for k, v in seconds.items()}
         values["parts_flops"] = step_parts.part_flops(backbone, shape[1])
     return values
@@ -229,7 +204,7 @@ def parts_table(record):
     """Return the table of a step's parts."""
     milliseconds = dict(record["parts_ms"])
     milliseconds.pop("step")
-    whole, flops = sum(milliseconds.values()), record["parts_flops"]
+    total, flops = sum(milliseconds.values()), record["parts_flops"]
     tokens = record["key"]["rows"] * record["key"]["length"]
     lines = []
     for name, time_of_part in milliseconds.items():
@@ -240,11 +215,11 @@ def parts_table(record):
                 name,
                 f"{of_part / record['flops_per_token']:.1%}",
                 f"{time_of_part:,.2f}",
-                f"{time_of_part / whole:.1%}",
+                f"{time_of_part / total:.1%}",
                 f"{speed:,.2f}" if of_part else "-",
             ]
         )
-    lines.append(["whole step", "100.0%", f"{whole:,.2f}", "100.0%", "-"])
+    lines.append(["whole step", "100.0%", f"{total:,.2f}", "100.0%", "-"])
     label = f"{record['key']['size']}, {record['key']['position']}"
     header = [label, "of the FLOPs", "ms alone", "of the time", "TFLOP/s"]
     return timing.table(header, lines)
@@ -319,19 +294,33 @@ if __name__ == "__main__":
             "action": "store_true",
             "help": "Time the parts of each step, too.",
         },
-        ids={"type": int, "default": 4096, "help": "Size of the vocabulary."},
-        batch_size={"type": int, "default": 8},
-        sequence_length={"type": int, "default": 256},
-        dtype={"default": "float32", "help": "Or mixed_bfloat16."},
+        ids={
+            "type": flags.at_least(4),
+            "default": 4096,
+            "help": "Size of the vocabulary.",
+        },
+        batch_size={"type": flags.at_least(1), "default": 8},
+        sequence_length={"type": flags.at_least(1), "default": 256},
+        dtype={
+            "default": "float32",
+            "choices": DTYPES,
+            "help": "Or mixed_bfloat16.",
+        },
         compiled={
             "action": "store_true",
             "help": "Pass jit_compile=True; Keras does not for torch.",
         },
-        peak_tflops={"type": float, "help": "Of the device, for MFU."},
+        peak_tflops={
+            "type": flags.positive,
+            "help": "Of the device, for MFU.",
+        },
         records={"metavar": "FILE", "help": "JSON lines, to continue from."},
-        minutes={"type": float, "help": "Start no row after this time."},
+        minutes={
+            "type": flags.positive,
+            "help": "Start no row after this time.",
+        },
         memory={
-            "type": int,
+            "type": flags.at_least(1),
             "nargs": 2,
             "metavar": ("B", "T"),
             "help": "Plan the memory of a step of B x T tokens, too.",

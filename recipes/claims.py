@@ -4,50 +4,25 @@ import dataclasses
 import itertools
 
 from recipes.compare_table import bits_at
+from recipes.paper_results import SIZES as PAPER_SIZES
+from recipes.verdicts import LEARNED
+from recipes.verdicts import NOT_RUN
+from recipes.verdicts import NOT_SEEN
+from recipes.verdicts import NOT_TESTABLE
+from recipes.verdicts import NOTHING
+from recipes.verdicts import SEEN
+from recipes.verdicts import judge
+from recipes.verdicts import judge_gains
+from recipes.verdicts import largest
+from recipes.verdicts import margin
+from recipes.verdicts import share_margin
+from recipes.verdicts import step_of_bits
 
-SEEN = "seen"
-NOT_SEEN = "not seen"
-NOT_TESTABLE = "not testable at this size"
-NOT_RUN = "not run"
-#: Bits per byte by which runs of the paper at 25m differ. A smaller difference
-#: says nothing.
-SPREAD = 0.006
-#: A model has learned nothing if it is within this share of uniform.
-NOTHING = 0.02
-#: A model has learned if it is below uniform by this share.
-LEARNED = 0.10
 #: The bits per byte by which SentencePiece leads in the paper, least and most.
 LEAD = (0.07, 0.13)
 
 
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """The score of an experiment at one size, from all its seeds.
-
-    Args:
-        bits: float. Mean bits per byte of held-out text.
-        half_range: float. Half of the range of the seeds.
-        uniform: float. Bits per byte of the uniform model.
-        flops: float. FLOPs per byte, M1 included where it runs.
-    """
-
-    bits: float
-    half_range: float
-    uniform: float
-    flops: float
-
-    @property
-    def gain(self):
-        """Share of the uniform model's bits that the model saves."""
-        return 1 - self.bits / self.uniform
-
-    @property
-    def learned(self):
-        """The gain; 0 if the model has learned nothing."""
-        return self.gain if self.gain > NOTHING else 0.0
-
-
-def verdicts(scores, sizes):
+def judge_all(scores, sizes):
     """Judge every claim.
 
     Args:
@@ -57,58 +32,38 @@ def verdicts(scores, sizes):
     Returns:
         A list of triples of str: the claim, the verdict, the figures.
     """
-    return [(claim, *judge(scores, sizes)) for claim, judge in CLAIMS.items()]
-
-
-def largest(scores, sizes, *names):
-    """Return the scores of experiments at the largest size that has all.
-
-    Returns:
-        A pair of the size and a list of `Score`; `None` if no size has all.
-    """
-    for size in reversed(sizes):
-        if all((name, size) in scores for name in names):
-            return size, [scores[name, size] for name in names]
-    return None
-
-
-def margin(*scores):
-    """Return the largest difference in bits per byte that may be chance."""
-    return max(SPREAD, *(score.half_range for score in scores))
-
-
-def share_margin(*scores):
-    """Return the largest difference in gains that may be chance."""
-    return max(margin(score) / score.uniform for score in scores)
-
-
-def in_order(values, least):
-    """Judge whether each value is above the one before by more than chance."""
-    steps = [b - a for a, b in itertools.pairwise(values)]
-    if all(step > least for step in steps):
-        return SEEN
-    if any(step < -least for step in steps):
-        return NOT_SEEN
-    return NOT_TESTABLE
+    # Two or three seeds say little about their range, so that of a size is the
+    # largest one of its experiments.
+    ranges = {}
+    for (_, size), score in scores.items():
+        ranges[size] = max(ranges.get(size, 0.0), score.half_range)
+    scores = {
+        key: dataclasses.replace(score, half_range=ranges[key[1]])
+        for key, score in scores.items()
+    }
+    return [(claim, *its(scores, sizes)) for claim, its in CLAIMS.items()]
 
 
 def _learn_nothing(scores, sizes):
-    found = {}
+    found, others = {}, []
     for name in ("ac_v256", "ac_v65k", "static_ac_v256"):
         at = largest(scores, sizes, name, "bytes")
         if at:
             size, [score, other] = at
             found[f"{name}, {size}"] = score
+            others.append(other)
     text = _beside_uniform(found)
     kinds = {name.startswith("static") for name in found}
     if len(kinds) < 2:
         return NOT_RUN, text  # the claim is about both
-    if other.gain < LEARNED:
-        # Training was too short to learn even bytes.
-        return NOT_TESTABLE, text
-    if all(score.gain <= NOTHING for score in found.values()):
-        return SEEN, text
-    return NOT_SEEN, text
+    verdict = judge(
+        [(NOTHING - s.gain) / share_margin(s) for s in found.values()]
+    )
+    if verdict == SEEN and any(s.gain < -LEARNED for s in found.values()):
+        return NOT_TESTABLE, f"{text}; a run has failed"
+    if verdict == SEEN and any(other.gain < LEARNED for other in others):
+        return NOT_TESTABLE, f"{text}; M2 has not even learned bytes"
+    return verdict, text
 
 
 def _learns(scores, sizes):
@@ -119,7 +74,8 @@ def _learns(scores, sizes):
         return NOT_RUN, ""
     size, [score] = at
     text = _beside_uniform({f"b16, {size}": score})
-    return (SEEN if score.gain >= LEARNED else NOT_SEEN), text
+    over = score.gain_of_context - LEARNED
+    return judge([over / share_margin(score)]), text
 
 
 def _more_ids_are_better(scores, sizes):
@@ -127,28 +83,29 @@ def _more_ids_are_better(scores, sizes):
     if not at:
         return NOT_RUN, ""
     size, found = at
-    bits = [score.bits for score in found]
-    verdict = in_order(bits, margin(*found))
-    return verdict, _list(["v65k", "v256"], bits, size)
+    text = _list(["v65k", "v256"], [score.bits for score in found], size)
+    verdict = judge([step_of_bits(*found)])
+    if verdict == SEEN and found[0].gain_of_context <= NOTHING:
+        return NOT_TESTABLE, f"{text}; nothing is learned"
+    return verdict, text
 
 
 def _longer_windows_learn_less(scores, sizes):
     for label in ("v256", "v65k"):
-        names = [f"b{bits}_{label}" for bits in (16, 32, 64, 128)]
+        names = [f"b{bits}_{label}" for bits in (128, 64, 32, 16)]
         at = largest(scores, sizes, *names)
         if at:
             size, found = at
             text = _list(
-                names,
-                [score.gain for score in found],
+                names[::-1],
+                [score.gain for score in found[::-1]],
                 size,
                 "{:z.1%} below uniform",
             )
             # The longest windows may all teach nothing, so they have no order.
-            learned = [-score.learned for score in found]
-            while len(learned) > 2 and not any(learned[-2:]):
-                learned.pop()
-            return in_order(learned, share_margin(*found)), text
+            while len(found) > 2 and max(s.gain for s in found[:2]) <= NOTHING:
+                found = found[1:]
+            return judge_gains(found), text
     return NOT_RUN, ""
 
 
@@ -160,55 +117,67 @@ def _gzip_lies_between(scores, sizes):
     size, found = at
     gains = [score.gain for score in found]
     text = _list(names, gains, size, "{:z.1%} below uniform")
-    learned = [score.learned for score in found]
-    return in_order(learned, share_margin(*found)), text
+    return judge_gains(found), text
 
 
 def _bytes_are_beaten(scores, sizes):
     """Compare at equal FLOPs per byte; interpolate between sizes of bytes."""
     own = "b16_v65k"
-    points = [
-        (score.flops, score.bits)
-        for (name, _), score in scores.items()
-        if name == "bytes"
-    ]
+    of_bytes = [score for (name, _), score in scores.items() if name == "bytes"]
+    points = [(score.flops, score.bits) for score in of_bytes]
     found = [
         (size, scores[own, size]) for size in sizes if (own, size) in scores
     ]
     if not points or not found:
         return NOT_RUN, ""
     for size, score in reversed(found):
+        least = margin(score, *of_bytes)
+
+        def judged(label, bits, score=score, size=size, least=least):
+            verdict = judge([(bits - score.bits) / least])
+            return verdict, _list([own, label], [score.bits, bits], size)
+
         bits = bits_at(points, score.flops)
         if bits is not None:
-            verdict = SEEN if score.bits < bits - margin(score) else NOT_SEEN
-            return verdict, _list([own, "bytes"], [score.bits, bits], size)
-        better = [
-            b for flops, b in points if flops >= score.flops and b > score.bits
-        ]
-        if better:
-            text = _list(
-                [own, "bytes, at more FLOPs"], [score.bits, max(better)], size
-            )
-            return SEEN, text
+            return judged("bytes", bits)
+        # More FLOPs that do not help bytes decide, and fewer that are enough.
+        more = [bits for flops, bits in points if flops > score.flops]
+        fewer = [bits for flops, bits in points if flops < score.flops]
+        for label, bits, verdict in (
+            ("bytes, at more FLOPs", max(more, default=None), SEEN),
+            ("bytes, at fewer FLOPs", min(fewer, default=None), NOT_SEEN),
+        ):
+            if bits is not None and judged(label, bits)[0] == verdict:
+                return judged(label, bits)
     return NOT_TESTABLE, "no two sizes of bytes around its FLOPs per byte"
 
 
 def _gaps(scores, sizes):
-    """Return how far SentencePiece leads, a dict by size."""
+    """Return how far SentencePiece leads, and what may be chance, by size."""
     names = ("b16_v65k", "sentencepiece_32k")
-    return {
-        size: scores[names[0], size].bits - scores[names[1], size].bits
-        for size in sizes
-        if all((name, size) in scores for name in names)
-    }
+    gaps = {}
+    for size in sizes:
+        if all((name, size) in scores for name in names):
+            own, other = (scores[name, size] for name in names)
+            gaps[size] = own.bits - other.bits, margin(own, other)
+    return gaps
 
 
 def _sentencepiece_leads(scores, sizes):
     gaps = _gaps(scores, sizes)
     if not gaps:
         return NOT_RUN, ""
-    inside = all(LEAD[0] <= round(gap, 2) <= LEAD[1] for gap in gaps.values())
-    return (SEEN if inside else NOT_SEEN), _list(gaps, gaps.values())
+    text = _list(gaps, [gap for gap, _ in gaps.values()])
+    gaps = [gap for size, gap in gaps.items() if size in PAPER_SIZES]
+    if not gaps:
+        return NOT_TESTABLE, f"{text}; the paper has larger models"
+    low, high = LEAD
+    if all(low <= round(gap, 2) <= high for gap, _ in gaps):
+        # Within chance, the lead must not be anything at all.
+        small = all(least < (high - low) / 2 for _, least in gaps)
+        return (SEEN if small else NOT_TESTABLE), text
+    over = [max(low - gap, gap - high) / least for gap, least in gaps]
+    return (NOT_SEEN if max(over) > 1 else NOT_TESTABLE), text
 
 
 def _fewer_resets_are_worse(scores, sizes):
@@ -218,14 +187,12 @@ def _fewer_resets_are_worse(scores, sizes):
         if at:
             # In the paper, no reset at all is better than one at every second
             # window. So compare both only with one at every window.
-            size, found = at
-            bits = [score.bits for score in found]
-            text = _list(names, bits, size)
-            if bits[0] > min(score.uniform for score in found[1:]):
+            size, [own, *others] = at
+            text = _list(names, [score.bits for score in (own, *others)], size)
+            if own.bits > min(score.uniform for score in others):
                 # M2 is worse than M1 alone, which resets less often.
                 return NOT_TESTABLE, f"{text}; M2 is weaker than M1"
-            order = in_order([bits[0], min(bits[1:])], margin(*found))
-            return order, text
+            return judge([step_of_bits(own, score) for score in others]), text
     return NOT_RUN, ""
 
 
@@ -233,11 +200,20 @@ def _larger_models_narrow_the_gap(scores, sizes):
     gaps = _gaps(scores, sizes)
     if not gaps:
         return NOT_RUN, ""
-    text = _list(gaps, gaps.values())
+    text = _list(gaps, [gap for gap, _ in gaps.values()])
     if len(gaps) < 2:
         return NOT_TESTABLE, f"{text}; one size only"
-    first, *_, last = gaps.values()
-    return (SEEN if last < first - SPREAD else NOT_SEEN), text
+    (first, least), *_ = gaps.values()
+    if first <= least:
+        return NOT_TESTABLE, f"{text}; no gap to narrow"
+
+    def narrowing(a, b):
+        return (a[0] - b[0]) / max(a[1], b[1])
+
+    found = list(gaps.values())
+    if min(itertools.starmap(narrowing, itertools.pairwise(found))) < -1:
+        return NOT_SEEN, text  # it widens somewhere
+    return judge([narrowing(found[0], found[-1])]), text
 
 
 CLAIMS = {

@@ -162,6 +162,10 @@ def run(
     names = tokenizers or NAMES
     tables = plan(setting, names, sizes, width, ids, embedding, unseen)
     jobs = [run.job for rows in tables.values() for run in rows]
+    if not prepare:  # which another machine may do
+        for run in itertools.chain(*tables.values()):
+            m2, flag = run.config.m2, f"M2 of {run.label}"
+            machine.check_memory(setting, m2, run.job.ids, flag)
     waiting = [job for job in jobs if preparation.read_figures(job) is None]
     if waiting:
         check_unseen(setting, unseen)
@@ -203,6 +207,7 @@ def plan(setting, tokenizers, sizes, widths, ids, embeddings, unseen):
     for size in sizes:
         m2 = own
         if size != OWN_SIZE:
+            check_free(setting.name, own, size)
             m2 = dataclasses.replace(own, **SIZES[size])
         for count in ids:
             count = count or 2**setting.config.codebook.window_bits
@@ -222,6 +227,17 @@ def plan(setting, tokenizers, sizes, widths, ids, embeddings, unseen):
                     label = ", ".join([name, str(own_count), *details])
                     rows.append(runs.Run(job, config, label))
     return tables
+
+
+def check_free(name, m2, size):
+    """Raise a ValueError if flags set what a size sets, too."""
+    for field in SIZES[size]:
+        value = getattr(m2, field)
+        if value != getattr(configs.CONFIGS[name].m2, field):
+            raise ValueError(
+                f"A size sets all dimensions of M2. Received: --sizes {size}, "
+                f"and --m2.{field} {value}. Leave out one of them."
+            )
 
 
 def check_unseen(setting, unseen):

@@ -1,5 +1,7 @@
 """Start recipes: the flags that they share."""
 
+import contextlib
+import functools
 import os
 import pathlib
 
@@ -13,6 +15,7 @@ from recipes.configs import check_config
 from recipes.engine.overrides import apply_overrides
 from recipes.setting import Setting
 from recipes.workdir import claim_workdir
+from recipes.workdir import only_process
 
 CONFIG = {
     "default": "tiny",
@@ -103,7 +106,7 @@ TRAINING = {
         "help": "Restarts of one training run, by default 3.",
     },
     "peak_tflops": {
-        "type": float,
+        "type": flags.positive,
         "metavar": "X",
         "help": "Peak TFLOP/s of the devices, all together: shows how much of "
         "it is used.",
@@ -139,11 +142,20 @@ def main(run, trains=False, configure=None, choose=None, **own):
         values = vars(values)
         chosen = {name: values.pop(name) for name in own}
         name = choose(**chosen) if choose else values.pop("config")
-        config = get_config(name, values.pop("overrides"))
+        overrides = values.pop("overrides")
+        config = get_config(name, overrides)
         if configure is not None:
-            config = check_config(configure(config, **chosen))
+            given, config = config, configure(config, **chosen)
+            check_kept(overrides, given, config)
+            check_config(config)
         with orderly_termination():
-            run(make_setting(name, config, **values), **chosen)
+            setting = make_setting(name, config, **values)
+            with contextlib.ExitStack() as stack:
+                if setting.alone:
+                    stack.enter_context(only_process(setting.workdir))
+                    # Two processes may have made the folder.
+                    claim_workdir(setting)
+                run(setting, **chosen)
 
     flags.start(run_setting, groups, Config)
 
@@ -151,6 +163,29 @@ def main(run, trains=False, configure=None, choose=None, **own):
 def get_config(name, overrides):
     """Return the configuration of a name, with the overrides of flags."""
     return check_config(apply_overrides(CONFIGS[name], overrides))
+
+
+def check_kept(overrides, given, config):
+    """Check that a recipe's own flags keep what the overrides set.
+
+    Args:
+        overrides: dict from paths to values, as the user gave them.
+        given: The `Config` with these values.
+        config: The `Config` that the recipe's own flags make of it.
+
+    Raises:
+        ValueError: If they change such a field.
+    """
+    for path, text in overrides.items():
+        mine, its = (
+            functools.reduce(getattr, path.split("."), each)
+            for each in (given, config)
+        )
+        if mine != its:
+            raise ValueError(
+                f"Two flags must not set one field. Received: --{path} {text}, "
+                f"and other flags that make it {its}. Leave out one of them."
+            )
 
 
 def start(run, **own):

@@ -302,7 +302,7 @@ def generation_section(setting):
         parts.append(f"### Prompt {i + 1}\n\n{quote(prompt)}")
         for tokens, row in models.items():
             text = row["continuations"][i]
-            parts.append(f"**{writer(tokens)}** goes on:\n\n{quote(text)}")
+            parts.append(f"**{writer(tokens)}** continues:\n\n{quote(text)}")
     english = generated.get("english", {"models": {}})
     for name, row in english["models"].items():
         parts.append(

@@ -39,8 +39,6 @@ EXAMPLE_BYTES = 10_240
 LEAST_STEPS = 1_000
 LEAST_BATCH = 8
 EPOCHS = 10
-#: Weights, gradients and an update, in float32.
-BYTES_PER_PARAMETER = 12
 #: Generation is timed with so many texts at a time, of so many tokens each.
 TEXTS, TEXT_TOKENS = 8, 64
 
@@ -152,7 +150,10 @@ def run(
     setting.need_one_process("repeating experiments")
     deadline = runs.Deadline(minutes)
     chosen = choose_experiments(experiment, module, size)
-    check_size(setting, size, chosen)
+    check_size(size, setting.config.m2)
+    if not prepare:  # which another machine may do
+        most = max(experiment.ids for experiment in chosen.values())
+        machine.check_memory(setting, setting.config.m2, most, f"--size {size}")
     if device_rows and compressor == experiments.COUNTS:
         raise ValueError(
             "Only a neural M1 runs on a device. Received: --device_rows "
@@ -260,20 +261,18 @@ def m1_parameters(m1):
     return body_parameters(ByteBackbone.from_preset(m1, load_weights=False))
 
 
-def check_size(setting, size, chosen):
-    """Raise a ValueError if the device has too little memory for a model."""
-    m2, room = setting.config.m2, machine.memory_bytes()
-    body = m2.num_layers * m2.hidden_dim
-    body *= 4 * m2.hidden_dim + 3 * m2.intermediate_dim
-    ids = max(experiment.ids for experiment in chosen.values())
-    needed = BYTES_PER_PARAMETER * (body + ids * m2.hidden_dim)
-    if room is not None and needed > room:
-        raise ValueError(
-            "A model, its gradients and an update must fit the device. "
-            f"Received: --size {size}, {needed / 1e9:,.0f} GB, and a device "
-            f"with {room / 1e9:,.0f} GB. Choose a smaller --size, or a larger "
-            "device."
-        )
+def check_size(size, m2):
+    """Raise a ValueError if flags changed what the name of a size means.
+
+    The report puts a size beside the paper's.
+    """
+    for name, value in SIZES.get(size, {}).items():
+        if getattr(m2, name) != value:
+            raise ValueError(
+                f"--size {size} is the paper's, with {name}={value}. Received: "
+                f"--m2.{name} {getattr(m2, name)}. Leave it out, or use --size "
+                f"{TINY}, whose fields are free."
+            )
 
 
 def measure_generation(experiment, run, prepared, model):
@@ -290,7 +289,11 @@ def measure_generation(experiment, run, prepared, model):
     seconds = []
     for _ in range(2):  # the first call compiles
         start = time.perf_counter()
-        texts = complete.generate([b"The "] * TEXTS, max_length=TEXT_TOKENS)
+        try:
+            texts = complete.generate([b"The "] * TEXTS, max_length=TEXT_TOKENS)
+        except ValueError as error:
+            # The scores of a trained model must not be lost.
+            return {"generation": {"refused": f"{experiment.row}: {error}"}}
         seconds.append(time.perf_counter() - start)
     return {
         "generation": {

@@ -15,6 +15,7 @@ from recipes import claims
 from recipes import experiments
 from recipes import launch
 from recipes import plots
+from recipes import verdicts
 from recipes import workdir
 from recipes.engine import records
 from recipes.engine.records import SIZES
@@ -66,8 +67,9 @@ def write(folders, output, module=None):
 
 
 CLAIMS_TEXT = (
-    "A difference counts only if it is above 0.006 bits/byte and above half of "
-    "the range of the seeds. Otherwise a claim is *not testable at this size*. "
+    "A difference counts only if it is above 0.006 bits/byte and above the "
+    "largest range of the seeds of an experiment at this size. Otherwise a "
+    "claim is *not testable at this size*. "
     "A model that is less than 2% below uniform has learned nothing. *not run* "
     "marks a claim whose experiments are lacking."
 )
@@ -154,15 +156,16 @@ def conditions(entries):
 def claims_table(entries):
     """Return the table of claims."""
     scores = {
-        key: claims.Score(
+        key: verdicts.Score(
             entry.mean,
             entry.half_range,
             entry.uniform,
             entry.flops + entry.m1_flops,
+            entry.first["unigram"],
         )
         for key, entry in entries.items()
     }
-    rows = [list(row) for row in claims.verdicts(scores, SIZES)]
+    rows = [list(row) for row in claims.judge_all(scores, SIZES)]
     return table(["claim of the paper", "verdict", "bits/byte"], rows)
 
 

@@ -1,13 +1,17 @@
 """The folder of a run: its configuration, and the files of each stage."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 
 from keras_nc.coding.archive import atomic_file
 from recipes.flags import say
 
 _MANIFEST = "config.json"
+#: The number of the process that uses the folder.
+_LOCK = f"{_MANIFEST}.lock"
 
 
 def claim_workdir(setting):
@@ -58,6 +62,41 @@ def claim_workdir(setting):
             f"{'byte' if split.size == 1 else 'bytes'}, because the usual 1 in "
             "32 documents are none here, or too many"
         )
+
+
+@contextlib.contextmanager
+def only_process(folder):
+    """Keep other processes out of a folder during the block.
+
+    The system ends the lock with the process, however that ends.
+
+    Args:
+        folder: `pathlib.Path` of a workdir that exists.
+
+    Raises:
+        ValueError: If another process uses the workdir.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with open(folder / _LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                "A workdir is for one process at a time. Received: --workdir "
+                f"{folder}, which process {file.read().strip()} uses. Wait for "
+                "its end, or choose another --workdir."
+            ) from None
+        except OSError:
+            pass  # a disk without locks
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def read_split(workdir):

@@ -195,8 +195,8 @@ class Decoder:
         self.distance -= step * parts[symbol]
         self.span = step * (parts[symbol + 1] - parts[symbol])
         while self.span < 1 << 56:
-            more = self.code[self.at] if self.at < len(self.code) else 0
-            self.distance = self.distance << 8 | more
+            byte = self.code[self.at] if self.at < len(self.code) else 0
+            self.distance = self.distance << 8 | byte
             self.span, self.at = self.span << 8, self.at + 1
         return symbol
 

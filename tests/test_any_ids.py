@@ -49,8 +49,8 @@ def test_any_ids(which, ids, skip_special):
         assert "Received" in str(error), error
     else:  # the ids are those of the text, or another segmentation of it
         texts = text if isinstance(text, list) else [text]
-        for one in texts:
-            assert tokenizer.detokenize(tokenizer(one)) == one
+        for text in texts:
+            assert tokenizer.detokenize(tokenizer(text)) == text
 
 
 @settings(deadline=None)  # the first one compiles kernels

@@ -42,13 +42,13 @@ def test_counts_on_where_float32_stops():
     lengths = [0, 0, 0, 1, 2**24 - 2**10]
     metric = BitsPerByte(token_lengths=lengths)
     big = np.full((1, 1), 4, "int32")
-    one = np.full((1, 1), 3, "int32")
+    token = np.full((1, 1), 3, "int32")
     nats = np.full((1, 1), 0.25, "float32")
     for _ in range(40):
         metric.update_state(big, nats)
     before = (int(metric._counted.high), int(metric._counted.low))
     for _ in range(101):
-        metric.update_state(one, nats)
+        metric.update_state(token, nats)
     after = (int(metric._counted.high), int(metric._counted.low))
     count = 40 * lengths[4] + 101
     assert (after[0] - before[0]) * CARRY + after[1] - before[1] == 101
@@ -103,12 +103,12 @@ def test_weights_of_other_shapes_are_refused():
 
 
 def test_what_float32_cannot_count_shows():
-    one = np.full((1, 1), 3, "int32")
+    token = np.full((1, 1), 3, "int32")
     metric = BitsPerByte(token_lengths=LENGTHS)
-    metric.update_state(one, np.full((1, 1), 1e30, "float32"))
+    metric.update_state(token, np.full((1, 1), 1e30, "float32"))
     expected = 1e30 / math.log(2)
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
-    metric.update_state(one, np.full((1, 1), np.nan, "float32"))
+    metric.update_state(token, np.full((1, 1), np.nan, "float32"))
     assert math.isnan(float(metric.result()))
     for foreign in (-1, len(LENGTHS)):
         metric = BitsPerByte(token_lengths=LENGTHS)

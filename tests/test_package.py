@@ -1,6 +1,7 @@
-"""The house rules for imports and names."""
+"""The rules for imports and names."""
 
 import ast
+import graphlib
 import importlib.util
 import os
 import pathlib
@@ -107,6 +108,19 @@ def test_imports_point_downwards():
         placed |= ready
 
 
+def test_no_modules_import_each_other():
+    """Also not by imports inside functions."""
+    graph = {}
+    for path, tree in modules(ROOT):
+        if path.name != "__init__.py":
+            names = {name for name, _ in imported(tree)}
+            # `from package import module`, or `from module import name`
+            names |= {name.rpartition(".")[0] for name in names}
+            parts = path.relative_to(PROJECT).with_suffix("").parts
+            graph[".".join(parts)] = names
+    graphlib.TopologicalSorter(graph).prepare()  # raises if there is a circle
+
+
 def private_imports(path, tree, own):
     """Return imports of private names from parts other than `own`."""
     for name, _ in imported(tree):
@@ -120,13 +134,9 @@ def test_private_means_private():
     found = []
     for path, tree in modules(ROOT):
         found += private_imports(path, tree, part_of(path))
-    for folder in ("recipes", "benchmarks"):
+    for folder in ("recipes", "benchmarks", "tests"):
         for path, tree in modules(PROJECT / folder):
             found += private_imports(path, tree, None)
-    for path, tree in modules(PROJECT / "tests"):
-        # Tests of a part may look inside it.
-        own = path.relative_to(PROJECT / "tests").parts[0]
-        found += private_imports(path, tree, own)
     assert found == []
 
 

@@ -219,9 +219,9 @@ def test_models_take_what_tokenizers_take(make_m2):
         if not is_numbers(others[0]):
             found = m2.generate(list(others), max_length=9)
             assert [as_bytes(text)[:3] for text in found] == [b"caf", b"sea"]
-    one = m2.bits_per_byte("sea")
+    expected = m2.bits_per_byte("sea")
     for text in buffers("sea"):
-        assert m2.bits_per_byte(text) == one
+        assert m2.bits_per_byte(text) == expected
         if not is_numbers(text):
             assert as_bytes(m2.generate(text, max_length=9))[:3] == b"sea"
     for odd in (5, [5], {"a": 1}):

@@ -29,8 +29,8 @@ from keras_nc.imports import prepare_keras
 
 #: Streams of a block, which a model codes side by side.
 LANES = 16
-#: A model restarts after so many bytes, the longest sequences that the built-in
-#: M1 was trained on.
+#: A model restarts after this many bytes: the longest sequences that the
+#: built-in M1 was trained on.
 CONTEXT_BYTES = 1024
 #: The most contexts of a stream in a block that is written. Longer streams need
 #: fewer sizes in the content.

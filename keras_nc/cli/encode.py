@@ -44,7 +44,7 @@ def read_blocks(source, block_bytes):
     """Yield a stream's bytes in blocks.
 
     The end of a text joins the block before if it is short, because a coder
-    would have to learn all anew.
+    would have to learn everything again.
 
     Args:
         source: a binary stream.

@@ -5,8 +5,8 @@ The rule is a part of the format of encoded files; see `docs/files.md`.
 The range coder of `arithmetic` codes an id by these steps, until the id is
 known:
 
-- **A guess:** the id that followed when the last two or more ids were the same.
-  If such guesses are right often enough, code whether this one is.
+- **A guess:** the id that followed the last time that the same two or more ids
+  came before. If such guesses are right often enough, code whether this one is.
 - **Candidates:** two ids that followed the previous id before. Code whether the
   id is the first, then whether it is the second.
 - **Digits:** the id is a number of base 16. Code its digits, the highest first.
@@ -175,9 +175,9 @@ def _initial_cells(weights, digits):
 
 def _powers_of_costs(costs):
     """Return `2^(-cost / 1024)` with 38 fractional bits, int64."""
-    whole, parts = np.divmod(-np.asarray(costs, np.int64), 1024)
+    integers, parts = np.divmod(-np.asarray(costs, np.int64), 1024)
     powers = [power >> (_FRACTION - _WEIGHT_BITS) for power in _powers()]
-    return np.array(powers, np.int64)[parts] >> -whole
+    return np.array(powers, np.int64)[parts] >> -integers
 
 
 @functools.cache

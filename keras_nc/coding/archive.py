@@ -161,6 +161,27 @@ def atomic_file(path, sync=True):
         yield file
 
 
+def fingerprint_of(*parts):
+    """Hash strings, bytes and arrays as if they were joined.
+
+    All fingerprints of the package come from here.
+
+    Args:
+        parts: str, which are hashed as UTF-8, bytes or contiguous arrays.
+
+    Returns:
+        str, the SHA-256 in 64 hexadecimal digits.
+
+    Example:
+    >>> fingerprint_of("ab", b"c") == fingerprint_of("abc")
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()
+
+
 class FaultError(ValueError):
     """Describe in a few words what is wrong with the content of a file."""
 
@@ -300,10 +321,13 @@ class ArchiveFormat:
         """Return the fingerprint of a dict of fields, in hexadecimal."""
         values = [self.kind, self.version, *self.values(fields)]
         line = " ".join(["keras_nc", *map(str, values)]) + "\n"
-        digest = hashlib.sha256(line.encode("ascii"))
-        for name, dtype in self.arrays.items():
-            digest.update(np.ascontiguousarray(fields[name], dtype).data)
-        return digest.hexdigest()
+        return fingerprint_of(
+            line,
+            *(
+                np.ascontiguousarray(fields[name], dtype)
+                for name, dtype in self.arrays.items()
+            ),
+        )
 
     def write(self, path, fields):
         """Write a dict of fields to a file, whole or not at all."""

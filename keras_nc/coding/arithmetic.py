@@ -116,7 +116,7 @@ class ArithmeticEncoder:
 
 
 class ArithmeticDecoder:
-    """Decodes several documents at once, byte by byte.
+    """Decode several documents at once, byte by byte.
 
     Args:
         codes: all codes joined, uint8.

@@ -22,12 +22,13 @@ from keras_nc.coding.window_choice import prune_windows
 from keras_nc.coding.window_choice import tunstall_weights
 from keras_nc.coding.word_text import WordText
 
-#: What windows may be; see `Codebook.build`.
-UNITS = ("phrases", "words", "any")
+#: What windows may be, and the parse that each is chosen for by default; see
+#: `Codebook.build`.
+UNITS = {"phrases": "likely_words", "words": "likely_words", "any": "aligned"}
 #: How windows are pruned; see `Codebook.build`.
 PRUNE = ("likelihood", "bytes")
-#: What every window of words and phrases costs beside its `-log2 p`, in bits.
-#: A larger price gives more bytes per token and more bits per byte.
+#: Bits that every window of words and phrases costs on top of its `-log2 p`. A
+#: larger price gives more bytes per token and more bits per byte.
 PRICE = 2.0
 
 
@@ -53,8 +54,10 @@ def build_content(
         units = "any" if by_model else "phrases"
     units = as_choice("units", units, UNITS)
     of_words = units != "any"
-    parse = "likely_words" if parse is None and of_words else parse or "aligned"
+    parse = UNITS[units] if parse is None else parse
     parse = PARSES[as_choice("parse", parse, PARSES)]
+    # Units are chosen with the costs of their own parse.
+    has_costs = of_words and parse.name == UNITS[units]
     prune = _as_prune(prune, "likelihood" if of_words else "bytes")
     price = _as_price(price, of_words)
     model_tokens = as_integer("model_tokens", model_tokens, 1)
@@ -64,7 +67,9 @@ def build_content(
         prior = {}
         documents = []
         if model is None or text is not None:
-            documents = _check_text(text, f"units={units!r}", parse)
+            why = f"units={units!r}, parse={parse.name!r}"
+            is_enough = has_costs or not parse.weighs_windows
+            documents = _check_text(text, why, is_enough)
         if model is not None:
             _check_model(model)
             prior = _expected_uses(
@@ -84,8 +89,9 @@ def build_content(
     else:
         _check_model(model)
         allocation = "tunstall" if allocation is None else allocation
+        of_models = [name for name, build in ALLOCATIONS.items() if build]
         build_windows = ALLOCATIONS[
-            as_choice("allocation", allocation, ALLOCATIONS)
+            as_choice("allocation", allocation, of_models)
         ]
         rounds = _as_rounds(model, rounds)
         documents = None
@@ -107,7 +113,7 @@ def build_content(
             windows = build_windows(model, window_bits, max_window_bytes)
     if not parse.weighs_windows:
         costs = None
-    elif not (of_words and parse.name == "likely_words"):
+    elif not has_costs:
         text, offsets = join_documents(documents)
         _, costs = cut_text(list(windows.values()), parse, text, offsets, price)
     if costs is not None:
@@ -142,7 +148,7 @@ def _check_model(model):
 
 
 def as_window_bits(window_bits):
-    """Return `window_bits` as an int if codebooks have so many bits."""
+    """Return `window_bits` as an int if codebooks may have this many bits."""
     return as_integer(
         "window_bits",
         window_bits,
@@ -204,23 +210,19 @@ def _refuse_options(units, allocation, rounds):
         )
 
 
-def _check_text(text, why, parse=None):
+def _check_text(text, why, numbered=False):
     """Return the documents of the text, or raise a ValueError.
 
     Args:
         text: `str` or bytes, or a list of documents, or a `WordText`.
         why: str, what needs the text.
-        parse: the `Parse`, where a `WordText` can be enough.
+        numbered: bool, whether a `WordText` is enough.
     """
     if isinstance(text, WordText):
-        if parse is None or (
-            parse.weighs_windows and parse.name != "likely_words"
-        ):
+        if not numbered:
             raise ValueError(
                 "Numbered words are enough for windows of words and phrases. "
-                f"Received: a `WordText`, for {why}"
-                f"{f', parse={parse.name!r}' if parse else ''}. Pass the "
-                "documents."
+                f"Received: a `WordText`, for {why}. Pass the documents."
             )
         if text.letters.size:
             return text

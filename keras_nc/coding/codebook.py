@@ -130,8 +130,8 @@ class Codebook(WindowTable):
                 drops those whose absence costs the fewest bits; `"bytes"` drops
                 those that save the fewest bytes; `False` does not prune. `True`
                 is `"likelihood"`, or `"bytes"` for `units="any"`.
-            price: bits that each window costs beside its `-log2 p` when text is
-                cut. A higher price gives more bytes per token and a text that
+            price: bits that each window costs on top of its `-log2 p` when text
+                is cut. A higher price gives more bytes per token and text that
                 is a little harder to predict. Defaults to 2, and to 0 for
                 `units="any"`.
             rounds: for `units="any"`, how often to build, encode the text, and

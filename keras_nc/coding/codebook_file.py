@@ -46,13 +46,11 @@ from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.parses import PARSES
 from keras_nc.coding.trie import window_starts
+from keras_nc.coding.window_choice import ALLOCATIONS
 
 FORMAT_VERSION = 2
 MIN_WINDOW_BITS = 9
 MAX_WINDOW_BITS = 16
-#: How codes were given to windows. `"frequency"` is for strings that are chosen
-#: by their uses, without a model.
-ALLOCATIONS = ("arithmetic", "tunstall", "frequency")
 
 
 def fields_of(windows, window_bits, max_window_bytes, allocation, parse, costs):

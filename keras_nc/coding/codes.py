@@ -7,13 +7,13 @@ is 3 + the part. `SpecialTokens` have ids after those of the windows. `locate`
 finds the part of a text that each id stands for.
 """
 
-import hashlib
 import json
 import re
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_integer
 
@@ -250,8 +250,7 @@ class SpecialTokens:
     @property
     def digest(self):
         """Sixteen hexadecimal digits that depend on all names."""
-        names = json.dumps(self.names).encode()
-        return hashlib.sha256(names).hexdigest()[:16]
+        return fingerprint_of(json.dumps(self.names))[:16]
 
 
 def _checked(names):

@@ -39,6 +39,9 @@ class Parse:
             of the remainder; and whether the whole remainder is a window.
         boundaries: name of the function in `kernels.word_boundaries` that marks
             word boundaries; `None` if they do not matter.
+        divides: function of a text, uint8, and the place of a byte of it where
+            a window begins. It returns whether the rest has the same windows as
+            a document of its own.
         weighs_windows: bool, whether windows have costs.
         first: name of the parse that gives the initial costs. `None` if windows
             have no costs, or if all cost the same at first.
@@ -48,6 +51,7 @@ class Parse:
     run: Callable
     early_ends: Callable
     boundaries: str | None = None
+    divides: Callable = lambda text, at: True
     weighs_windows: bool = False
     first: str | None = None
 
@@ -79,16 +83,7 @@ class Parse:
             bool, whether the second part has the same windows as a document of
             its own.
         """
-        if self.boundaries is None or at == text.size:
-            return True
-        if self.boundaries == "mark_words":
-            # Only at a boundary may the next window have several words.
-            near = text[max(at - 2, 0) : at + 1]
-            return bool(self.mark(near, np.array([0, near.size]))[-1])
-        # A single space belongs to the word after it, but the last of several
-        # spaces does not. Cut from the others, it would look like a single one.
-        near = text[at - 1 : at + 2].tobytes()
-        return near[:2] != b"  " or near[2:] == b" "
+        return at == text.size or self.divides(text, at)
 
 
 def _run_greedy(trie, costs, marks, text, *arrays):
@@ -143,6 +138,22 @@ def _run_likely_words(trie, costs, marks, text, offsets, ids, id_offsets):
     return written, opened
 
 
+def _divides_spaces(text, at):
+    # A single space belongs to the word after it, but the last of several
+    # spaces does not. Cut from the others, it would look like a single one.
+    near = text[at - 1 : at + 2].tobytes()
+    return near[:2] != b"  " or near[2:] == b" "
+
+
+def _divides_words(text, at):
+    from keras_nc.coding.kernels import word_boundaries
+
+    # Only at a boundary may the next window have several words.
+    near = text[max(at - 2, 0) : at + 1]
+    marks = word_boundaries.mark_words(near, np.array([0, near.size]))
+    return bool(marks[-1])
+
+
 def _any_end(ends, marks, is_window):
     return ends
 
@@ -178,6 +189,7 @@ PARSES = {
             _run_aligned,
             _longest_aligned_end,
             boundaries="mark_boundaries",
+            divides=_divides_spaces,
         ),
         Parse("flexible", _run_flexible, _any_end),
         Parse(
@@ -192,6 +204,7 @@ PARSES = {
             _run_likely,
             _any_end,
             boundaries="mark_boundaries",
+            divides=_divides_spaces,
             weighs_windows=True,
             first="aligned",
         ),
@@ -200,6 +213,7 @@ PARSES = {
             _run_likely_words,
             _end_in_words,
             boundaries="mark_words",
+            divides=_divides_words,
             weighs_windows=True,
         ),
     )

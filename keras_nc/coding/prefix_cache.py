@@ -103,7 +103,7 @@ class PrefixCache:
             A `PrefixCache`.
 
         Raises:
-            ValueError: if so many prefixes would need more than half of the
+            ValueError: if this many prefixes would need more than half of the
                 machine's memory.
         """
         remedy = "Leave the cache out to have none."

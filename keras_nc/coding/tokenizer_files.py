@@ -174,7 +174,7 @@ def write_hugging_face(folder, codebook, special_tokens=(), parse=None):
     folder = pathlib.Path(folder)
     codebook = _with_likely_parse(codebook, parse)
     characters = byte_characters()
-    costs = codebook._fields["costs"].tolist()
+    costs = codebook.costs.tolist()
     vocabulary = []
     for i, length in enumerate(codebook.token_lengths.tolist()):
         if length:

@@ -39,7 +39,7 @@ def choose_windows(text, size, *, phrases, prune, price, longest, prior):
         prune: `"likelihood"` drops the windows whose absence costs the fewest
             bits, `"bytes"` those that save the fewest bytes. `None` takes the
             candidates that save most bytes, if each use counts.
-        price: bits that every window costs beside its `-log2 p`.
+        price: bits that every window costs on top of its `-log2 p`.
         longest: bytes that a window has at most.
         prior: dict from strings to their uses in a text that was not given, by
             a model. They are candidates, too, and count as if it were given.
@@ -119,7 +119,7 @@ class Windows:
         uses are sums of probabilities, and the next costs follow from them.
 
         Args:
-            price: bits that every window costs beside its `-log2 p`.
+            price: bits that every window costs on top of its `-log2 p`.
 
         Returns:
             Uses (int64), costs (uint16), and the cost of the best other
@@ -273,8 +273,9 @@ def _fill(windows, size, head, text, longest):
         return sorted(known)
     raise ValueError(
         f"A codebook of {size:,} windows needs a text with as many different "
-        f"strings. Received: a text with {len(known):,}, all single bytes "
-        "included. Use more text or smaller `window_bits`."
+        f"strings. Received: a text with {len(known):,} of at most {longest} "
+        "bytes, all single bytes included. Use more text, smaller "
+        "`window_bits`, or larger `max_window_bytes`."
     )
 
 

@@ -135,8 +135,13 @@ def tunstall_weights(model, window_bits, max_window_bytes, batch=4096):
     return {seen[i]: int(weights[i]) for i in taken}
 
 
-#: How codes are given to windows, by name.
-ALLOCATIONS = {"arithmetic": build_arithmetic, "tunstall": build_tunstall}
+#: How windows got their codes: the name of the way, and the function that makes
+#: windows from an entropy model. Without one, windows are chosen by their uses.
+ALLOCATIONS = {
+    "arithmetic": build_arithmetic,
+    "tunstall": build_tunstall,
+    "frequency": None,
+}
 
 
 def _child_weights(model, prefixes, weights):
@@ -238,7 +243,7 @@ def cut_text(windows, parse, text, offsets, price=0):
         parse: a `Parse`.
         text: uint8 of shape (L,), all documents joined.
         offsets: int64 of shape (documents + 1,).
-        price: bits that every window costs beside its `-log2 p`.
+        price: bits that every window costs on top of its `-log2 p`.
 
     Returns:
         Places of the windows in the list, int64 of shape (T,), and their

@@ -323,7 +323,7 @@ class _Rows:
         self.table = np.zeros((B, kernels.ROW_FIELDS), np.int64)
         self._f = np.zeros((B, 256), np.uint32)
         # How many bytes of the window the model has seen; -1 if it has not been
-        # told that a window has begun.
+        # restarted for this window.
         self._fed = np.full(B, -1)
         states = np.zeros((B, 4), np.uint64)
         #: The arguments that both kernels share.

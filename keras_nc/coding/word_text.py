@@ -34,9 +34,9 @@ class WordText:
     r"""The words of a text, for `Codebook.build`.
 
     Make one with `from_documents`, in memory or, for a large text, on disk.
-    Several workers can each make that of a part of the documents. `join` then
-    gives what one worker would have made of all documents, byte for byte. On
-    disk, memory is needed for the distinct words, not for the text.
+    Several workers can each read a part of the documents. `join` then gives
+    what one worker would have made of all documents, byte for byte. On disk,
+    memory is needed for the distinct words, not for the text.
 
     Attributes:
         letters: uint8, the bytes of the distinct words, joined, in the order

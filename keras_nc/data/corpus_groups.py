@@ -17,7 +17,7 @@ from keras_nc.data import shard_writer
 from keras_nc.data.documents import ReadingReport
 from keras_nc.data.documents import read_parts
 
-#: A group is complete when its parts have so many stored bytes.
+#: A group is complete when its parts have this many stored bytes.
 _GROUP_BYTES = 2**28
 #: The file with the record of a corpus: its groups, and what was not read.
 INPUTS = "inputs.json"

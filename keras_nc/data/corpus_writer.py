@@ -35,6 +35,7 @@ from keras_nc.data.corpus_groups import read_records
 from keras_nc.data.corpus_groups import write_group
 from keras_nc.data.corpus_groups import write_records
 from keras_nc.data.documents import ReadingReport
+from keras_nc.data.documents import find_parts
 from keras_nc.data.token_shards import TokenShards
 from keras_nc.progress import ProgressLine
 
@@ -107,7 +108,7 @@ def tokenize_corpus(
     (2, 10, 8)
     """
     workers = as_integer("workers", workers)
-    groups = tuple(divide(sources.find_parts(patterns)))
+    groups = tuple(divide(find_parts(patterns)))
     job = Job(
         groups,
         tokenizer,

@@ -8,7 +8,6 @@ depends on the installed versions, so the content hash identifies it.
 
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import numbers
@@ -22,7 +21,9 @@ import zstandard
 from absl import logging
 
 from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.data import docstrings
+from keras_nc.data.shard_format import DocumentsHash
 from keras_nc.progress import ProgressLine
 
 #: Change this whenever the same sources give other documents.
@@ -114,13 +115,12 @@ class Corpus:
     @functools.cached_property
     def content_hash(self):
         """SHA-256 of all names and documents in their order, 64 hex digits."""
-        digest = hashlib.sha256()
-        for name, document in zip(self.names, self.documents, strict=True):
-            # The length before each part keeps the parts apart.
-            for part in (name.encode(), document):
-                digest.update(len(part).to_bytes(8, "little"))
-                digest.update(part)
-        return digest.hexdigest()
+        names = [name.encode() for name in self.names]
+        found = DocumentsHash()
+        for name, document in zip(names, self.documents, strict=True):
+            found.add(name)
+            found.add(document)
+        return found.hexdigest()
 
     def describe(self):
         """Return one line: documents, bytes, the hash's first 16 digits."""
@@ -169,7 +169,7 @@ def default_corpus(split="train", max_bytes=None):
         )
     if isinstance(max_bytes, numbers.Integral):
         max_bytes = int(max_bytes)  # small NumPy integers would overflow
-    documents = _load(cache_file(FORMAT_VERSION, PACKAGES))
+    documents = _documents_of(cache_file(FORMAT_VERSION, PACKAGES))
     chosen = []
     room = float("inf") if max_bytes is None else max_bytes
     for name, document in documents:
@@ -189,7 +189,7 @@ def default_corpus(split="train", max_bytes=None):
 
 def split_of(name):
     """Return the split, a str, to which the document `name` belongs."""
-    remainder = int.from_bytes(_digest(name)[-4:], "big") % _VALIDATION_MODULUS
+    remainder = int(fingerprint_of(name)[-8:], 16) % _VALIDATION_MODULUS
     return _SPLITS[remainder == _VALIDATION_REMAINDER]
 
 
@@ -229,7 +229,7 @@ def build_documents(packages=PACKAGES):
             "installation where none was found. Pass text of your own, for "
             "example with `keras_nc.data.read_documents`."
         )
-    return tuple(sorted(documents, key=lambda item: _digest(item[0])))
+    return tuple(sorted(documents, key=lambda item: fingerprint_of(item[0])))
 
 
 def _read_module(module, path):
@@ -257,17 +257,16 @@ def _join(texts, seen):
     return "\n\n".join(fresh).encode("utf-8", "replace")
 
 
-def _digest(name):
-    return hashlib.sha256(name.encode()).digest()
-
-
-@functools.lru_cache(maxsize=1)
-def _load(file):
+def load_documents(file):
+    """Return the documents of a cache file; if it has none, write them."""
     documents = read_cache(file)
     if documents is None:
         documents = build_documents()
         write_cache(file, documents)
     return documents
+
+
+_documents_of = functools.lru_cache(maxsize=1)(load_documents)
 
 
 def cache_directory():
@@ -298,7 +297,7 @@ def cache_file(format_version, packages):
         sys.version,
         *(f"{name} {_version(name)}" for name in packages),
     ]
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    key = fingerprint_of("\n".join(parts))
     return cache_directory() / f"default-corpus-{key[:16]}.json.zst"
 
 

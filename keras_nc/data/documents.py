@@ -28,7 +28,7 @@ class ReadingReport:
     """What was not read: counted, and listed.
 
     Args:
-        skip_damaged: bool. Whether to go on after damage: a line or record
+        skip_damaged: bool. Whether to continue after damage: a line or record
             without a text is skipped, and the rest of a file that cannot be
             read on. Otherwise damage is an error.
         max_document_bytes: int. A larger document, or line of JSON, is treated
@@ -118,15 +118,36 @@ def read_documents(patterns, text_key="text", *, report=None):
     ...     list(read_documents(f"{folder}/*"))
     [b'one\n', b'two']
     """
-    parts = sources.find_parts(patterns)  # now, not when the iterator starts
+    parts = find_parts(patterns)  # now, not when the iterator starts
     return read_parts(parts, text_key, report)
+
+
+def find_parts(patterns):
+    """List the parts of an input that can be read by themselves.
+
+    Args:
+        patterns: as `read_documents` takes them.
+
+    Returns:
+        A list of `sources.Part`, in the order in which they are read: a file
+        is one part, and so is each shard of a data set.
+    """
+    parts = []
+    for name in sources.find_files(patterns):
+        if sources.is_dataset(name):
+            count = records.num_shards(name)
+            parts += [sources.Part(name, i, count) for i in range(count)]
+        else:
+            size, version = sources.describe(name)
+            parts.append(sources.Part(name, size=size, version=version))
+    return parts
 
 
 def read_parts(parts, text_key="text", report=None):
     """Iterate over the documents of parts.
 
     Args:
-        parts: iterable of `Part`, as `sources.find_parts` finds them.
+        parts: iterable of `Part`, as `find_parts` lists them.
         text_key: str, see `read_documents`.
         report: a `ReadingReport` or `None`, see `read_documents`.
 

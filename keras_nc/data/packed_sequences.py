@@ -55,7 +55,7 @@ class PackedSequences(keras.utils.PyDataset):
         short_length: int, a divisor of `sequence_length`, or `None`. With it,
             every `short_every`-th batch is cut into sequences of this length:
             as many tokens in more rows. A model learns to begin as well as to
-            go on, as M1 must, which restarts at every window.
+            continue, as M1 must, which restarts at every window.
         short_every: int, the number of steps from one such batch to the next.
         packing: `"joined"`: all documents are joined, and sequence j holds the
             tokens `[j * T, (j + 1) * T)`. `"whole"`: a document that does not

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.archive import one_error
 
 FORMAT = "keras_nc token shards"
@@ -171,11 +172,21 @@ def _well_formed(content, is_complete):
     )
 
 
-def hash_document(digest, document):
-    """Add a document (bytes) to the digest that a shard's entry has."""
-    # The length separates documents.
-    digest.update(len(document).to_bytes(8, "little"))
-    digest.update(document)
+class DocumentsHash:
+    """Hash documents one after another, as manifests hold them."""
+
+    def __init__(self):
+        self._digest = hashlib.sha256()
+
+    def add(self, document):
+        """Add a document, bytes."""
+        # The length separates documents.
+        self._digest.update(len(document).to_bytes(8, "little"))
+        self._digest.update(document)
+
+    def hexdigest(self):
+        """Return the SHA-256 so far, 64 hexadecimal digits."""
+        return self._digest.hexdigest()
 
 
 def find_damage(directory, number, entry):
@@ -216,7 +227,7 @@ def _has_fields(content, kinds):
 
 def _checksum(fields):
     text = json.dumps(fields, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return fingerprint_of(text)
 
 
 class HashedFile:

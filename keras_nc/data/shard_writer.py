@@ -2,7 +2,6 @@
 
 import collections
 import concurrent.futures
-import hashlib
 import itertools
 import pathlib
 import re
@@ -206,10 +205,10 @@ def repair_shards(documents, tokenizer, fields, directory, line, first=0):
     """
     for number, shard in enumerate(fields["shards"], first):
         is_damaged = shard_format.find_damage(directory, number, shard)
-        digest = hashlib.sha256()
+        digest = shard_format.DocumentsHash()
         count, kept = 0, []
         for document in itertools.islice(documents, shard["documents"]):
-            shard_format.hash_document(digest, document)
+            digest.add(document)
             count += 1
             if is_damaged:
                 kept.append(document)
@@ -314,7 +313,7 @@ class _ShardWriter:
         self._lengths = []  # tokens, one per document
         self._sizes = []  # bytes, one per document
         self._num_tokens = 0
-        self._digest = hashlib.sha256()
+        self._digest = shard_format.DocumentsHash()
 
     def add(self, documents, ids, offsets):
         """Add documents (bytes) with their ids and the offsets of each."""
@@ -340,7 +339,7 @@ class _ShardWriter:
         self._num_tokens += len(self._ids[-1])
         for document in documents:
             self._sizes.append(len(document))
-            shard_format.hash_document(self._digest, document)
+            self._digest.add(document)
 
     def finish(self):
         """Write the last shard and the manifest."""

@@ -1,4 +1,4 @@
-"""Find the parts of an input: files by pattern, and data sets by name.
+"""Find and open what an input names: files, URLs and data sets.
 
 A name is a path, a pattern, a URL of fsspec such as `gs://bucket/*.jsonl.zst`,
 `tfds:NAME` or `hf:NAME`. The name of a data set may have a split after `#`, by
@@ -156,31 +156,8 @@ def _match(pattern):
     return list(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
 
 
-def find_parts(patterns):
-    """List the parts of an input that can be read by themselves.
-
-    Args:
-        patterns: as `find_files` takes them.
-
-    Returns:
-        A list of `Part`, in the order in which they are read: a file is one
-        part, and so is each shard of a data set.
-    """
-    parts = []
-    for name in find_files(patterns):
-        if is_dataset(name):
-            # Import late, because it imports this module.
-            from keras_nc.data import records
-
-            count = records.num_shards(name)
-            parts += [Part(name, i, count) for i in range(count)]
-        else:
-            parts.append(Part(name, None, None, *_describe(name)))
-    return parts
-
-
-def _describe(name):
-    """Return the size and the version of a file."""
+def describe(name):
+    """Return the size and the version of a file; see `Part`."""
     if not is_url(name):
         status = os.stat(name)
         return status.st_size, str(status.st_mtime_ns)

@@ -1,12 +1,11 @@
 """Prove that token shards hold the text that was tokenized."""
 
-import hashlib
 import itertools
 
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.data.shard_format import ARRAYS
+from keras_nc.data.shard_format import DocumentsHash
 from keras_nc.data.shard_format import file_name
-from keras_nc.data.shard_format import hash_document
 from keras_nc.data.shard_writer import SHARD_FILE
 from keras_nc.data.token_shards import TokenShards
 from keras_nc.progress import ProgressLine
@@ -87,7 +86,7 @@ def _check_names(shards):
 def _compare_decoded(shards, tokenizer, line):
     first = 0
     for number, entry in enumerate(shards.manifest["shards"]):
-        digest = hashlib.sha256()
+        digest = DocumentsHash()
         last = first + entry["documents"]
         for indices in _batches(shards, first, last):
             rows = [shards.document(i)[:-1] for i in indices]
@@ -103,7 +102,7 @@ def _compare_decoded(shards, tokenizer, line):
                         f"document {index:,} decodes to {len(text):,} bytes "
                         f"instead of {shards.document_bytes(index):,}.",
                     )
-                hash_document(digest, text)
+                digest.add(text)
             line.update(sum(map(len, texts)), f"shard {number}")
         if digest.hexdigest() != entry["documents_sha256"]:
             raise _other_text(shards, number, "it decodes to other text.")
@@ -139,10 +138,10 @@ def _other_text(shards, number, how):
 
 def _compare_input(shards, documents, line):
     for number, entry in enumerate(shards.manifest["shards"]):
-        digest = hashlib.sha256()
+        digest = DocumentsHash()
         count = 0
         for document in itertools.islice(documents, entry["documents"]):
-            hash_document(digest, document)
+            digest.add(document)
             count += 1
             line.update(len(document), f"shard {number}")
         if count < entry["documents"]:

@@ -1,8 +1,8 @@
 """M1 on an accelerator, for many texts at once, to make tokens for training.
 
-Decoding needs the same probabilities of a row, bit for bit, whatever the other
-rows are. No backend promises that. Tokens to train on need not be decoded, but
-they need M1 over every byte of a large text.
+Decoding needs the same probabilities of a row, bit for bit, in every batch. No
+backend promises that. Tokens for training need not be decoded, but M1 must read
+every byte of a large text to make them.
 """
 
 import functools
@@ -36,16 +36,10 @@ class DeviceStepper:
     `encode_streams` for whole streams. Probabilities become integers on the
     device, by the rules of `coding.shares`.
 
-    Args:
-        config: A dict: the settings of a `ByteBackbone`.
-        weights: What `plain_weights` returned.
-        batch_size: int, `B`.
-        context_bytes: int. The most bytes that a row may be fed between
-            restarts.
+    The arguments are those of `ByteLMStepper`.
 
     Raises:
-        TypeError: If a size is not an integer.
-        ValueError: If a size is not positive, or the backend is not JAX.
+        ValueError: If the backend is not JAX.
     """
 
     #: Coders must not decode: the same probabilities may differ in a few bits.
@@ -166,7 +160,7 @@ class DeviceStepper:
         encode_parts(parts, bounds, precision, out, firsts, ends)
 
     def _room(self, positions):
-        """Return the size of a cache for at least so many positions."""
+        """Return the size of a cache for at least this many positions."""
         room = 1 << (max(positions, _POSITIONS) - 1).bit_length()
         return min(room, self.context_bytes + 1)
 

@@ -11,7 +11,6 @@ little-endian.
 """
 
 import abc
-import hashlib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import re
 import numpy as np
 
 from keras_nc.coding.archive import FaultError
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.archive import one_error
 from keras_nc.coding.archive import read_arrays
 from keras_nc.coding.archive import write_arrays
@@ -238,13 +238,12 @@ class EntropyModel(abc.ABC):
         settings, arrays = self.state()
         line = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         head = f"keras_nc entropy_model {FORMAT_VERSION} {name_of(self)}"
-        digest = hashlib.sha256(f"{head} {line}\n".encode())
+        parts = [f"{head} {line}\n"]
         for name, array in arrays.items():
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            line = f"{name} {array.dtype.str} {array.shape}\n"
-            digest.update(line.encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+            parts.append(f"{name} {array.dtype.str} {array.shape}\n")
+            parts.append(array.tobytes())
+        return fingerprint_of(*parts)
 
     def save(self, directory):
         """Write the files. Each gets its name only when it is complete.

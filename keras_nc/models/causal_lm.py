@@ -202,7 +202,10 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
                 f"Received: scoring_mode={scoring_mode!r}"
             )
         if scoring_mode == "loss" and target_ids is None:
-            raise ValueError("`scoring_mode='loss'` needs `target_ids`.")
+            raise ValueError(
+                "`scoring_mode='loss'` needs `target_ids`. Received: none. "
+                "Pass the id to predict at each position."
+            )
         intercept = layer_intercept_fn or (lambda x, index: x)
         x = intercept(self.backbone.token_embedding(token_ids), -1)
         for i, block in enumerate(self.backbone.transformer_layers):
@@ -245,7 +248,7 @@ class DecoderCausalLM(LoadsPresets, TrainableCausalLM):
                 `"next_others"`, `"may_end"`, `"window_start"` and `"bounds"`;
                 see `PromptMask`. With `"until"`, a scalar, the loop pauses
                 before that position. The first such call only reads the
-                prompts. To go on, put the `"token_ids"`, `"cache"` and
+                prompts. To continue, put the `"token_ids"`, `"cache"` and
                 `"index"` that it returns among the inputs.
             stop_token_ids: A tuple of ids that end a row, or `None`.
 

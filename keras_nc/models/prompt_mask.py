@@ -26,7 +26,7 @@ NO_DIGIT = -1
 
 
 class PromptMask:
-    """Masks the logits of ids that cannot come next.
+    """Mask the logits of ids that cannot come next.
 
     Letters: `B` batch, `S` positions, `V` rows of logits, `W` window bits, `N`
     token bits, `R` bytes of the longest remainder, plus one, `C` codes, `D`
@@ -120,7 +120,7 @@ class PromptMask:
             )
             allowed = allowed & inside
             end = end & (position >= count_digits(bounds))
-        # Rows that have ended go on until all have, so leave them one id.
+        # Rows that have ended run until all have, so leave them one id.
         end = end | ~ops.any(allowed, axis=-1)
         rows = ops.arange(logits.shape[-1], dtype="int32")[None, :]
         allowed = pad_columns(allowed, after=logits.shape[-1])

@@ -1,12 +1,12 @@
 """Plain arithmetic coding of documents: the paper's AC and StaticAC."""
 
-import hashlib
 import zlib
 
 import keras
 import numpy as np
 
 from keras_nc.coding import StreamCoder
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.shares import check_precision
 from keras_nc.entropy_models import stepper_for
@@ -70,7 +70,7 @@ class ArithmeticScheme(DocumentScheme, ModelScheme):
         settings = {**self.get_config(), **self._asset.get_config()}
         line = "keras_nc stream {name} {kind} {fingerprint} {token_bits} "
         line += "{precision} {context_bytes} {checksum:d}\n"
-        return hashlib.sha256(line.format(**settings).encode()).hexdigest()
+        return fingerprint_of(line.format(**settings))
 
     def compress(self, documents):
         """Return length, checksum and code of every document, joined."""

@@ -1,6 +1,5 @@
 """Bytes as tokens: id = 3 + byte."""
 
-import hashlib
 import os
 
 import keras
@@ -8,6 +7,7 @@ import numpy as np
 
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import check_rule
@@ -33,7 +33,7 @@ class ByteScheme(Scheme):
     @property
     def fingerprint(self):
         """Hex digest of the rule."""
-        return hashlib.sha256(self._asset.encode()).hexdigest()
+        return fingerprint_of(self._asset)
 
     @property
     def layout(self):

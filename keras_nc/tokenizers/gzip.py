@@ -1,12 +1,12 @@
 """A baseline of the paper: the bytes of gzip as tokens."""
 
-import hashlib
 import os
 import zlib
 
 import keras
 
 from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.tokenizers.compressed import DocumentScheme
 from keras_nc.tokenizers.compressed import refuse_ids
 from keras_nc.tokenizers.scheme import check_rule
@@ -44,9 +44,8 @@ class GZipScheme(DocumentScheme):
     @property
     def fingerprint(self):
         """Hex digest of the rule and of a sample that this zlib compresses."""
-        digest = hashlib.sha256(self._asset.format(self.token_bits).encode())
-        digest.update(zlib.compress(_SAMPLE, wbits=_GZIP))
-        return digest.hexdigest()
+        rule = self._asset.format(self.token_bits)
+        return fingerprint_of(rule, zlib.compress(_SAMPLE, wbits=_GZIP))
 
     def compress(self, documents):
         """Compress every document."""

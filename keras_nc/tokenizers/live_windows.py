@@ -1,6 +1,5 @@
 """Equal-info windows of more than 16 bits as tokens."""
 
-import hashlib
 import math
 import operator
 import os
@@ -13,6 +12,7 @@ from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import PrefixCache
 from keras_nc.coding import Prompt
 from keras_nc.coding import WindowCoder
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.windows import MAX_WINDOW_BYTES
 from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers.compressed import ModelScheme
@@ -103,7 +103,7 @@ class LiveWindowScheme(ModelScheme):
             self.checksum,
             self.max_window_bytes,
         )
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
+        return fingerprint_of(repr(parts))
 
     @property
     def _checksum_ids(self):

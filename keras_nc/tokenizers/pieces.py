@@ -1,7 +1,6 @@
 """Schemes whose ids are the pieces of a subword model."""
 
 import abc
-import hashlib
 import itertools
 import operator
 import os
@@ -10,6 +9,7 @@ import re
 import numpy as np
 
 from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import check_fingerprint
@@ -94,7 +94,7 @@ class PieceScheme(Scheme):
     @property
     def fingerprint(self):
         """Hex digest of the file."""
-        return hashlib.sha256(self.content).hexdigest()
+        return fingerprint_of(self.content)
 
     @property
     def layout(self):
@@ -176,6 +176,5 @@ class PieceScheme(Scheme):
         path = os.path.join(directory, self.file_assets[0])
         with open(path, "rb") as file:
             content = file.read()
-        found = hashlib.sha256(content).hexdigest()
-        check_fingerprint(path, self._expected, found)
+        check_fingerprint(path, self._expected, fingerprint_of(content))
         self._load(content)

@@ -230,9 +230,9 @@ class Scheme(abc.ABC):
         """Return an asset, or raise a ValueError if it is not loaded yet."""
         if asset is None:
             raise ValueError(
-                f"This {type(self).__name__} has no {what} yet. Pass one to "
-                "the constructor, load a preset, or call "
-                "`load_assets(directory)`."
+                f"A {type(self).__name__} must have its {what} before it is "
+                f"used. Received: no {what} yet. Pass one to the constructor, "
+                "load a preset, or call `load_assets(directory)`."
             )
         return asset
 

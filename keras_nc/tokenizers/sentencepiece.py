@@ -238,8 +238,9 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
         )
     except RuntimeError as error:
         raise ValueError(
-            f"SentencePiece finds no {vocabulary_size:,} pieces in this text "
-            f"({error}). Ask for another `vocabulary_size`, or give more text."
+            "SentencePiece must find all pieces in the text. Received: "
+            f"vocabulary_size={vocabulary_size} ({error}). Ask for another "
+            "`vocabulary_size`, or give more text."
         ) from error
     return SentencePieceTokenizer(proto.getvalue())
 

@@ -1,10 +1,9 @@
 """The paper's own equal-info tokens, which can be encoded only."""
 
-import hashlib
-
 import keras
 
 from keras_nc.coding import ZeroPaddedWindows
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.zero_padded import check_windows
@@ -85,7 +84,7 @@ class ZeroPaddedScheme(DocumentScheme, ModelScheme):
         line = "keras_nc windows {name} {kind} {fingerprint} {window_bits} "
         line += "{token_bits} {delay:d} {reset_every} {precision} "
         line += "{context_bytes}\n"
-        return hashlib.sha256(line.format(**settings).encode()).hexdigest()
+        return fingerprint_of(line.format(**settings))
 
     def compress(self, documents):
         """Return the codes of all windows, joined."""

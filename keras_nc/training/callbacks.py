@@ -363,8 +363,9 @@ class TensorBoardLog:
             import tensorboardX
         except ImportError as error:
             raise ImportError(
-                "TensorBoard logs need tensorboardX. Install "
-                "`keras-nc[recipes]`, or pass `tensorboard=False`."
+                "TensorBoard logs must have the package tensorboardX. "
+                f"Received: an installation without it ({error}). Install the "
+                "extra [recipes], or pass `tensorboard=False`."
             ) from error
         self._writer = tensorboardX.SummaryWriter(
             str(directory), purge_step=step + 1

@@ -73,8 +73,9 @@ class Checkpoint:
             state["history"], run.get
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} is damaged: {error}. Delete {self.directory} and "
-                "train again."
+                "The state of a run must be as it was saved. Received: "
+                f"{path}, which is damaged: {error}. Delete {self.directory} "
+                "and train again."
             ) from error
         check_same_run(self.run, run, self.directory)
         # A run keeps its held-out text, even if some calls leave it out.
@@ -109,12 +110,15 @@ class Checkpoint:
                 model.load_weights(path)
                 _load_adapted(path, model)
             except (OSError, KeyError) as error:
-                problem = f"{path} is damaged or missing: {error}."
+                problem = (
+                    "The weights of a run must be as they were saved. "
+                    f"Received: {path}, damaged or missing: {error}."
+                )
             else:
                 return _as_of(state, step)
             if step != state["kept"][0]:
                 warnings.warn(
-                    f"{problem} Training goes on from an older state.",
+                    f"{problem} Training continues from an older state.",
                     stacklevel=2,
                 )
         raise ValueError(f"{problem} Delete {self.directory} and train again.")

@@ -5,11 +5,12 @@ same. The description of a run is a dict of JSON values. It is saved with the
 states of the run.
 """
 
-import hashlib
 import json
 
 import keras
 import numpy as np
+
+from keras_nc.coding.archive import fingerprint_of
 
 #: Keys that may differ: an argument that changes the cost of a model but not
 #: its results, and the module of a class.
@@ -113,7 +114,7 @@ def _digest_tokens(shards):
         for part in shards
     ]
     # The comma separates the parts of a mixture.
-    return hashlib.sha256(",".join(digests).encode()).hexdigest()
+    return fingerprint_of(",".join(digests))
 
 
 def find_bits_per_byte(model):
@@ -142,8 +143,10 @@ def _describe_metric(config):
     if config is None:
         return None
     text = json.dumps(config, sort_keys=True, default=_plain)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return {"bytes_per_token": config["bytes_per_token"], "digest": digest}
+    return {
+        "bytes_per_token": config["bytes_per_token"],
+        "digest": fingerprint_of(text),
+    }
 
 
 def _config_of(thing):

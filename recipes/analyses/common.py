@@ -8,6 +8,7 @@ from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding.archive import atomic_file
 from keras_nc.data import TokenShards
 from keras_nc.tokenizers import SchemeTokenizer
+from recipes import experiments
 from recipes import plots
 from recipes import workdir
 from recipes.engine import preparation
@@ -37,6 +38,8 @@ def names_flag(default):
 class Prepared:
     """An experiment that `recipes.reproduce` has prepared.
 
+    `row` is what tables and figures call it.
+
     Args:
         folder: The workdir.
         name: str. The experiment.
@@ -60,7 +63,8 @@ class Prepared:
                 f"{folder} without them. Run `python -m recipes.reproduce "
                 f"--prepare --experiment {name}` there."
             )
-        self.name = name
+        known = experiments.EXPERIMENTS.get(name)
+        self.row = known.row if known else name
         self.folder = found[0]
         self.figures = workdir.read_json(self.folder / "prepared.json")
 
@@ -108,14 +112,16 @@ def chart(x_label, y_label, lines, log=False):
     Args:
         x_label: str.
         y_label: str.
-        lines: dict from labels to pairs of sequences, x and y.
+        lines: dict from labels to pairs of sequences, x and y. A single line
+            needs no legend.
         log: bool. Whether the vertical axis is logarithmic.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
     figure = new_figure(7.7, 4.2)
-    axes = figure.add_axes((0.095, 0.14, 0.6, 0.82))
+    width = 0.6 if len(lines) > 1 else 0.87
+    axes = figure.add_axes((0.095, 0.14, width, 0.82))
     for i, (label, (xs, ys)) in enumerate(lines.items()):
         style = "-" if i < len(COLORS) else "--"
         color = COLORS[i % len(COLORS)]
@@ -126,21 +132,22 @@ def chart(x_label, y_label, lines, log=False):
     axes.grid(color="#e6e6e6", linewidth=0.8)
     if log:
         axes.set_yscale("log")
-    axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1),
-        frameon=False,
-        prop=new_font(9),
-    )
+    if len(lines) > 1:
+        axes.legend(
+            loc="upper left",
+            bbox_to_anchor=(1.02, 1),
+            frameon=False,
+            prop=new_font(9),
+        )
     return figure
 
 
-def bars(x_label, labels, values):
-    """Draw a bar for each label; return the figure."""
-    figure = new_figure(7.7, 0.8 + 0.4 * len(labels))
+def bars(x_label, values):
+    """Draw a bar for each label of a dict; return the figure."""
+    figure = new_figure(7.7, 0.8 + 0.4 * len(values))
     axes = figure.add_axes((0.22, 0.3, 0.74, 0.65))
-    axes.barh(range(len(labels)), values, color=COLORS[0])
-    axes.set_yticks(range(len(labels)), labels, fontproperties=new_font(9))
+    axes.barh(range(len(values)), list(values.values()), color=COLORS[0])
+    axes.set_yticks(range(len(values)), values, fontproperties=new_font(9))
     axes.set_xlabel(x_label, fontproperties=new_font(10))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)

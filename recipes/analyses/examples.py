@@ -25,15 +25,16 @@ BYTES = {
 
 def run(workdir, bytes):
     """Collect and print."""
-    scheme = common.Prepared(workdir, NAME).tokenizer().scheme
+    prepared = common.Prepared(workdir, NAME)
+    scheme = prepared.tokenizer().scheme
     texts = common.read_text(workdir, bytes)
     rows = scheme.coder.encode(texts)
     common.save(
         workdir,
         "examples",
         "Windows and their texts",
-        f"The most frequent codes of {NAME}, and the texts of each. A code has "
-        "several texts if windows of the paper's rule collide.",
+        f"The most frequent codes of {prepared.row}, and the texts of each. A "
+        "code has several texts if windows of the paper's rule collide.",
         ["code", "windows", "texts"],
         frequent(texts, rows),
     )
@@ -42,7 +43,7 @@ def run(workdir, bytes):
         "words",
         "Words and their windows",
         f"The most frequent words of five letters and more, and how many "
-        f"different sequences of {NAME} windows hold them.",
+        f"different sequences of {prepared.row} windows hold them.",
         ["word", "occurrences", "sequences", "one of them"],
         words(texts, rows),
     )

@@ -75,16 +75,16 @@ def run(workdir, bytes, text_bytes, steps, batch_size):
         tokenizer = common.Prepared(workdir, name).tokenizer()
         rows = encode(tokenizer, [*texts, *held_out])
         tokens[name] = rows[: len(texts)], rows[len(texts) :]
-    rows, accuracies = [], []
+    rows, accuracies = [], {}
     for title, (source, target, paper) in TASKS.items():
         its = [
             pack(tokens[source][i] if source else None, tokens[target][i])
             for i in range(2)
         ]
         nats, accuracy = learn(*its, steps, batch_size)
-        accuracies.append(accuracy)
+        accuracies[title] = accuracy
         rows.append([title, f"{nats:.3f}", f"{accuracy:.1%}", f"{paper:.1%}"])
-    figure = common.bars("accuracy on targets", list(TASKS), accuracies)
+    figure = common.bars("accuracy on targets (higher is better)", accuracies)
     common.save(
         workdir,
         "learnability",

@@ -66,16 +66,16 @@ def run(workdir, experiment, size, tokens):
     figure = common.chart(
         "place of the token in its window",
         "share predicted",
-        {experiment: (places, right / count)},
+        {prepared.row: (places, right / count)},
     )
     chance = 1 / scheme.vocabulary_size
     common.save(
         workdir,
         "positions",
         "Tokens of a window",
-        f"How often M2 of size {size} predicts a token of {experiment}, by its "
-        f"place in the window. Chance: {chance:.1%}. In the paper, the first "
-        "token is learned first, the last ones late or never.",
+        f"How often M2 of size {size} predicts a token of {prepared.row}, by "
+        f"its place in the window. Chance: {chance:.1%}. In the paper, the "
+        "first token is learned first, the last ones late or never.",
         ["token of the window", "tokens", "predicted"],
         [
             [str(place), f"{n:,}", f"{k / n:.1%}"]

@@ -3,7 +3,7 @@
     python -m recipes.analyses.prices --workdir runs/prices
 
 Builds codebooks of the default corpus with several values of `price`, the bits
-that each window costs beside its `-log2 p`. The table has bytes per token of
+that each window costs on top of its `-log2 p`. The table has bytes per token of
 held-out text, and its bits per byte by a unigram model of the training text.
 """
 
@@ -54,9 +54,9 @@ def run(workdir, prices, window_bits, max_bytes):
         points[price] = measure(codebook, train, held_out)
     curve = sorted(points)
     figure = common.chart(
-        "bytes per token",
-        "bits per byte of a unigram model",
-        {"price in bits": zip(*map(points.get, curve), strict=True)},
+        "bytes per token (labels: the price in bits)",
+        "unigram bits per byte (lower is better)",
+        {"price": zip(*map(points.get, curve), strict=True)},
     )
     for price in curve:
         figure.axes[0].annotate(

@@ -18,7 +18,7 @@ from recipes.analyses import common
 
 NAMES = ("ac_v256", "b16_v256", "b32_v256", "b64_v256", "b128_v256")
 SIZES = (1, 2, 4, 8, 12, 16)
-RANDOM = "random"
+RANDOM = "Random"
 
 
 def divergence(symbols, size):
@@ -63,7 +63,7 @@ def run(workdir, experiment):
                 "Tokens must be 8 or 16 bits of compressed text. Received: "
                 f"--experiment {name}, of {size} ids. Choose others."
             )
-        streams[name] = bits_of(prepared.ids(), size.bit_length() - 1)
+        streams[prepared.row] = bits_of(prepared.ids(), size.bit_length() - 1)
     longest = max(map(len, streams.values()))
     noise = secrets.token_bytes(longest // 8)
     streams[RANDOM] = np.unpackbits(np.frombuffer(noise, np.uint8))
@@ -73,7 +73,9 @@ def run(workdir, experiment):
         # The estimate may be below 0, which has no logarithm.
         lines[name] = (SIZES, [v if v > 0 else math.nan for v in values])
         rows.append([name, f"{len(bits):,}", *(f"{v:.5f}" for v in values)])
-    figure = common.chart("bits", "divergence, bits", lines, log=True)
+    figure = common.chart(
+        "bits of an n-gram", "divergence from uniform, bits", lines, log=True
+    )
     common.save(
         workdir,
         "randomness",

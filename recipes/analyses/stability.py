@@ -25,12 +25,16 @@ def run(workdir, experiment, words):
     """Measure and print."""
     text = b" ".join(common.read_text(workdir, 200 * words))
     first_words = list(dict.fromkeys(text.split()))[:words]
-    rows, changes = [], []
+    changes = {}
     for name in experiment:
-        tokenizer = common.Prepared(workdir, name).tokenizer()
-        changes.append(instability(tokenizer, SENTENCE, first_words))
-        rows.append([name, f"{changes[-1]:.1%}"])
-    figure = common.bars("share of tokens that change", experiment, changes)
+        prepared = common.Prepared(workdir, name)
+        changes[prepared.row] = instability(
+            prepared.tokenizer(), SENTENCE, first_words
+        )
+    rows = [[row, f"{change:.1%}"] for row, change in changes.items()]
+    figure = common.bars(
+        "share of tokens that change (lower is more stable)", changes
+    )
     common.save(
         workdir,
         "stability",

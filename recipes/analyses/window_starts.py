@@ -25,7 +25,8 @@ BYTES = {
 
 def run(workdir, bytes):
     """Measure, print and draw."""
-    scheme = common.Prepared(workdir, NAME).tokenizer().scheme
+    prepared = common.Prepared(workdir, NAME)
+    scheme = prepared.tokenizer().scheme
     texts = common.read_text(workdir, bytes)
     windows = [
         text[window.start : window.end]
@@ -45,14 +46,14 @@ def run(workdir, bytes):
     figure = common.chart(
         "place of the byte in its window",
         "bits of M1",
-        {NAME: (places, means)},
+        {prepared.row: (places, means)},
     )
     common.save(
         workdir,
         "window_starts",
         "Beginnings of windows",
-        f"M1's bits of a byte by its place in the windows of {NAME}. The first "
-        f"8 bits hold {held:.2f} bytes on average.",
+        "M1's bits of a byte by its place in the windows of "
+        f"{prepared.row}. The first 8 bits hold {held:.2f} bytes on average.",
         ["byte of the window", "bytes", "bits"],
         rows,
         figure,

@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import platform
 
+#: Weights, gradients and an update, in float32.
+BYTES_PER_PARAMETER = 12
 PACKAGES = (
     *("keras-nc", "keras", "keras-hub", "numpy", "numba"),
     *("sentencepiece", "tokenizers"),
@@ -75,6 +77,31 @@ def memory_bytes():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None
+
+
+def check_memory(setting, m2, ids, flag):
+    """Check that the device has memory for a model and its training.
+
+    Args:
+        setting: A `Setting`.
+        m2: A `configs.Model`.
+        ids: int. Size of the vocabulary.
+        flag: str. The flag that chose the model, with its value.
+
+    Raises:
+        ValueError: If even the weights, gradients and an update are too large.
+    """
+    room = memory_bytes()
+    body = m2.num_layers * m2.hidden_dim
+    body *= 4 * m2.hidden_dim + 3 * m2.intermediate_dim
+    needed = BYTES_PER_PARAMETER * (body + ids * m2.hidden_dim)
+    needed /= setting.model_shards or 1
+    if room is not None and needed > room:
+        raise ValueError(
+            "A model, its gradients and an update must fit the device. "
+            f"Received: {flag}, {needed / 1e9:,.0f} GB, and a device with "
+            f"{room / 1e9:,.0f} GB. Choose a smaller one, or a larger device."
+        )
 
 
 def describe():

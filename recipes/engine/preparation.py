@@ -6,7 +6,6 @@ and its figures. A machine with a GPU that gets the folder only trains.
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import itertools
 import json
 import multiprocessing
@@ -19,6 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.data import TokenShards
 from keras_nc.data import take_bytes
 from keras_nc.data import write_shards
@@ -59,7 +59,7 @@ class Job:
         setting: A `Setting`, whose `config` says how much text there is.
         name: str. What the tokenizer is called in tables.
         ids: int. Size of the vocabulary.
-        unseen: tuple of str. Files of another kind of text, maybe none.
+        unseen: tuple of str. Files of another kind of text, possibly none.
         make: A function of the name, a list of bytes to learn from, and the
             number of ids, that returns a `SchemeTokenizer`. Processes import
             it, so it must have a name in a module.
@@ -330,7 +330,7 @@ def digest(shards):
         for shard in shards.manifest["shards"]
     ]
     text = json.dumps([shards.fingerprint, *files])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return fingerprint_of(text)
 
 
 def slug(name):

@@ -7,7 +7,7 @@ import pathlib
 
 from keras_nc import models
 from recipes import workdir
-from recipes.claims import NOTHING
+from recipes.verdicts import NOTHING
 
 #: All sizes, the smallest first.
 SIZES = ("tiny", *models.SIZES)
@@ -91,11 +91,22 @@ class Entry:
         return False
 
 
+#: What a record must have; names with dots are those of parts.
+_FIELDS = (
+    *("settings.tokens", "settings.m2", "settings.m2_training"),
+    *("settings.dtype", "settings.shards", "bits_per_byte.held_out"),
+    *("bytes_per_token.held_out", "unigram", "flops_per_byte.run"),
+    *("vocabulary_size", "body_parameters", "tokens", "passes", "seconds"),
+    *("score_seconds", "curve", "machine"),
+)
+
+
 def read(folders, runs_m1):
     """Read all records of some workdirs.
 
-    If several settings were trained for an experiment and size, the one with
-    the most tokens counts.
+    Records that differ in nothing but the seed belong together. If several
+    settings were trained for an experiment and size, the one with the most
+    tokens counts, and of these the first.
 
     Args:
         folders: A list of `pathlib.Path`.
@@ -108,23 +119,39 @@ def read(folders, runs_m1):
         ValueError: If a folder has no records of `recipes.reproduce`.
     """
     groups = {}
-    for folder in folders:
-        folder = pathlib.Path(folder)
+    for folder in dict.fromkeys(pathlib.Path(f).resolve() for f in folders):
         m1 = workdir.need(folder / "m1.json", "reproduce")
         for path in sorted(folder.joinpath("records").glob("*.json")):
             record = workdir.read_json(path)
+            _check(record, path)
             settings = record["settings"]
             name, size = settings["tokens"], size_of(settings["m2"])
-            training = {**settings["m2_training"], "seed": None}
             flops = 2 * m1["body_parameters"] * (name in runs_m1)
-            key = name, size, json.dumps(training, sort_keys=True)
-            groups.setdefault(key, Entry([], flops)).records.append(record)
+            training = dict(settings["m2_training"])
+            seed = training.pop("seed")
+            same = {**settings, "m2_training": training}
+            key = name, size, flops, json.dumps(same, sort_keys=True)
+            groups.setdefault(key, {}).setdefault(seed, record)
     found = {}
-    for (name, size, _), entry in groups.items():
+    for (name, size, flops, _), by_seed in groups.items():
+        entry = Entry(list(by_seed.values()), flops)
         best = found.get((name, size))
         if best is None or entry.tokens > best.tokens:
             found[name, size] = entry
     return found
+
+
+def _check(record, path):
+    """Raise a ValueError unless a file is a record of `recipes.reproduce`."""
+    for name in _FIELDS:
+        value = record
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            raise ValueError(
+                f"{path} must be a record of `recipes.reproduce`. Received: a "
+                f"file without {name}. Delete it, or name another workdir."
+            )
 
 
 def size_of(m2):

@@ -16,7 +16,7 @@ def unseen_documents(patterns, text_key):
     """Iterate over documents of files, or of the Lee background corpus.
 
     Args:
-        patterns: tuple of str, patterns of files, maybe none; or `("lee",)`.
+        patterns: tuple of str, patterns of files, possibly none; or `("lee",)`.
         text_key: str. Key of the text in JSON lines.
 
     Returns:

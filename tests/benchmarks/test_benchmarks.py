@@ -3,9 +3,12 @@
 import importlib.util
 import itertools
 import re
+import types
 
 import pytest
 
+from benchmarks import on_gpu
+from benchmarks import records
 from benchmarks import timing
 from tests import processes
 
@@ -69,12 +72,14 @@ def test_corpora_are_timed_from_files_to_batches():
     printed = run("corpora")
     found = rows(printed)
     preset = "equal_info_16bit_en"
-    one, two, times, multiple = (
+    first, second, times, multiple = (
         float(x.replace(",", "")) for x in found[preset]
     )
-    assert one > 0 and times == pytest.approx(two / one, rel=0.1, abs=0.02)
+    assert first > 0 and times == pytest.approx(
+        second / first, rel=0.1, abs=0.02
+    )
     m1 = float(found["M1 3m, all cores"][0])
-    assert multiple == pytest.approx(two / m1, rel=0.1)
+    assert multiple == pytest.approx(second / m1, rel=0.1)
     stages = rows(printed.split(f"| {preset} |")[1].split("\n\n")[0])
     shares = [float(row[0].rstrip("%")) for row in stages.values()]
     assert sum(shares[:-1]) == pytest.approx(100, abs=0.5)
@@ -90,11 +95,13 @@ def test_training_steps_are_timed_beside_plain_jax(tmp_path):
     printed = run(*options, KERAS_BACKEND="jax")
     found = rows(printed)
     label = "3m, 512 ids, 2 x 32, rope, "
-    ours, one = (float(x.replace(",", "")) for x in found[f"{label}keras_nc"])
+    ours, theirs = (
+        float(x.replace(",", "")) for x in found[f"{label}keras_nc"]
+    )
     peer, ratio = (
         float(x.replace(",", "")) for x in found[f"{label}JAX, no bias"]
     )
-    assert one == 1 and ratio == pytest.approx(ours / peer, abs=0.02)
+    assert theirs == 1 and ratio == pytest.approx(ours / peer, abs=0.02)
     parts = {
         name: [float(x.strip("%").replace(",", "")) for x in cells[:3]]
         for name, cells in found.items()
@@ -172,6 +179,32 @@ def test_what_is_wrong_is_one_line():
     assert result.returncode == 2
     said = [s for s in result.stderr.splitlines() if s.startswith("ratios:")]
     assert len(said) == 1 and "no such file" in said[0]
+
+
+def test_records_are_written_whole_and_damage_is_told(tmp_path):
+    path = tmp_path / "new" / "records.jsonl"
+    found = records.Records(path)
+    found.add({"size": "3m"}, {"rate": 1.5})
+    found.add({"size": "25m"}, {"rate": 0.5})
+    again = records.Records(path)
+    assert again.find({"size": "25m"}) == {"key": {"size": "25m"}, "rate": 0.5}
+    assert again.find({"size": "2b"}) is None
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(ValueError, match=r"Received: .*Delete the line"):
+        records.Records(path)
+
+
+def test_stages_have_the_folder_as_it_is(tmp_path):
+    folder = tmp_path / "my {runs}"
+    for quick in (True, False):
+        settings = types.SimpleNamespace(
+            workdir=folder, quick=quick, peak_tflops=989.0
+        )
+        stages = on_gpu.stages(settings)
+        assert set(stages) == set(on_gpu.STAGES)
+        for words in stages.values():
+            assert [w for w in words if w.startswith(str(folder))]
+            assert words[words.index("--minutes") + 1] == "{minutes}"
 
 
 def test_races_are_interleaved_and_warmed_up():

@@ -3,18 +3,16 @@
 import argparse
 import gzip
 import inspect
-import io
 import lzma
 import struct
 import zlib
 
 import pytest
-import sentencepiece
 
 from keras_nc.tokenizers import ByteScheme
 from keras_nc.tokenizers import SchemeTokenizer
-from keras_nc.tokenizers import SentencePieceTokenizer
 from keras_nc.tokenizers import register_scheme
+from keras_nc.tokenizers import train_sentencepiece
 
 FILES = {
     "empty": b"",
@@ -68,23 +66,7 @@ def test_a_preset_is_as_good_as_its_codebook(run, folder, presets, preset):
 @pytest.fixture
 def sentencepiece_preset(folder, text):
     """A SentencePiece model of the text's lines."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(text[:20000].decode().splitlines()),
-        model_writer=model,
-        vocab_size=500,
-        model_type="bpe",
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        pad_id=0,
-        bos_id=1,
-        eos_id=2,
-        unk_id=3,
-        minloglevel=2,
-    )
-    tokenizer = SentencePieceTokenizer(model.getvalue())
+    tokenizer = train_sentencepiece([text[:20000]], 500, "bpe")
     tokenizer.save_to_preset(str(folder / "pieces"))
     return folder / "pieces"
 

@@ -51,7 +51,7 @@ class ExactWindows:
 
     def codes(self, text, start, context):
         """Codes of the texts from `start` on that fit, one byte longer each."""
-        interval, codes = self.whole(), []
+        interval, codes = self.all_codes(), []
         for end in range(start, len(text)):
             first = self.context_at(context, end)
             table = self.table(text[first:end])
@@ -62,7 +62,7 @@ class ExactWindows:
             codes.append(code)
         return codes
 
-    def whole(self):
+    def all_codes(self):
         """Return low, size and scale, in units of 2^-scale."""
         return (0, 1, 0) if self.exact else (0, 1 << 63, 63)
 
@@ -87,7 +87,7 @@ class ExactWindows:
     def decode(self, code, before):
         """The longest text with a code, or with delay the shortest."""
         text, found = before, b""
-        interval = self.whole()
+        interval = self.all_codes()
         while True:
             first = self.context_at(0, len(text))
             table = self.table(text[first:])

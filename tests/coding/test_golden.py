@@ -128,6 +128,69 @@ def test_pruned_codebooks_stay_as_they_are(models, allocation, parse):
     assert codebook.encode(b"12 squared is\0\xff").tolist() == ids
 
 
+SYLLABLES = [a + b for a in "bdlmrst" for b in "aeiou"]
+WORDS = [
+    SYLLABLES[n % 35] + SYLLABLES[n * n % 31] + SYLLABLES[n % 29] * (n % 3 > 0)
+    for n in range(400)
+]
+PROSE = "".join(
+    WORDS[(n * n + n // 7) % 400] + ". "[n % 9 > 0 :] for n in range(4000)
+).encode()
+#: Windows of words and phrases, by units, prune, and whether a model helps.
+UNITS = {
+    ("phrases", "likelihood", False): (
+        "fb552e69c24a225b65715f13564daf058f5ccee81610d5d7997519a0d89e76ab",
+        [866, 35, 876, 869, 794, 35, 877, 885, 882, 873, 3, 1023],
+    ),
+    ("phrases", "likelihood", True): (
+        "96a19698e37a0e5a185429a23e383cb11a3a265daed217562cf78863d654363f",
+        [559, 559, 164, 474, 257, 794, 3, 1023],
+    ),
+    ("phrases", "bytes", False): (
+        "f19ccf661078623928d4c633d27e49e8bc7370c798a9219d637537f7b6671cdd",
+        [
+            866,
+            865,
+            866,
+            865,
+            35,
+            876,
+            869,
+            804,
+            35,
+            877,
+            885,
+            882,
+            873,
+            3,
+            1023,
+        ],
+    ),
+    ("phrases", False, False): (
+        "80c64ecc7a76f187db9b89980fbf2f2c4d5579e7d199830eec1217c726b706d5",
+        [447, 447, 144, 356, 169, 882, 3, 1023],
+    ),
+    ("words", "likelihood", False): (
+        "71d55eda95abff1d4ba0d348bdd74493031fbbfb3a3742320abead5f81f1f1cd",
+        [575, 180, 485, 279, 835, 3, 1023],
+    ),
+}
+
+
+@pytest.mark.parametrize("units, prune, by_model", UNITS)
+def test_words_and_phrases_stay_as_they_are(units, prune, by_model):
+    codebook = Codebook.build(
+        NGramModel.from_text(PROSE[:3000]) if by_model else None,
+        PROSE,
+        window_bits=10,
+        units=units,
+        prune=prune,
+    )
+    fingerprint, ids = UNITS[units, prune, by_model]
+    assert codebook.fingerprint == fingerprint
+    assert codebook.encode(b"baba le. muri\0\xff").tolist() == ids
+
+
 def test_the_file_holds_what_the_format_says(models, tmp_path):
     codebook = Codebook.paper(models["unigram"], window_bits=9)
     path = tmp_path / "codebook.npz"

@@ -68,16 +68,16 @@ def test_parses_are_their_definitions(parse, text, seed):
 
 
 @quick
-@given(text=texts, more=texts, seed=st.integers(0, 2))
+@given(text=texts, added=texts, seed=st.integers(0, 2))
 @pytest.mark.parametrize("parse", PARSES)
-def test_prompts_hold_what_may_come_next(parse, text, more, seed):
+def test_prompts_hold_what_may_come_next(parse, text, added, seed):
     codebook = by_hand(parse, seed)
     prompt = codebook.split_prompt(text)
     committed = len(text) - len(prompt.remainder)
     assert text[committed:] == prompt.remainder
     assert codebook.decode(prompt.ids) == text[:committed]
     assert len(prompt.next_codes) == len(prompt.remainder)
-    ids = codebook.encode(text + more).tolist()
+    ids = codebook.encode(text + added).tolist()
     assert ids[: len(prompt.ids)] == prompt.ids.tolist()
     at = 0
     for i in ids:
@@ -307,19 +307,19 @@ def test_saved_codebooks_come_back(pruned, tmp_path, parse):
 
 
 def test_costs_are_part_of_the_fingerprint():
-    one = by_hand("likely", 0)
-    costs = one._fields["costs"].copy()
+    codebook = by_hand("likely", 0)
+    costs = codebook._fields["costs"].copy()
     costs[np.flatnonzero(costs)[0]] += 1
-    ids = np.flatnonzero(one.token_lengths).tolist()
+    ids = np.flatnonzero(codebook.token_lengths).tolist()
     other = Codebook(
-        {i: one.token_bytes(i) for i in ids},
+        {i: codebook.token_bytes(i) for i in ids},
         window_bits=9,
         max_window_bytes=6,
         allocation="tunstall",
         parse="likely",
         costs=costs,
     )
-    assert other.fingerprint != one.fingerprint
+    assert other.fingerprint != codebook.fingerprint
 
 
 @pytest.mark.parametrize("parse, costs", [("likely", None), ("greedy", 512)])

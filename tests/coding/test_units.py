@@ -83,7 +83,7 @@ FIELDS = ("letters", "lengths", "counts", "sequence")
 @settings(deadline=None, max_examples=60)
 @given(documents=documents, cuts=st.lists(st.integers(0, 4), max_size=3))
 def test_parts_of_a_text_join_to_what_it_is(documents, cuts):
-    whole = WordText.from_documents(documents)
+    together = WordText.from_documents(documents)
     cuts = [0, *sorted(cuts), len(documents)]
     parts = [documents[i:j] for i, j in itertools.pairwise(cuts)]
     parts = [WordText.from_documents(part) for part in parts]
@@ -93,10 +93,10 @@ def test_parts_of_a_text_join_to_what_it_is(documents, cuts):
         WordText.join([WordText.join(parts[:2]), WordText.join(parts[2:])]),
     ):
         for field in FIELDS:
-            array, expected = getattr(joined, field), getattr(whole, field)
+            array, expected = getattr(joined, field), getattr(together, field)
             assert array.dtype == expected.dtype
             assert array.tolist() == expected.tolist()
-        assert joined.head == whole.head == b"".join(documents)
+        assert joined.head == together.head == b"".join(documents)
 
 
 def expected_uses(document, windows):
@@ -151,16 +151,16 @@ def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
         WordText.from_documents(part, tmp_path / name)
     parts = (WordText.load(tmp_path / name) for name in "ab")
     WordText.join(parts, tmp_path / "joined")
-    whole = WordText.load(tmp_path / "joined")
-    assert whole.sequence.size > 3 * candidates.RUNS_OF_A_TABLE
-    assert isinstance(whole.sequence.base, np.memmap)
-    assert Codebook.build(text=whole, window_bits=11) == expected
+    joined = WordText.load(tmp_path / "joined")
+    assert joined.sequence.size > 3 * candidates.RUNS_OF_A_TABLE
+    assert isinstance(joined.sequence.base, np.memmap)
+    assert Codebook.build(text=joined, window_bits=11) == expected
     assert sorted(p.name for p in (tmp_path / "joined").iterdir()) == [
         "sequence.int32",
         "words.npz",
     ]
     for parse in ("greedy", "aligned"):
-        codebook = Codebook.build(text=whole, window_bits=9, parse=parse)
+        codebook = Codebook.build(text=joined, window_bits=9, parse=parse)
         other = Codebook.build(text=documents, window_bits=9, parse=parse)
         assert codebook == other
 
@@ -311,7 +311,9 @@ def test_a_text_that_repeats_has_few_strings(monkeypatch):
     text = b"ab cd. " * 40 + b"ef" + b"ab cd. " * 40
     strings = {text[i : i + n] for n in range(1, 9) for i in range(len(text))}
     strings |= {bytes([b]) for b in range(256)}
-    with pytest.raises(ValueError, match=f"a text with {len(strings)},"):
+    with pytest.raises(
+        ValueError, match=f"a text with {len(strings)} of at most 8 "
+    ):
         Codebook.build(text=text, window_bits=9, max_window_bytes=8)
 
 

@@ -150,8 +150,8 @@ def test_batches_change_no_code(ngram, cache, text):
         codes, offsets = coder.encode_batch(documents)
         all_codes.append(codes.tolist())
         for i in (0, 7):
-            some = codes[offsets[i] : offsets[i + 1]]
-            assert coder.decode_batch(some, [0, len(some)]) == [documents[i]]
+            part = codes[offsets[i] : offsets[i + 1]]
+            assert coder.decode_batch(part, [0, len(part)]) == [documents[i]]
     assert all_codes[0] == all_codes[1] == all_codes[2]
 
 
@@ -196,8 +196,8 @@ def test_m1_in_the_loop(make_m1, text, seeded, W):
     for coder in (plain, cached):
         assert coder.decode_batch(codes, offsets) == documents
         # Alone in its row and its batch.
-        some = codes[offsets[2] : offsets[3]]
-        assert coder.decode_batch(some, [0, len(some)]) == [text[:300]]
+        part = codes[offsets[2] : offsets[3]]
+        assert coder.decode_batch(part, [0, len(part)]) == [text[:300]]
 
 
 def test_certain_bytes_fill_the_longest_window():

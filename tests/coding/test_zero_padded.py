@@ -73,8 +73,8 @@ def check(model, documents, values, exact=False):
         decoded = rule.decode([w.code for w in row], before)
         codes = [window[2] for window in windows]
         assert decoded == list(map(exact.decode, codes, before))
-        whole = [text[w.start : w.end] for w in row]
-        wrong = sum(a != b for a, b in zip(decoded, whole, strict=True))
+        strings = [text[w.start : w.end] for w in row]
+        wrong = sum(a != b for a, b in zip(decoded, strings, strict=True))
         assert rule.count_collisions(text) == (wrong, len(row))
 
 

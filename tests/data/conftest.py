@@ -3,7 +3,19 @@ import hashlib
 import numpy as np
 import pytest
 
+from keras_nc.data import shard_writer
 from keras_nc.data import write_shards
+
+#: Tokens of a sequence, and rows of a batch.
+T = 7
+B = 3
+
+#: Tokens of a shard.
+SHARD_TOKENS = 100
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C: not caught by `except Exception`."""
 
 
 class PlainBytes:
@@ -49,8 +61,39 @@ def make_shards():
     return make
 
 
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Lower the limits, so that a few hundred bytes act like gigabytes."""
+    monkeypatch.setattr(shard_writer, "_BATCH_BYTES", 50)
+
+
+def expected_ids(document):
+    """Return the ids of `PlainBytes`, with the end."""
+    return [3 + byte for byte in document] + [2]
+
+
 @pytest.fixture(scope="session")
 def documents():
     rng = np.random.default_rng(7)
     sizes = rng.integers(0, 40, size=60)
     return [rng.bytes(size) for size in sizes]
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory, documents, make_shards):
+    folder = tmp_path_factory.mktemp("shards")
+    return make_shards(documents, folder, shard_tokens=100)
+
+
+def assert_equal(batch, other):
+    for a, b in zip(leaves(batch), leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def leaves(batch):
+    x, y, sample_weight = batch
+    assert sorted(x) == ["padding_mask", "token_ids"]
+    return [
+        np.asarray(array)
+        for array in (x["token_ids"], x["padding_mask"], y, sample_weight)
+    ]

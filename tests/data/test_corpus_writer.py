@@ -19,10 +19,10 @@ from keras_nc.data import corpus_writer
 from keras_nc.data import read_documents
 from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
-from keras_nc.data import sources
 from keras_nc.data import tokenize_corpus
 from keras_nc.data import verify_shards
 from keras_nc.data import write_shards
+from keras_nc.data.documents import find_parts
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
 
@@ -85,7 +85,7 @@ def test_shards_do_not_depend_on_workers(tmp_path, corpus, tokenizer):
 
 
 def test_workers_share_what_is_left(tmp_path, corpus, tokenizer):
-    groups = tuple(corpus_groups.divide(sources.find_parts(corpus)))
+    groups = tuple(corpus_groups.divide(find_parts(corpus)))
     job = corpus_groups.Job(groups * 3, tokenizer, *[None] * 5)
     count = len(job.groups)
     shares = list(corpus_writer._shares(job, range(count), count - 1))
@@ -134,7 +134,7 @@ def test_beam_writes_the_same_shards(tmp_path, corpus, tokenizer, runner):
 def test_two_attempts_at_a_group(tmp_path, corpus, tokenizer):
     """A runner may do the work twice; one result stays."""
     write(corpus, tokenizer, tmp_path / "one")
-    groups = tuple(corpus_groups.divide(sources.find_parts(corpus)))
+    groups = tuple(corpus_groups.divide(find_parts(corpus)))
     folder = tmp_path / "twice"
     folder.mkdir()
     job = corpus_groups.Job(groups, tokenizer, folder, "text", False, 100, None)
@@ -197,7 +197,7 @@ def test_killed_anywhere(tmp_path, corpus, tokenizer):
 @pytest.mark.parametrize("name", ["group.json", "manifest.json"])
 def test_a_power_failure_damages_a_group(tmp_path, corpus, tokenizer, name):
     write(corpus, tokenizer, tmp_path / "one")
-    groups = tuple(corpus_groups.divide(sources.find_parts(corpus)))
+    groups = tuple(corpus_groups.divide(find_parts(corpus)))
     folder = tmp_path / "two"
     folder.mkdir()
     job = corpus_groups.Job(groups, tokenizer, folder, "text", False, 100, None)

@@ -15,10 +15,10 @@ from keras_nc.data import default_corpus
 from keras_nc.data import docstrings
 from keras_nc.data.default_corpus import FORMAT_VERSION
 from keras_nc.data.default_corpus import PACKAGES
-from keras_nc.data.default_corpus import _load
 from keras_nc.data.default_corpus import build_documents
 from keras_nc.data.default_corpus import cache_directory
 from keras_nc.data.default_corpus import cache_file
+from keras_nc.data.default_corpus import load_documents
 from keras_nc.data.default_corpus import read_cache
 from keras_nc.data.default_corpus import split_of
 from keras_nc.data.default_corpus import write_cache
@@ -221,19 +221,18 @@ def test_cache_is_built_once_and_again_when_damaged(
         return small_documents
 
     # The module's name in the package is that of its function.
-    module = sys.modules[_load.__module__]
+    module = sys.modules[load_documents.__module__]
     monkeypatch.setattr(module, "build_documents", build)
-    load = _load.__wrapped__  # without the cache of this process
     file = tmp_path / "cache"
-    assert load(file) == load(file) == small_documents
+    assert load_documents(file) == load_documents(file) == small_documents
     assert len(calls) == 1
     file.write_bytes(b"damaged")
-    assert load(file) == load(file) == small_documents
+    assert load_documents(file) == load_documents(file) == small_documents
     assert len(calls) == 2
     # If the cache cannot be written, there is no error.
     (tmp_path / "not a folder").write_bytes(b"")
     file = tmp_path / "not a folder" / "cache"
-    assert load(file) == load(file) == small_documents
+    assert load_documents(file) == load_documents(file) == small_documents
     assert len(calls) == 4
 
 

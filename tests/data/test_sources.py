@@ -6,7 +6,7 @@ from keras_nc.data import ReadingReport
 from keras_nc.data import find_files
 from keras_nc.data import read_documents
 from keras_nc.data import records
-from keras_nc.data import sources
+from keras_nc.data.documents import find_parts
 
 TEXTS = [f"document {i}: caf\u00e9\n" for i in range(40)]
 DOCUMENTS = [text.encode() for text in TEXTS]
@@ -94,12 +94,12 @@ def test_examples_are_what_tensorflow_writes():
     def feature(**value):
         return tensorflow.train.Feature(**value)
 
-    some = tensorflow.train.BytesList(value=[b"x" * 300])
+    values = tensorflow.train.BytesList(value=[b"x" * 300])
     numbers = tensorflow.train.Int64List(value=[1, 2])
     message = tensorflow.train.Example(
         features=tensorflow.train.Features(
             feature={
-                "text": feature(bytes_list=some),
+                "text": feature(bytes_list=values),
                 "n": feature(int64_list=numbers),
             }
         )
@@ -117,10 +117,10 @@ def test_urls():
     assert find_files("memory://corpus/*.txt") == ["memory:///corpus/a.txt"]
     names = ["memory://corpus/*", "memory:///corpus/a.txt"]
     assert list(read_documents(names)) == [b"one", b"two", b"three"]
-    part, _ = sources.find_parts("memory://corpus/*")
+    part, _ = find_parts("memory://corpus/*")
     assert part.size == 3
     system.pipe("/corpus/a.txt", b"two")
-    changed, _ = sources.find_parts("memory://corpus/*")
+    changed, _ = find_parts("memory://corpus/*")
     assert changed.version != part.version
     with pytest.raises(ValueError, match="matches none"):
         find_files("memory://corpus/*.zst")
@@ -151,7 +151,7 @@ def test_hugging_face(tmp_path, monkeypatch):
         write_parquet(tmp_path / name, texts)
     name = f"hf:{tmp_path}#validation"
     assert list(read_documents(name)) == DOCUMENTS[:30]
-    parts = sources.find_parts(name)
+    parts = find_parts(name)
     assert [part.shard for part in parts] == [0, 1, 2]
     with pytest.raises(ValueError, match=r"'body'.*\['text', 'url'\]"):
         list(read_documents(name, "body"))
@@ -188,7 +188,7 @@ def test_tfds(tmp_path, file_format):
     found = list(read_documents(name))
     assert sorted(found) == sorted(DOCUMENTS)  # TFDS shuffles when it writes
     assert list(read_documents(name)) == found
-    assert len(sources.find_parts(name)) == 3
+    assert len(find_parts(name)) == 3
     with pytest.raises(ValueError, match=r"the split.*\['validation'\]"):
         read_documents(name.partition("#")[0])
     with pytest.raises(ValueError, match=r"'body'.*\['text', 'url'\]"):

@@ -15,22 +15,11 @@ from keras_nc.data import TokenShards
 from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
 from keras_nc.data import write_shards
+from tests.data.conftest import SHARD_TOKENS
+from tests.data.conftest import Interrupted
+from tests.data.conftest import expected_ids
 
-SHARD_TOKENS = 100
-
-
-class Interrupted(BaseException):
-    """Stands for Ctrl-C: not caught by `except Exception`."""
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    """Lower the limits, so that a few hundred bytes act like gigabytes."""
-    monkeypatch.setattr(shard_writer, "_BATCH_BYTES", 50)
-
-
-def expected_ids(document):
-    return [3 + byte for byte in document] + [2]
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 def contents(folder):

@@ -107,9 +107,9 @@ def test_documents_do_not_run_into_each_other():
 def test_a_new_refit_forgets_the_old_one():
     text = sample(300)
     model = NGramModel.from_text(text)
-    one, two = np.array([0, 5, 9]), np.array([1, 4, 30])
-    direct = model.refit(text, two)
-    indirect = model.refit(text, one).refit(text, two)
+    first, second = np.array([0, 5, 9]), np.array([1, 4, 30])
+    direct = model.refit(text, second)
+    indirect = model.refit(text, first).refit(text, second)
     prefixes = [b"", text[:1], text[1:3]]
     assert np.array_equal(
         direct.probabilities(prefixes), indirect.probabilities(prefixes)
@@ -177,9 +177,9 @@ def test_parts_give_the_counts_of_the_whole(order, min_count):
     for part in parts:
         starts.append(base + starts_of(part))
         base += len(b"".join(part))
-    whole = expected.refit(documents, np.concatenate(starts))
+    at_once = expected.refit(documents, np.concatenate(starts))
     refitted = model.refit_parts(lambda p: (p, starts_of(p)), parts)
-    assert refitted.fingerprint == whole.fingerprint
+    assert refitted.fingerprint == at_once.fingerprint
     assert refitted.fingerprint != model.fingerprint
 
 

@@ -97,12 +97,12 @@ def test_only_the_bytes_since_the_restart_decide(model):
 
 def test_a_full_row_takes_no_more(model):
     stepper = stepper_for(model, batch_size=2, context_bytes=3)
-    some = np.zeros((2, 3), "uint8")
-    stepper.append(some, [3, 2])
+    data = np.zeros((2, 3), "uint8")
+    stepper.append(data, [3, 2])
     with pytest.raises(ValueError, match="Received: 4 bytes"):
-        stepper.step(some[:, 0], [True, False])
+        stepper.step(data[:, 0], [True, False])
     stepper.restart(np.array([True, False]))
-    stepper.step(some[:, 0], [True, True])
+    stepper.step(data[:, 0], [True, True])
     expected = model.probabilities([b"\0", b"\0\0\0"])
     np.testing.assert_allclose(stepper.probabilities(), expected, atol=1e-5)
 

@@ -175,13 +175,13 @@ def test_english_compresses_and_noise_does_not(text):
 
 
 def test_documents_are_one_stream(text):
-    whole = compressors_bits_per_byte(text[:9_000])
+    joined = compressors_bits_per_byte(text[:9_000])
     parts = [text[i : i + 3_000] for i in range(0, 9_000, 3_000)]
-    assert compressors_bits_per_byte(parts) == whole
+    assert compressors_bits_per_byte(parts) == joined
     # The second half repeats the first, so it costs next to no bits.
     twice = compressors_bits_per_byte([text[:9_000]] * 2)
     for name in NAMES:
-        assert twice[name] < 0.55 * whole[name]
+        assert twice[name] < 0.55 * joined[name]
 
 
 def test_levels_are_the_strongest(text):

@@ -76,17 +76,17 @@ def test_products_at_the_papers_sizes(size, position):
 
 @pytest.mark.parametrize("position", ["relative_bias", "rope"])
 def test_products_of_a_layer(position):
-    one, two = (
+    first, second = (
         products(lowered(position, num_layers=layers)) for layers in (1, 2)
     )
     # Query, key and value are one product, gate and value of the MLP another;
     # each has two for its gradient. Attention has two, and four.
-    assert len(two) - len(one) == 4 * 3 + 2 * 3
+    assert len(second) - len(first) == 4 * 3 + 2 * 3
     # The logits are computed once, and have two for their gradient.
-    of_logits = [line for line in one if f"{ROWS}" in line]
+    of_logits = [line for line in first if f"{ROWS}" in line]
     assert len(of_logits) == 3
-    assert len(one) == 18 + 3
-    assert_all_are_bfloat16(one)
+    assert len(first) == 18 + 3
+    assert_all_are_bfloat16(first)
 
 
 @pytest.mark.parametrize("position", ["relative_bias", "rope"])

@@ -34,7 +34,7 @@ def rewind(causal_lm, draw=1):
 
 
 @pytest.fixture(scope="module")
-def whole(causal_lm):
+def full_texts(causal_lm):
     """Return the continuations that `generate` gives."""
     rewind(causal_lm)
     return causal_lm.generate(PROMPTS, strip_prompt=True)
@@ -55,16 +55,16 @@ def ends(causal_lm, monkeypatch):
 
 
 @pytest.mark.parametrize("piece_length", [8, 5, LENGTH])
-def test_streams_join_to_what_is_generated(causal_lm, whole, piece_length):
+def test_streams_join_to_what_is_generated(causal_lm, full_texts, piece_length):
     parts = list(causal_lm.generate_stream(PROMPTS, piece_length=piece_length))
     assert all(len(part) == len(PROMPTS) and any(part) for part in parts)
-    assert [b"".join(row) for row in zip(*parts, strict=True)] == whole
+    assert [b"".join(row) for row in zip(*parts, strict=True)] == full_texts
     assert len(parts) > 2 or piece_length == LENGTH
     # Some rows end before others do, by the end id.
-    assert min(map(len, whole)) < max(map(len, whole))
+    assert min(map(len, full_texts)) < max(map(len, full_texts))
 
 
-def test_nothing_is_compiled_for_a_token(causal_lm, whole, monkeypatch):
+def test_nothing_is_compiled_for_a_token(causal_lm, full_texts, monkeypatch):
     if keras.backend.backend() == "torch":
         pytest.skip("torch compiles nothing")
     list(causal_lm.generate_stream(PROMPTS))
@@ -97,14 +97,14 @@ def test_one_prompt_gives_its_parts(causal_lm):
     assert list(causal_lm.generate_stream([])) == []
 
 
-def test_texts_end_after_the_stop_string(causal_lm, whole):
-    row = int(np.argmax([len(text) for text in whole]))
-    text = whole[row]
+def test_texts_end_after_the_stop_string(causal_lm, full_texts):
+    row = int(np.argmax([len(text) for text in full_texts]))
+    text = full_texts[row]
     for start in (1, len(text) // 2):
         stop = text[start : start + 3]
         rewind(causal_lm)
         got = causal_lm.generate(PROMPTS, stop=stop, strip_prompt=True)
-        for found, unstopped in zip(got, whole, strict=True):
+        for found, unstopped in zip(got, full_texts, strict=True):
             if stop in unstopped:
                 assert found == unstopped[: unstopped.index(stop) + 3]
             else:
@@ -118,15 +118,15 @@ def test_texts_end_after_the_stop_string(causal_lm, whole):
     assert PROMPTS[row] + b"".join(part[row] for part in parts) == got
 
 
-def test_stop_strings_are_not_looked_for_in_prompts(causal_lm, whole):
+def test_stop_strings_are_not_looked_for_in_prompts(causal_lm, full_texts):
     got = causal_lm.generate(PROMPTS, stop="quick", strip_prompt=True)
-    assert got == whole
+    assert got == full_texts
 
 
-def test_generation_ends_when_every_row_is_done(causal_lm, whole, ends):
+def test_generation_ends_when_every_row_is_done(causal_lm, full_texts, ends):
     singles = [bytes([byte]) for byte in range(256)]
     got = causal_lm.generate(PROMPTS, stop=singles, strip_prompt=True)
-    assert got == [text[:1] for text in whole]
+    assert got == [text[:1] for text in full_texts]
     # The shortest prompt is one token; the longest has some windows.
     assert ends[0] == 1 and ends[-1] < LENGTH
     del ends[:]

@@ -123,11 +123,11 @@ def sum_of_nats(causal_lm, sequences):
 
 def test_restarted_training_sees_the_same_batches(shards):
     train = shards["train"]
-    whole = PackedSequences(train, 64, 4, seed=3, steps=20)
+    data = PackedSequences(train, 64, 4, seed=3, steps=20)
     rest = PackedSequences(train, 64, 4, seed=3, steps=8, start_step=12)
     for i in range(8):
         for a, b in zip(
-            keras.tree.flatten(whole[12 + i]),
+            keras.tree.flatten(data[12 + i]),
             keras.tree.flatten(rest[i]),
             strict=True,
         ):

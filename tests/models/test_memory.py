@@ -57,8 +57,8 @@ def plain():
 def test_gradients_are_the_same(plain, logits_bytes, options):
     loss, weights = trained(logits_bytes, **options)
     assert loss == pytest.approx(plain[0], abs=1e-5)
-    for one, other in zip(weights, plain[1], strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    for weight, other in zip(weights, plain[1], strict=True):
+        np.testing.assert_allclose(weight, other, atol=1e-5)
 
 
 def test_bfloat16(plain):

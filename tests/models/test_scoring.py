@@ -23,8 +23,8 @@ def test_a_text_is_scored_as_its_shards_are(causal_lm, text, tmp_path):
         causal_lm, shards, sequence_length=16, batch_size=8, progress=False
     )
     assert causal_lm.bits_per_byte([text]) == pytest.approx(expected, rel=1e-5)
-    one = causal_lm.bits_per_byte(text.decode())
-    assert one == pytest.approx(expected, rel=1e-5)
+    found = causal_lm.bits_per_byte(text.decode())
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_texts_do_not_see_each_other(causal_lm):

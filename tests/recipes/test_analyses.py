@@ -157,6 +157,8 @@ def test_recipes_write_tables_and_plots(recipe, workdir, monkeypatch, capsys):
     printed = capsys.readouterr().out
     result = json.loads((workdir / "analyses" / f"{name}.json").read_text())
     assert len({len(row) for row in [result["header"], *result["rows"]]}) == 1
+    shown = [result["text"], *(row[0] for row in result["rows"])]
+    assert "_v256" not in " ".join(shown), "tables and plots name rows alike"
     assert printed.startswith(common.table(result["header"], result["rows"]))
     plot = workdir / "analyses" / f"{name}.png"
     assert plot.exists() == (name != "examples")

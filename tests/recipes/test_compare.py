@@ -17,6 +17,7 @@ from recipes import compare_table
 from recipes import compare_tokenizers
 from recipes import configs
 from recipes import launch
+from recipes.engine import machine
 from recipes.engine import preparation
 from recipes.engine import runs
 from recipes.engine import unseen
@@ -352,12 +353,18 @@ def test_numbers_of_tokens_are_rounded_to_short_epochs():
         (["--minutes", "-1"], "must be positive"),
         (["--m2.heads", "3"], "--m2.num_heads"),
         (["--unseen", "no*.txt"], "no*.txt"),
+        (["--m2_training.steps", 10], "Received: --m2_training.steps 10, and"),
+        (["--sizes", "3m", "--m2.num_layers", "9"], "--m2.num_layers 9"),
+        (["--sizes", "2b", "--ids", "65536"], "must fit the device"),
     ],
     ids=lambda value: (
         "" if isinstance(value, str) else " ".join(map(str, value))
     ),
 )
-def test_what_is_wrong_is_one_line(words, said, compare, data, tmp_path):
+def test_what_is_wrong_is_one_line(
+    words, said, compare, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 10**9)
     code, _, error = compare(*flags(tmp_path / "new", data), *words)
     assert code == 2 and error.count("\n") == 1
     assert said in error

@@ -69,6 +69,16 @@ def test_unknown_config(command, tmp_path):
     assert not workdir.exists()
 
 
+def test_a_workdir_is_for_one_process_at_a_time(command, tmp_path, data):
+    folder = tmp_path / "new"
+    flags = ("--config", "smoke", "--workdir", folder, "--data", data / "*.txt")
+    assert command(*flags) == (0, "")
+    with workdir.only_process(folder):
+        said = f"{folder}, which process {os.getpid()} uses"
+        check(command(*flags), "one process at a time", said)
+    assert command(*flags) == (0, "")
+
+
 def test_missing_workdir(command):
     check(command("--config", "smoke"), "--workdir")
 

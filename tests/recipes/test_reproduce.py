@@ -1,5 +1,6 @@
 """`recipes.reproduce`: four schemes, their records, the report and claims."""
 
+import dataclasses
 import json
 import math
 import random
@@ -11,13 +12,16 @@ import pytest
 
 from keras_nc import models
 from keras_nc.tokenizers.arithmetic import ArithmeticScheme
-from recipes import claims
+from recipes import configs
 from recipes import experiments
 from recipes import launch
 from recipes import reproduce
 from recipes import reproduce_report
+from recipes import verdicts
+from recipes import workdir
 from recipes.engine import machine
 from recipes.engine import preparation
+from recipes.engine import records
 from recipes.engine.trainer import Trainer
 from recipes.paper_results import RESULTS
 
@@ -121,9 +125,9 @@ def test_four_schemes_and_a_uniform_model(run, data, tmp_path, monkeypatch):
         assert ("refused" in record["generation"]) == (name != "bytes")
     assert records["bytes"]["generation"]["bytes_per_second"] > 0
     # StaticAC is lacking.
-    assert f"learn nothing beyond uniform | {claims.NOT_RUN} |" in printed
-    assert f"| b16 learns | {claims.NOT_SEEN} |" in printed
-    assert f"| v65k beats v256 | {claims.NOT_RUN} |" in printed
+    assert f"learn nothing beyond uniform | {verdicts.NOT_RUN} |" in printed
+    assert f"| b16 learns | {verdicts.NOT_SEEN} |" in printed
+    assert f"| v65k beats v256 | {verdicts.NOT_RUN} |" in printed
     for row in (each.row for each in experiments.EXPERIMENTS.values()):
         name = next(
             n for n, e in experiments.EXPERIMENTS.items() if e.row == row
@@ -144,6 +148,9 @@ def test_four_schemes_and_a_uniform_model(run, data, tmp_path, monkeypatch):
     assert code == 2 and said.count("\n") == 1 and "--compressor" in said
     path = workdir / "records" / "bytes_tiny_seed_0.json"
     records["bytes"]["settings"]["m2_training"]["steps"] = 5
+    path.write_text(json.dumps(records["bytes"])[:-9])
+    code, _, said = run(workdir)
+    assert code == 2 and said.count("\n") == 1 and "a damaged file" in said
     path.write_text(json.dumps(records["bytes"]))
     code, _, said = run(workdir)
     assert code == 2 and said.count("\n") == 1
@@ -221,6 +228,9 @@ def test_what_is_wrong_is_one_line(run, tmp_path, monkeypatch):
     code, _, said = run(tmp_path / "a", device_rows=4)  # with counts as M1
     assert code == 2 and said.count("\n") == 1
     assert "Only a neural M1 runs on a device. Received: --device_rows" in said
+    code, _, said = run(tmp_path / "c", size="25m")
+    assert code == 2 and said.count("\n") == 1
+    assert "Received: --m2.num_layers 1. Leave it out" in said
     monkeypatch.setattr(machine, "memory_bytes", lambda: 10_000)
     code, _, said = run(tmp_path / "b")
     assert code == 2 and said.count("\n") == 1
@@ -228,6 +238,55 @@ def test_what_is_wrong_is_one_line(run, tmp_path, monkeypatch):
     assert not (tmp_path / "b" / "prepared").exists()
     with pytest.raises(ValueError, match=r"recipes\.reproduce"):
         reproduce_report.write([tmp_path], tmp_path)
+
+
+def test_records_that_belong_together(tmp_path):
+    """Only the seed differs; other settings and texts are other entries."""
+
+    def write(folder, seed, bits, **others):
+        m2 = dataclasses.asdict(configs.CONFIGS["paper_tiny"].m2)
+        training = {"seed": seed, "steps": 4, **others.pop("training", {})}
+        settings = {
+            "tokens": "bytes",
+            "m2": {**m2, **others.pop("m2", {})},
+            "m2_training": training,
+            "dtype": "float32",
+            "shards": {"train": others.pop("text", "a")},
+        }
+        record = {
+            **dict.fromkeys(("unigram", "body_parameters", "passes"), 1),
+            **dict.fromkeys(("seconds", "score_seconds"), 1),
+            **dict(vocabulary_size=259, curve=[], machine={}, tokens=9),
+            "settings": settings,
+            "bits_per_byte": {"held_out": bits},
+            "bytes_per_token": {"held_out": 1},
+            "flops_per_byte": {"run": 1},
+            **others,
+        }
+        workdir.write_json(tmp_path / folder / "m1.json", dict(m1, name="m1"))
+        path = tmp_path / folder / "records" / f"bytes_tiny_seed_{seed}.json"
+        workdir.write_json(path, record)
+        return path
+
+    m1 = {"body_parameters": 10}
+    write("a", 0, 1.0)
+    write("a", 1, 2.0)
+    write("rope", 0, 7.0, m2={"position": "rope"})
+    write("text", 0, 7.0, text="b")
+    write("again", 0, 7.0)  # the same run in another workdir
+    folders = [tmp_path / name for name in ("a", "a", "rope", "text", "again")]
+    (entry,) = records.read(folders, {"bytes"}).values()
+    assert entry.bits == [1.0, 2.0] and entry.m1_flops == 20
+    write("longer", 0, 3.0, tokens=10, training={"steps": 5})
+    folders.append(tmp_path / "longer")
+    (entry,) = records.read(folders, set()).values()
+    assert entry.bits == [3.0] and entry.m1_flops == 0
+    path = write("longer", 1, None)
+    with pytest.raises(ValueError, match=r"without bits_per_byte\.held_out"):
+        records.read(folders, set())
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(ValueError, match=r"a damaged file.*Delete it"):
+        records.read(folders, set())
 
 
 def test_the_protocol():
@@ -250,92 +309,3 @@ def test_texts_become_examples():
     documents = [b"ab"] * 3 + [b"c" * 7]
     found = list(preparation.examples(documents, 5, joined=3))
     assert found == [b"ab\n\na", b"b\n\nab", b"ccccc", b"cc"]
-
-
-def paper_scores():
-    """Return the paper's own figures, as scores."""
-    sizes = ("25m", "113m", "403m", "2b")
-    found = {}
-    for name, row in RESULTS.items():
-        for size, bits, flops in zip(sizes, row.bits, row.flops, strict=True):
-            if bits is not None:
-                found[name, size] = claims.Score(
-                    bits, 0.0, row.uniform or 3.0, (flops or 0) * 1e6
-                )
-    return found
-
-
-def test_the_papers_figures_bear_out_its_claims():
-    sizes = ("25m", "113m", "403m", "2b")
-    scores = paper_scores()
-    verdicts = {row[0]: row[1] for row in claims.verdicts(scores, sizes)}
-    assert set(verdicts.values()) == {claims.SEEN}, verdicts
-    assert len(verdicts) == 9
-    nothing = claims.verdicts({}, sizes)
-    assert {verdict for _, verdict, _ in nothing} == {claims.NOT_RUN}
-
-
-def test_a_claim_needs_models_that_learn():
-    claim = "AC and StaticAC learn nothing beyond uniform"
-    names = ("ac_v256", "static_ac_v256", "bytes")
-    for gain, verdict in ((0, claims.NOT_TESTABLE), (0.5, claims.SEEN)):
-        scores = {(name, "3m"): claims.Score(3, 0, 3, 1) for name in names}
-        scores["bytes", "3m"] = claims.Score(3 * (1 - gain), 0, 3, 1)
-        found = {row[0]: row[1] for row in claims.verdicts(scores, ["3m"])}
-        assert found[claim] == verdict
-
-
-@pytest.mark.parametrize(
-    ("claim", "gains", "verdict"),
-    [
-        # By share of the uniform model's bits that is saved.
-        ("Longer windows learn less", (0.2, 0.1, 0.05, 0.03), claims.SEEN),
-        ("Longer windows learn less", (0.2, 0.03, 0, -0.02), claims.SEEN),
-        ("Longer windows learn less", (0.2, 0, 0, 0), claims.SEEN),
-        ("Longer windows learn less", (0, 0, 0, 0), claims.NOT_TESTABLE),
-        ("Longer windows learn less", (0.2, 0.2, 0, 0), claims.NOT_TESTABLE),
-        ("Longer windows learn less", (0.2, 0.03, 0, 0.1), claims.NOT_SEEN),
-        # AC and GZip that teach nothing cannot be told apart.
-        ("GZip lies between AC and b16", (0, 0.1, 0.2), claims.SEEN),
-        ("GZip lies between AC and b16", (-0.05, 0, 0.2), claims.NOT_TESTABLE),
-        ("GZip lies between AC and b16", (0, 0.3, 0.2), claims.NOT_SEEN),
-        # A model that knows nothing is better without resets than this M2.
-        ("M1 reset less often is worse", (0.2, 0.1, 0), claims.NOT_TESTABLE),
-        ("M1 reset less often is worse", (0.7, 0.1, 0), claims.SEEN),
-        ("M1 reset less often is worse", (0.7, 0.8, 0), claims.NOT_SEEN),
-    ],
-)
-def test_verdicts_of_models_that_learn_little(claim, gains, verdict):
-    names, uniform = {
-        "L": (("b16_v256", "b32_v256", "b64_v256", "b128_v256"), (4, 3, 2, 2)),
-        "G": (("ac_v256", "gzip_v256", "b16_v256"), (1.5, 2, 4)),
-        "M": (("b16_v256", "b16_v256_reset_2", "b16_v256_never"), (4, 3, 2)),
-    }[claim[0]]
-    scores = {
-        (name, "tiny"): claims.Score(bits * (1 - gain), 0.0, bits, 1.0)
-        for name, gain, bits in zip(names, gains, uniform, strict=True)
-    }
-    found = {row[0]: row[1] for row in claims.verdicts(scores, ["tiny"])}
-    assert found[claim] == verdict
-
-
-def test_other_figures_do_not():
-    sizes = ("25m", "2b")
-    same = {
-        (name, size): claims.Score(3.0, 0.0, 3.0, 1e6)
-        for name in RESULTS
-        for size in sizes
-    }
-    verdicts = {row[0]: row[1] for row in claims.verdicts(same, sizes)}
-    assert claims.SEEN not in verdicts.values()
-    assert verdicts["v65k beats v256"] == claims.NOT_TESTABLE
-    worse = dict(same)
-    for size in sizes:
-        worse["b16_v65k", size] = claims.Score(3.1, 0.0, 3.0, 1e6)
-    verdicts = {row[0]: row[1] for row in claims.verdicts(worse, sizes)}
-    assert verdicts["v65k beats v256"] == claims.NOT_SEEN
-    assert verdicts["Bytes are beaten at equal FLOPs/byte"] == claims.NOT_SEEN
-    one = {key: its for key, its in paper_scores().items() if key[1] == "25m"}
-    verdicts = {row[0]: row[1] for row in claims.verdicts(one, sizes)}
-    name = "Larger models narrow the gap"
-    assert verdicts[name] == claims.NOT_TESTABLE

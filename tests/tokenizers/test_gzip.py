@@ -21,11 +21,11 @@ def test_ids_are_a_gzip_file(token_bits):
     for length in range(1, 60):
         text = TEXT[:length]
         stream = filled(text, token_bits)
-        whole = filled(text, 8)
-        assert gzip.decompress(whole) == text
-        assert stream in (whole, whole + b"\x00")
+        unfilled = filled(text, 8)
+        assert gzip.decompress(unfilled) == text
+        assert stream in (unfilled, unfilled + b"\x00")
         assert len(stream) % (token_bits // 8) == 0
-        fillings.add(len(stream) - len(whole))
+        fillings.add(len(stream) - len(unfilled))
     assert fillings == ({0} if token_bits == 8 else {0, 1})
 
 

@@ -102,9 +102,9 @@ def test_ids_are_the_codes_bits(counts, tokenizers, bits):
         assert bare(text).tolist() == ids
         assert bare.detokenize(ids) == text
         # The checksum follows in 32 bits.
-        whole = tokenizers[W, N](text).tolist()
-        assert whole[: len(ids)] == ids
-        assert len(whole) == len(ids) + 32 // N
+        uncut = tokenizers[W, N](text).tolist()
+        assert uncut[: len(ids)] == ids
+        assert len(uncut) == len(ids) + 32 // N
         assert bare.fingerprint != tokenizers[W, N].fingerprint
 
 
@@ -156,7 +156,7 @@ def test_padding_bits_are_zero(counts):
 
 
 def test_cut_rows_end_with_whole_windows(counts):
-    for (W, N), length, whole in [
+    for (W, N), length, count in [
         ((24, 16), 7, 6),
         ((24, 16), 5, 3),
         ((24, 16), 4, 3),
@@ -167,9 +167,9 @@ def test_cut_rows_end_with_whole_windows(counts):
             counts, W, N, checksum=False, sequence_length=length
         )
         row = tokenizer(TEXTS[-1] * 4)
-        assert np.flatnonzero(row).size == whole
+        assert np.flatnonzero(row).size == count
         text = tokenizer.detokenize(row, skip_special=True)
-        assert TEXTS[-1].startswith(text[:225]) and bool(text) == bool(whole)
+        assert TEXTS[-1].startswith(text[:225]) and bool(text) == bool(count)
 
 
 def test_tf_data_gives_the_same_ids_and_bytes(tokenizers):
@@ -259,13 +259,13 @@ def test_verify_finds_a_model_that_changes_its_mind(text):
     prompt=st.one_of(
         st.binary(min_size=1, max_size=12), st.sampled_from(TEXTS[1:])
     ),
-    more=st.one_of(st.binary(max_size=8), st.sampled_from([b" the", b"e"])),
+    added=st.one_of(st.binary(max_size=8), st.sampled_from([b" the", b"e"])),
     place=st.floats(0, 1),
 )
 @pytest.mark.parametrize("longest", [1024, 3])
 @pytest.mark.parametrize("bits", [(24, 8), (24, 16), (32, 16), (128, 16)])
 def test_prompts_have_the_bounds_of_all_continuations(
-    counts, tokenizers, bits, longest, prompt, more, place
+    counts, tokenizers, bits, longest, prompt, added, place
 ):
     W, N = bits
     tokenizer = tokenizers[bits]
@@ -280,7 +280,7 @@ def test_prompts_have_the_bounds_of_all_continuations(
     )
     D = split.bounds.shape[1]
     # The ids of any continuation are between the bounds.
-    ids = tokenizer(prompt + more)
+    ids = tokenizer(prompt + added)
     at = len(split.ids)
     assert ids[:at].tolist() == split.ids.tolist()
     found = functools.reduce(

@@ -10,9 +10,6 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from keras_nc.entropy_models import NGramModel
-from keras_nc.entropy_models import UnigramModel
-from keras_nc.tokenizers import ArithmeticTokenizer
 from keras_nc.tokenizers import BPETokenizer
 from keras_nc.tokenizers import ByteTokenizer
 from keras_nc.tokenizers import EqualInfoTokenizer
@@ -21,53 +18,15 @@ from keras_nc.tokenizers import SchemeTokenizer
 from keras_nc.tokenizers import train_bpe
 from keras_nc.tokenizers import train_dictionary
 from keras_nc.tokenizers import train_sentencepiece
+from tests.tokenizers.conftest import NAMES
+from tests.tokenizers.conftest import STREAMS
+from tests.tokenizers.conftest import TEXTS
 
-TEXTS = [
-    b"",
-    b"a",
-    b"\x00",
-    b"trailing\x00\x00",
-    b"\x00" * 200,
-    b"\xff" * 200,
-    "na\u00efve \U0001f600 text".encode(),
-    b"\xc3(\xff invalid",
-    b"the quick brown fox jumps over the lazy dog. " * 20,
-]
-NAMES = ["bytes", "one_token", "two_tokens", "four_tokens", "twelve_bits"]
-NAMES += ["bpe", "dictionary", "sentencepiece"]
-#: Here a document is one stream, so prompts cannot be split.
-STREAMS = ["ac", "static_ac", "gzip", "gzip_pairs"]
-NAMES += STREAMS
 exhaustive = settings(
     deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-
-
-@pytest.fixture(scope="module")
-def tokenizers(codebooks, text):
-    counts = NGramModel.from_text(text[:50000], order=3)
-    bytes_ = UnigramModel.from_text(text)
-    return {
-        "bytes": ByteTokenizer(),
-        "one_token": EqualInfoTokenizer(codebooks[16]),
-        "two_tokens": EqualInfoTokenizer(codebooks[16], token_bits=8),
-        "four_tokens": EqualInfoTokenizer(codebooks[16], token_bits=4),
-        "twelve_bits": EqualInfoTokenizer(codebooks[12]),
-        "bpe": train_bpe([text], 600, split=None),
-        "dictionary": train_dictionary([text], 1024),
-        "sentencepiece": train_sentencepiece([text[:50_000]], 400),
-        "ac": ArithmeticTokenizer(counts, context_bytes=64),
-        "static_ac": ArithmeticTokenizer(bytes_, token_bits=16, precision=14),
-        "gzip": GZipTokenizer(),
-        "gzip_pairs": GZipTokenizer(token_bits=16),
-    }
-
-
-@pytest.fixture(params=NAMES)
-def tokenizer(request, tokenizers):
-    return tokenizers[request.param]
 
 
 def test_round_trip(tokenizer):
@@ -190,87 +149,6 @@ def test_token_lengths_count_the_bytes(tokenizers):
     assert tokenizers["two_tokens"].token_lengths is None
 
 
-WITH_TOKENS = ["bytes", "one_token", "twelve_bits", "bpe", "sentencepiece"]
-WITH_TOKENS += ["dictionary"]
-
-
-@pytest.mark.parametrize("name", WITH_TOKENS)
-def test_tokens_have_ids_and_ids_have_tokens(tokenizers, name):
-    tokenizer = tokenizers[name]
-    vocabulary = tokenizer.get_vocabulary()
-    assert len(vocabulary) == tokenizer.vocabulary_size()
-    lengths = [len(token) for token in vocabulary]
-    assert lengths == tokenizer.token_lengths.tolist()
-    for i in [*range(259), *range(259, len(vocabulary), 97)]:
-        if vocabulary[i]:
-            token = tokenizer.id_to_token(i)
-            assert type(token) is bytes and token == vocabulary[i]
-            assert vocabulary[tokenizer.token_to_id(token)] == token
-            if name != "sentencepiece":  # which has two ids for some bytes
-                assert tokenizer.token_to_id(token) == i
-        else:
-            with pytest.raises(ValueError, match=f"id {i}"):
-                tokenizer.id_to_token(i)
-    for text in TEXTS:
-        ids = tokenizer(text)
-        tokens = [tokenizer.id_to_token(i) for i in ids]
-        assert b"".join(tokens) == text
-        for token, i in zip(tokens, ids.tolist(), strict=True):
-            assert vocabulary[i] == token
-            if len(token) > 1:
-                assert tokenizer.token_to_id(token) == i
-    assert tokenizer.token_to_id("e") == tokenizer.token_to_id(b"e")
-    assert tokenizer.id_to_token(tokenizer.token_to_id("e")) == b"e"
-    assert tokenizer.id_to_token(np.uint16(tokenizer.token_to_id("e"))) == b"e"
-
-
-@pytest.mark.parametrize("name", WITH_TOKENS)
-def test_odd_tokens_and_ids_are_refused(tokenizers, name):
-    tokenizer = tokenizers[name]
-    for odd in (b"", b"zzzqqq\xff", "zzzqqq"):
-        with pytest.raises(ValueError, match="must be in the vocabulary"):
-            tokenizer.token_to_id(odd)
-    for odd in (0, 1, 2, -1, tokenizer.vocabulary_size(), 2**70):
-        with pytest.raises(ValueError, match=f"id {odd}"):
-            tokenizer.id_to_token(odd)
-    with pytest.raises(TypeError, match="float"):
-        tokenizer.id_to_token(5.0)
-    with pytest.raises(TypeError, match="Text must be"):
-        tokenizer.token_to_id(5)
-
-
-def test_encoding_prefers_the_id_that_a_token_has(tokenizers):
-    tokenizer = tokenizers["sentencepiece"]
-    common = [t for t in tokenizer.get_vocabulary() if t.isalpha()]
-    for token in set(common):
-        if token.isascii():
-            ids = tokenizer(token).tolist()
-            assert ids == [tokenizer.token_to_id(token)] or len(ids) > 1
-
-
-@pytest.mark.parametrize("name", ["two_tokens", "four_tokens", *STREAMS])
-def test_ids_without_tokens_have_no_vocabulary(tokenizers, name):
-    tokenizer = tokenizers[name]
-    with pytest.raises(ValueError, match="Received: the scheme"):
-        tokenizer.get_vocabulary()
-    with pytest.raises(ValueError, match="Received: the scheme"):
-        tokenizer.token_to_id(b"e")
-    with pytest.raises(ValueError, match="no bytes of its own"):
-        tokenizer.id_to_token(5)
-
-
-def test_a_vocabulary_needs_assets(tokenizers):
-    for name in ("one_token", "two_tokens", "bpe", "sentencepiece"):
-        config = tokenizers[name].get_config()
-        empty = type(tokenizers[name]).from_config(config)
-        for ask in (
-            empty.get_vocabulary,
-            lambda: empty.token_to_id(b"e"),  # noqa: B023
-        ):
-            with pytest.raises(ValueError, match="yet"):
-                ask()
-
-
 def test_arguments_go_to_the_scheme(codebooks):
     tokenizer = EqualInfoTokenizer(codebook=codebooks[16], token_bits=8)
     again = EqualInfoTokenizer(tokenizer.scheme, sequence_length=8)
@@ -290,24 +168,6 @@ def test_arguments_go_to_the_scheme(codebooks):
             SchemeTokenizer(odd)
     with pytest.raises(TypeError, match="NoneType"):
         SchemeTokenizer()
-
-
-def test_vocabulary_sizes(tokenizers):
-    sizes = {n: t.vocabulary_size() for n, t in tokenizers.items()}
-    assert sizes == {
-        "bytes": 259,
-        "one_token": 65536,
-        "two_tokens": 259,
-        "four_tokens": 19,
-        "twelve_bits": 4096,
-        "bpe": 600,
-        "dictionary": 1024,
-        "sentencepiece": 400,
-        "ac": 259,
-        "static_ac": 65539,
-        "gzip": 259,
-        "gzip_pairs": 65539,
-    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -337,8 +197,8 @@ def test_cut_rows_end_with_whole_windows(tokenizers, codebooks):
     tf = pytest.importorskip("tensorflow")
     tokenizer = EqualInfoTokenizer(codebooks[16], 8, sequence_length=5)
     rows = tokenizer(TEXTS)
-    whole = tokenizers["two_tokens"](TEXTS)
-    for row, ids in zip(rows, whole, strict=True):
+    uncut = tokenizers["two_tokens"](TEXTS)
+    for row, ids in zip(rows, uncut, strict=True):
         kept = ids[:4].tolist()
         assert row.tolist() == kept + [0] * (5 - len(kept))
     texts = tokenizer.detokenize(rows, skip_special=True)
@@ -476,8 +336,8 @@ def test_prompts_are_committed_as_far_as_they_are_sure(tokenizers):
             committed = tokenizer.detokenize(prompt.ids)
             assert committed + prompt.remainder == text
             # No continuation changes the committed ids.
-            for more in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
-                ids = tokenizer(text + more)[: len(prompt.ids)]
+            for added in (b"", b"e", b" the", b"\x00", b"\xff\xff", b"zqx"):
+                ids = tokenizer(text + added)[: len(prompt.ids)]
                 assert ids.tolist() == prompt.ids.tolist()
 
 

@@ -217,8 +217,8 @@ def test_tensorflow_devices(alone):
     seen = alone["mirrored 2"]
     check_losses(seen["losses"], alone)
     for path, shape in LAYOUT.items():
-        whole = [list(shape.values())] * 2  # one copy on each device
-        assert seen["parts"][path] == seen["parts"][path + "+"] == whole
+        copies = [list(shape.values())] * 2  # one copy on each device
+        assert seen["parts"][path] == seen["parts"][path + "+"] == copies
     assert "batch_size=9 for 2 parts" in seen["odd"]
 
 

@@ -212,13 +212,15 @@ def test_missing_weights_are_told(uninterrupted, shards, tmp_path):
 def test_batches_of_short_sequences_are_mixed_in(shards, tmp_path):
     """A run goes on with the same mixture; another one is refused."""
     settings = dict(short_length=4, short_every=3, **SETTINGS)
-    whole = resumable_fit(make_model(), shards, tmp_path / "whole", **settings)
-    assert len(whole) == 4 and whole[-1]["loss"] < whole[0]["loss"]
+    unbroken = resumable_fit(
+        make_model(), shards, tmp_path / "whole", **settings
+    )
+    assert len(unbroken) == 4 and unbroken[-1]["loss"] < unbroken[0]["loss"]
     tokens = SETTINGS["sequence_length"] * SETTINGS["batch_size"]
-    assert whole[-1]["tokens"] == 12 * tokens
+    assert unbroken[-1]["tokens"] == 12 * tokens
     plain = resumable_fit(make_model(), shards, tmp_path / "plain", **SETTINGS)
     # Its third step has other contexts.
-    assert plain[0]["loss"] != whole[0]["loss"]
+    assert plain[0]["loss"] != unbroken[0]["loss"]
     with pytest.raises(ValueError, match="short"):
         resumable_fit(make_model(), shards, tmp_path / "whole", **SETTINGS)
     with pytest.raises(ValueError, match="must divide"):

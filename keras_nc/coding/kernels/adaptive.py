@@ -174,7 +174,7 @@ def _make_kernel(decoding):
         code: uint8, written in encoding. Read in decoding, with `PADDING`.
         limit: bytes that a code may have in encoding, or has in decoding.
         digits: digits of an id.
-        rates: int32 (uses,): how much a cell moves after so many uses.
+        rates: int32 (uses,): how much a cell moves after each number of uses.
         cells: uint16 (cells, 16): parts of order 0, for all beginnings of
             ids.
         uses: uint8 (cells,): how often a cell was used.
@@ -183,7 +183,7 @@ def _make_kernel(decoding):
         others: uint16 (ids * per_id, 16): parts of order 1. They need no
             initial values.
         other_uses: uint8 (ids * per_id,).
-        trust: int32 (digits, uses): the weight of order 1 after so many uses.
+        trust: int32 (digits, uses): the weight of order 1 by number of uses.
         candidates: uint16 (ids * 2,): ids that followed an id, or 0.
         streaks: uint8 (ids,): how often the first of them was right of late.
         answers: int32 (streaks, 2): how often candidates were right.

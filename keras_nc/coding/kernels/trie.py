@@ -23,6 +23,7 @@ IS_WINDOW = 1 << 9
 BASE_SHIFT = 10
 MAX_SLOTS = 1 << 22
 BLOCK = 16  # bytes that decoding copies at a time
+LONGEST_SEARCH = 500  # for a place of several children
 
 
 @jit
@@ -115,7 +116,9 @@ def _place(children, first, grouped, label):
     """Find a slot for every state and a base for every parent, first fit.
 
     Parents with many children come first. They are also the ones in frequent
-    use. Parents with one child fill the gaps.
+    use. Parents with one child fill the gaps: what did not fit one of them fits
+    no later one with the same byte, so each search goes on where the last one
+    for its byte ended.
     """
     states = children.size
     slot = np.zeros(states, np.int32)
@@ -133,22 +136,35 @@ def _place(children, first, grouped, label):
     taken[:256] = True
     base_used = np.zeros(capacity, np.bool_)
     base_used[0] = True
-    reached = np.full(256, 256)
+    resume = np.full(256, after[0], np.int32)  # slots, for single bytes
     order = np.argsort(-children[1:], kind="mergesort") + 1
     for i in order:
         if children[i] == 0:
             break
         lo, hi = first[i], first[i + 1]
         lowest = label[grouped[lo]]
-        if hi - lo == 1:
-            # What did not fit an only child by this byte will never fit one.
-            t = reached[lowest]
-            while taken[t] or base_used[t - lowest]:
-                t += 1
-            reached[lowest] = t
+        single = hi == lo + 1
+        t = resume[lowest] if single else after[0]
+        while taken[t]:  # since the search that ended there
+            t = after[t]
+        searched = 0
+        while True:
             b = t - lowest
-        else:
-            b = _first_fit(taken, base_used, after, label[grouped[lo:hi]], end)
+            if b > 0 and not base_used[b]:
+                fits = True
+                for j in range(lo + 1, hi):
+                    if taken[b + label[grouped[j]]]:
+                        fits = False
+                        break
+                if fits:
+                    break
+            t = after[t]
+            searched += 1
+            # A long search saves too few slots.
+            if not single and searched > LONGEST_SEARCH and t < end:
+                t = end
+        if single:
+            resume[lowest] = t
         base[i] = b
         base_used[b] = True
         for j in range(lo, hi):
@@ -170,28 +186,6 @@ def _place(children, first, grouped, label):
             capacity *= 2
             after[capacity - 1], before[0] = 0, capacity - 1
     return slot, base, end
-
-
-@jit
-def _first_fit(taken, base_used, after, labels, end):
-    """Return the first base with free slots for all children."""
-    t = after[0]
-    searched = 0
-    while True:
-        b = t - labels[0]
-        if b > 0 and not base_used[b]:
-            fits = True
-            for c in labels[1:]:
-                if taken[b + c]:
-                    fits = False
-                    break
-            if fits:
-                return b
-        t = after[t]
-        searched += 1
-        # A long search saves too few slots.
-        if searched > 500 and t < end:
-            t = end
 
 
 @jit

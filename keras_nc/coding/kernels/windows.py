@@ -202,7 +202,7 @@ def encode(
         states: uint64 (B, 4).
         f: (B, 256): frequencies for the rows that queried the model.
         fed: (B,): bytes of the window that the model has seen; -1 until it is
-            told that a new window has begun.
+            restarted for a new window.
         following: (1,): the next document to work on.
         codes: uint64 (L, 2): the codes of a document begin at its offset.
         lengths: uint16 (L,): bytes of the window of each code.
