@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import pathlib
 import re
@@ -91,17 +92,17 @@ def write_shards(
     ...     shards.num_documents, shards.num_tokens, shards.num_bytes
     (2, 10, 8)
     """
-    with shard_format.locked(directory):
-        return write_documents(
-            documents,
-            tokenizer,
-            directory,
-            shard_tokens=shard_tokens,
-            overwrite=overwrite,
-            progress=progress,
-            threads=threads,
-            batch_bytes=batch_bytes,
-        )
+    return write_documents(
+        documents,
+        tokenizer,
+        directory,
+        shard_tokens=shard_tokens,
+        overwrite=overwrite,
+        progress=progress,
+        threads=threads,
+        batch_bytes=batch_bytes,
+        lock=shard_format.locked,
+    )
 
 
 def write_documents(
@@ -115,11 +116,13 @@ def write_documents(
     threads,
     batch_bytes=None,
     sync=True,
+    lock=contextlib.nullcontext,
 ):
     """Write token shards; see `write_shards`.
 
-    Without `sync`, a power failure may damage the manifest. Waiting for the
-    disk takes as long as tokenizing some 100,000 bytes.
+    `lock` is a function of the folder that returns a context manager. Without
+    `sync`, a power failure may damage the manifest. Waiting for the disk takes
+    as long as tokenizing some 100,000 bytes.
     """
     documents = iterate_documents(documents)
     first = next(documents, None)
@@ -138,7 +141,10 @@ def write_documents(
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
     fields["shard_tokens"] = shard_tokens
-    with ProgressLine("Writing shards", enabled=progress) as line:
+    with (
+        lock(directory),
+        ProgressLine("Writing shards", enabled=progress) as line,
+    ):
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
         repair_shards(documents, tokenizer, fields, directory, line)
         if complete:
