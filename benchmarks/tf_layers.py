@@ -1,19 +1,27 @@
 """Tokenizers as layers of one tf.data pipeline."""
 
 import importlib.util
+import math
 
 from benchmarks import timing
 
 BATCH_SIZE = 64
+#: Some are also given larger batches.
+LARGE_BATCH_SIZE = 512
+IN_LARGE_BATCHES = ("phrases", "any, greedy")
+#: Bytes of a pass: the pieces, repeated. To start a pipeline takes about as
+#: long as to encode a megabyte, which a pass over a corpus does not notice.
+PASS_BYTES = 16_000_000
 
 
-def contenders(windows, others, pieces):
+def contenders(windows, others, pieces, pass_bytes=PASS_BYTES):
     """Return pipelines that differ only in their tokenizer.
 
     Args:
         windows: A dict of `peers.Trained` by name, over codebooks.
         others: A dict of `peers.Trained` by name, SentencePiece.
         pieces: A list of bytes.
+        pass_bytes: int. The least bytes that a pipeline goes through.
 
     Returns:
         A list of `timing.Contender`, empty without tensorflow-text.
@@ -30,16 +38,22 @@ def contenders(windows, others, pieces):
         ).tokenize
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
-    strings = tf.data.Dataset.from_tensor_slices(pieces).batch(BATCH_SIZE)
+    size = sum(map(len, pieces))
+    repeats = math.ceil(pass_bytes / size)
+    strings = tf.data.Dataset.from_tensor_slices(pieces).repeat(repeats)
+    strings = strings.with_options(options)
     found = []
-    for name, layer in layers.items():
+
+    def add(name, layer, batch_size):
         # As in training, both include the cost of an empty pipeline.
-        ids = strings.with_options(options).map(layer)
+        ids = strings.batch(batch_size).map(layer)
         found.append(
-            timing.Contender(
-                name,
-                lambda ids=ids: [None for _ in ids],
-                sum(map(len, pieces)),
-            )
+            timing.Contender(name, lambda: [None for _ in ids], repeats * size)
         )
+
+    for name, layer in layers.items():
+        add(name, layer, BATCH_SIZE)
+    for name in IN_LARGE_BATCHES:
+        title = f"{name}: batches of {LARGE_BATCH_SIZE}"
+        add(title, layers[name], LARGE_BATCH_SIZE)
     return found

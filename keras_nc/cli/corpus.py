@@ -1,5 +1,6 @@
 """`keras-nc build` and `tokenize`: from text to codebooks and shards."""
 
+import contextlib
 import pathlib
 import sys
 
@@ -21,7 +22,10 @@ from keras_nc.cli.files import read_scheme
 from keras_nc.cli.files import text_key_option
 from keras_nc.coding import Codebook
 from keras_nc.coding import TextTokenizer
+from keras_nc.coding import WordText
 
+#: Bytes of text on which `build` reports.
+_SAMPLE_BYTES = 64_000_000
 #: The options of commands that errors of `keras_nc.data` name as arguments.
 OPTIONS = {
     "overwrite": "--force",
@@ -49,8 +53,8 @@ OPTIONS = {
     type=click.IntRange(min=1),
     default=64_000_000,
     show_default=True,
-    help="Build from the first bytes of FILES, at most this many. Memory and "
-    "time grow with them.",
+    help="Build from the first bytes of FILES, at most this many. Time grows "
+    "with them; words of a large text are kept on the disk of the output.",
 )
 @text_key_option
 @force_option
@@ -69,30 +73,57 @@ def build(files, output, window_bits, text_bytes, text_key, force):
     from keras_nc.data import read_documents
 
     check_output(output, force)
-    with option_names({"text_key": "--text-key"}):
-        documents = read_documents(find_input_files(files), text_key)
-        text = []
-        with progress_bar("Reading", None) as progress:
-            for document in _first_bytes(documents, text_bytes):
-                text.append(document)
-                progress(len(document))
-    num_bytes = sum(map(len, text))
-    if not text:
-        raise no_text(files)
-    if sys.stderr.isatty():
-        megabytes = f"{num_bytes / 1e6:,.1f} MB"
-        click.echo(f"Building windows from {megabytes} of text", err=True)
-    with option_names({"window_bits": "--window-bits"}):
-        codebook = Codebook.build(text=text, window_bits=window_bits)
+    sample = _Sample(_SAMPLE_BYTES)
+    near = pathlib.Path(output).absolute().parent
+    with contextlib.ExitStack() as stack:
+        with (
+            option_names({"text_key": "--text-key"}),
+            progress_bar("Reading", None) as progress,
+        ):
+            documents = read_documents(find_input_files(files), text_key)
+            documents = _first_bytes(documents, text_bytes)
+            text = stack.enter_context(
+                WordText.temporary(sample.watch(documents, progress), near)
+            )
+        if not sample.num_bytes:
+            raise no_text(files)
+        if sys.stderr.isatty():
+            megabytes = f"{sample.num_bytes / 1e6:,.1f} MB"
+            click.echo(f"Building windows from {megabytes} of text", err=True)
+        with option_names({"window_bits": "--window-bits"}):
+            codebook = Codebook.build(text=text, window_bits=window_bits)
     with naming_output(output):
         codebook.save(output)
     num_windows = int((codebook.token_lengths > 0).sum())
-    num_codes = len(codebook.encode_batch(text)[0])
+    num_codes = len(codebook.encode_batch(sample.documents)[0])
+    num_bytes = sum(map(len, sample.documents))
+    what = "The text takes"
+    if num_bytes < sample.num_bytes:
+        what = f"The text has {sample.num_bytes:,} bytes; its beginning takes"
     click.echo(
-        f"{output}: {num_windows:,} windows of {window_bits} bits. The text "
-        f"takes {num_codes:,} windows for {num_bytes:,} bytes "
-        f"({num_bytes / num_codes:.3f} bytes/window); documents: {len(text):,}."
+        f"{output}: {num_windows:,} windows of {window_bits} bits. {what} "
+        f"{num_codes:,} windows for {num_bytes:,} bytes "
+        f"({num_bytes / num_codes:.3f} bytes/window); documents: "
+        f"{sample.num_documents:,}."
     )
+
+
+class _Sample:
+    """The first documents of a text, and the counts of all."""
+
+    def __init__(self, most_bytes):
+        self.documents, self.num_bytes, self.num_documents = [], 0, 0
+        self._most_bytes = most_bytes
+
+    def watch(self, documents, progress):
+        """Yield documents, and note what passes."""
+        for document in documents:
+            self.num_bytes += len(document)
+            self.num_documents += 1
+            if self.num_bytes <= self._most_bytes or not self.documents:
+                self.documents.append(document)
+            progress(len(document))
+            yield document
 
 
 def _first_bytes(documents, max_bytes):

@@ -82,7 +82,7 @@ def atomic_path(path, suffix="", sync=True):
     except OSError as error:
         _remove(temporary)
         if temporary not in str(error):
-            raise
+            raise name_full_disk(error, path) from None
         # The user does not know the temporary file, so name `path`.
         reason = error.strerror or str(error)
         reason = reason.replace(temporary, target)
@@ -90,6 +90,39 @@ def atomic_path(path, suffix="", sync=True):
     except BaseException:
         _remove(temporary)
         raise
+
+
+def name_full_disk(error, path):
+    """Put a path into an OSError if the path could not take all bytes.
+
+    Python names no file when writing fails.
+
+    Args:
+        error: an OSError.
+        path: what was written.
+
+    Returns:
+        The error.
+    """
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if is_full and error.filename is None:
+        error.filename = os.fspath(path)
+    return error
+
+
+def allocate_file(file, size):
+    """Make a new file as large as it will be, or raise an OSError.
+
+    Args:
+        file: a binary file that is empty.
+        size: int, bytes.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    zeros = bytes(1 << 20)
+    for start in range(0, size, len(zeros)):
+        file.write(zeros[: size - start])
 
 
 def _remove(path):

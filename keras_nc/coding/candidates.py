@@ -11,6 +11,8 @@ import tempfile
 
 import numpy as np
 
+from keras_nc.coding.archive import allocate_file
+from keras_nc.coding.archive import name_full_disk
 from keras_nc.coding.word_text import Vocabulary
 from keras_nc.coding.word_text import WordText
 
@@ -255,18 +257,25 @@ def _runs(text):
         return
     with tempfile.TemporaryDirectory(dir=text.folder) as folder:
         arrays = [
-            np.asarray(
-                np.memmap(
-                    pathlib.Path(folder, name), "i4", "w+",
-                    shape=max(1, text.sequence.size),
-                )
-            )[: text.sequence.size]
+            _map_file(pathlib.Path(folder, name), text.sequence.size)
             for name in ("runs", "longer")
-        ]  # fmt: skip
+        ]
         for start in range(0, text.sequence.size, RUNS_OF_A_TABLE):
             part = slice(start, start + RUNS_OF_A_TABLE)
             arrays[0][part] = text.sequence[part] - np.int32(1)
         yield tuple(arrays)
+
+
+def _map_file(path, size):
+    """Return an array of `size` int32 that is kept in a new file."""
+    with open(path, "wb") as file:
+        try:
+            # A mapped file that the disk has no room for would kill the
+            # process.
+            allocate_file(file, 4 * max(1, size))
+        except OSError as error:
+            raise name_full_disk(error, path) from None
+    return np.asarray(np.memmap(path, "i4", "r+"))[:size]
 
 
 def best(candidates, most):

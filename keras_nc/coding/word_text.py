@@ -6,11 +6,15 @@ distinct words, their counts, and the sequence of their numbers. All three can
 be made in parts and joined.
 """
 
+import contextlib
+import itertools
 import json
 import pathlib
+import tempfile
 
 import numpy as np
 
+from keras_nc.coding.archive import name_full_disk
 from keras_nc.coding.archive import read_arrays
 from keras_nc.coding.archive import write_arrays
 from keras_nc.coding.inputs import group_documents
@@ -20,6 +24,7 @@ from keras_nc.coding.inputs import join_documents
 LONGEST_WORD = 255  # bytes; longer words are read as several
 HEAD_BYTES = 1 << 20  # of the beginning of the text
 BLOCK_BYTES = 1 << 25  # of documents that are numbered together
+MEMORY_BYTES = 1 << 27  # of a text whose numbers `temporary` keeps in memory
 _SEQUENCE = "sequence.int32"
 _WORDS = "words.npz"
 _FIELDS = ("letters", "lengths", "counts", "head")
@@ -77,6 +82,46 @@ class WordText:
         """
         blocks = group_documents(iterate_documents(documents), BLOCK_BYTES)
         return cls.join((_number(block) for block in blocks), folder)
+
+    @classmethod
+    @contextlib.contextmanager
+    def temporary(cls, documents, folder, memory_bytes=MEMORY_BYTES):
+        """Number the words of documents for the time of a `with` block.
+
+        A text of more than `memory_bytes` is kept in a new folder, which is
+        deleted after the block. So the text may be larger than memory.
+
+        Args:
+            documents: see `from_documents`.
+            folder: where the new folder is made, on a disk with as much room as
+                the text has: 12 bytes for each word while a codebook is built.
+            memory_bytes: int, bytes of text that are numbered in memory.
+
+        Yields:
+            A `WordText`.
+
+        Example:
+        >>> with WordText.temporary(["a b", "b"], ".", memory_bytes=2) as text:
+        ...     text.sequence.tolist(), text.folder is None
+        ([1, 2, 0, 3, 0], False)
+        """
+        # Blocks are no larger than what may be held.
+        size = min(BLOCK_BYTES, memory_bytes)
+        blocks = group_documents(iterate_documents(documents), size)
+        held, room = [], memory_bytes
+        for block in blocks:
+            room -= sum(map(len, block))
+            held.append(_number(block))
+            if room < 0:
+                break
+        if room >= 0:
+            yield cls.join(held)
+            return
+        parts = itertools.chain(_pop_all(held), map(_number, blocks))
+        with tempfile.TemporaryDirectory(
+            prefix=".words-", dir=folder
+        ) as temporary:
+            yield cls.join(parts, temporary)
 
     @classmethod
     def join(cls, parts, folder=None):
@@ -202,8 +247,12 @@ class _SequenceWriter:
     def append(self, piece):
         if self._file is None:
             self._pieces.append(piece)
-        else:
+            return
+        try:
             self._file.write(piece.astype("<i4", copy=False).data)
+            self._file.flush()
+        except OSError as error:
+            raise name_full_disk(error, self._file.name) from None
 
     def __exit__(self, *error):
         if self._file is not None:
@@ -224,6 +273,13 @@ def _map(folder):
     # Mode "c" changes no file. Numba would compile again for a read-only
     # array.
     return np.asarray(np.memmap(path, "<i4", "c"))
+
+
+def _pop_all(parts):
+    """Yield the items of a list, each after it was taken out of the list."""
+    parts.reverse()
+    while parts:
+        yield parts.pop()
 
 
 def _number(documents):

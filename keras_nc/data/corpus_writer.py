@@ -11,14 +11,15 @@ import contextlib
 import dataclasses
 import itertools
 import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import pickle
 import secrets
 import shutil
 import signal
+import threading
 
-from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_integer
 from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
@@ -117,27 +118,33 @@ def tokenize_corpus(
         as_integer("shard_tokens", shard_tokens),
         select,
     )
-    make_folder(job.directory)
-    if overwrite:
-        _delete(job.directory)
+    with shard_format.locked(job.directory):
+        if overwrite:
+            _delete(job.directory)
+        return _write(job, workers, runner, runner_options, progress)
+
+
+def _write(job, workers, runner, runner_options, progress):
+    """Write all shards of a corpus, or continue; return the `TokenShards`."""
+    groups = range(len(job.groups))
     manifest = job.directory / shard_format.MANIFEST
     records = read_records(job)
     if _need_no_groups(job, records, manifest):
         # This compares all documents, or asks for the manifest.
-        report = ReadingReport(skip_damaged)
+        report = ReadingReport(job.skip_damaged)
         documents = itertools.chain.from_iterable(
-            job.documents(number, report) for number in range(len(groups))
+            job.documents(number, report) for number in groups
         )
-        return shard_writer.write_shards(
+        return shard_writer.write_documents(
             documents,
-            tokenizer,
-            directory,
-            shard_tokens=shard_tokens,
+            job.tokenizer,
+            job.directory,
+            shard_tokens=job.shard_tokens,
             progress=progress,
             threads=workers,
         )
     if records is None:
-        records = [{"parts": describe(group)} for group in groups]
+        records = [{"parts": describe(group)} for group in job.groups]
         write_records(job, records)
         # This file says that shards are being written here.
         progress_file = job.directory / shard_format.PROGRESS
@@ -147,12 +154,13 @@ def tokenize_corpus(
             _run_workers(job, records, workers, progress)
         else:
             _run_beam(job, records, runner, runner_options)
-        _join(job, [read_group(job, i) for i in range(len(groups))])
+        _join(job, [read_group(job, number) for number in groups])
     else:
         _repair(job, records, progress)
     (job.directory / shard_format.PROGRESS).unlink(missing_ok=True)
-    for number in range(len(groups)):
+    for number in groups:
         shutil.rmtree(job.folder(number), ignore_errors=True)
+    shard_writer.delete_half_written(job.directory)
     return TokenShards(job.directory)
 
 
@@ -248,8 +256,16 @@ def _keep_job(pickled):
     # The process that started this one decides when it ends.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _kept_job
     _kept_job = pickle.loads(pickled)
+
+
+def _end_with_parent():
+    """End this process if the one that started it was killed."""
+    parent = multiprocessing.parent_process()
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _write_group_of_kept(number, threads):

@@ -1,13 +1,16 @@
 """The files of token shards: arrays, and a manifest with their hashes."""
 
+import contextlib
 import hashlib
 import json
+import os
 
 import numpy as np
 
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.archive import fingerprint_of
+from keras_nc.coding.archive import make_folder
 from keras_nc.coding.archive import one_error
 
 FORMAT = "keras_nc token shards"
@@ -42,6 +45,42 @@ _SHARD_FIELDS = {
     "documents_sha256": str,
 }
 _FILE_FIELDS = {"size": int, "sha256": str}
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """Keep other processes from writing to a folder of shards.
+
+    The lock ends with the process. Systems and disks without locks of folders
+    are not protected.
+
+    Args:
+        directory: path, created if missing.
+
+    Raises:
+        ValueError: if another process writes there, or a file is in the way.
+    """
+    make_folder(directory)
+    handle = None
+    try:
+        import fcntl
+
+        handle = os.open(directory, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(
+            "Only one process may write to a folder of shards at a time. "
+            f"Received: {os.fspath(directory)!r}, to which another one is "
+            "writing. Wait for its end, or name another folder."
+        ) from None
+    except (ImportError, OSError):  # no such locks here
+        pass
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def file_name(array, shard):

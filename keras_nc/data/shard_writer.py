@@ -2,9 +2,11 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import pathlib
 import re
+import shutil
 
 import numpy as np
 
@@ -22,6 +24,9 @@ _THREAD_BATCH_BYTES = 2**20
 _NAMES = "|".join(shard_format.ARRAYS)
 #: The files of shards, and what a process that was killed leaves of them.
 SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
+_HALF_WRITTEN = re.compile(
+    rf"(({_NAMES})-\d{{5,}}\.npy|\w+\.json|group-\d{{5,}})\.[0-9a-f]{{16}}\.tmp"
+)
 
 _REMEDY = (
     "Use another folder, delete the shards in this one, or pass "
@@ -47,8 +52,8 @@ def write_shards(
     and does not tokenize them again. If all shards are complete, it compares
     all documents and returns the shards. Shards whose files are damaged or
     missing are written again. Which documents a shard holds depends only on the
-    documents and on `shard_tokens`. Only one process may write to a folder at a
-    time.
+    documents and on `shard_tokens`. A folder that another process is writing to
+    is refused.
 
     Args:
         documents: `str` or bytes, or an iterable of them; read once, never
@@ -97,6 +102,7 @@ def write_shards(
         progress=progress,
         threads=threads,
         batch_bytes=batch_bytes,
+        lock=shard_format.locked,
     )
 
 
@@ -111,11 +117,13 @@ def write_documents(
     threads,
     batch_bytes=None,
     sync=True,
+    lock=contextlib.nullcontext,
 ):
     """Write token shards; see `write_shards`.
 
-    Without `sync`, a power failure may damage the manifest. Waiting for the
-    disk takes as long as tokenizing some 100,000 bytes.
+    `lock` is a function of the folder that returns a context manager. Without
+    `sync`, a power failure may damage the manifest. Waiting for the disk takes
+    as long as tokenizing some 100,000 bytes.
     """
     documents = iterate_documents(documents)
     first = next(documents, None)
@@ -134,13 +142,17 @@ def write_documents(
     directory = pathlib.Path(directory)
     fields = shard_format.describe_tokenizer(tokenizer)
     fields["shard_tokens"] = shard_tokens
-    with ProgressLine("Writing shards", enabled=progress) as line:
+    with (
+        lock(directory),
+        ProgressLine("Writing shards", enabled=progress) as line,
+    ):
         complete, fields["shards"] = _prepare(directory, fields, overwrite)
         repair_shards(documents, tokenizer, fields, directory, line)
         if complete:
             if next(documents, None) is not None:
                 raise other_input(directory, "has more documents")
             (directory / shard_format.PROGRESS).unlink(missing_ok=True)
+            delete_half_written(directory)
             return TokenShards(directory)
         writer = _ShardWriter(directory, fields, sync)
         for batch, ids, offsets in _encoded(
@@ -149,6 +161,7 @@ def write_documents(
             writer.add(batch, ids, offsets)
             line.update(sum(map(len, batch)), f"shard {len(fields['shards'])}")
         writer.finish()
+    delete_half_written(directory)
     return TokenShards(directory)
 
 
@@ -231,6 +244,17 @@ def other_input(directory, how):
         f"{directory} holds shards of other documents. Received: input that "
         f"{how}. Pass the same documents in the same order. Or: {_REMEDY}"
     )
+
+
+def delete_half_written(directory):
+    """Delete what processes that were killed have left in a folder."""
+    for path in directory.iterdir():
+        if not _HALF_WRITTEN.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _encoded(documents, tokenizer, fields, threads, batch_bytes):

@@ -254,25 +254,25 @@ class SchemeTokenizer(keras_hub.tokenizers.Tokenizer):
                 "A string tensor must have rank 0 or 1. "
                 f"Received: shape={inputs.shape}"
             )
-        texts = tf.reshape(inputs, [-1])
-        # A Python object for each document would take longer than encoding.
-        joined = tf.strings.reduce_join(texts)
+        texts = inputs if inputs.shape.rank else inputs[None]
         padded = self.sequence_length is not None
+        # A Python object for each document would take longer than encoding.
         # stateful=False: the function is pure, so tf.data may run it anywhere.
         arrays = tf.numpy_function(
             self._encode_rows if padded else self._encode_joined,
-            [joined, tf.strings.length(texts)],
+            [tf.strings.reduce_join(texts), tf.strings.length(texts)],
             [tf.int32] if padded else [tf.int32, tf.int64],
             stateful=False,
             name=NEEDS_PYTHON,
         )
-        if padded:
-            shape = [texts.shape[0], self.sequence_length]
-            rows = tf.ensure_shape(arrays[0], shape)
-        else:
-            ids, offsets = (tf.ensure_shape(array, [None]) for array in arrays)
-            rows = tf.RaggedTensor.from_row_splits(ids, offsets, validate=False)
-        return rows if inputs.shape.rank == 1 else rows[0]
+        # `set_shape` adds no operation to the graph. Each would take time.
+        shape = [texts.shape[0], self.sequence_length] if padded else [None]
+        for array in arrays:
+            array.set_shape(shape)
+        rows = arrays[0]
+        if not padded:
+            rows = tf.RaggedTensor.from_row_splits(*arrays, validate=False)
+        return rows if inputs.shape.rank else rows[0]
 
     def _encode_joined(self, text, lengths):
         """Encode documents that are given joined, with their lengths."""

@@ -165,6 +165,25 @@ def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
         assert codebook == other
 
 
+@pytest.mark.parametrize("memory_bytes", [1, 5_000, 10**6])
+def test_large_texts_are_numbered_on_disk(text, tmp_path, memory_bytes):
+    """The numbers are the same, and the folder goes, also after an error."""
+    documents = [text[i : i + 700] for i in range(0, len(text), 700)]
+    expected = WordText.from_documents(documents)
+    with (
+        pytest.raises(KeyError),
+        WordText.temporary(iter(documents), tmp_path, memory_bytes) as words,
+    ):
+        assert (words.folder is None) == (len(text) <= memory_bytes)
+        assert len(list(tmp_path.iterdir())) == (words.folder is not None)
+        for name in ("letters", "lengths", "counts", "sequence"):
+            found, right = getattr(words, name), getattr(expected, name)
+            assert found.tolist() == right.tolist()
+        assert words.head == expected.head
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
 def test_numbered_words_are_refused_where_text_is_needed(tmp_path):
     words = WordText.from_documents([b"some words"])
     model = UnigramModel([1] * 256)
