@@ -60,7 +60,7 @@ BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
     test_texts.py) \
     $(addprefix tests/tokenizers/test_,arithmetic.py bpe.py dictionary.py \
     gzip.py live_windows.py sentencepiece.py \
-    zero_padded.py)
+    vocabularies.py zero_padded.py)
 
 # Tiny models spend their time being compiled; XLA need not optimize them.
 test: export XLA_FLAGS := --xla_backend_optimization_level=0 \

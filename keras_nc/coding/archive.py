@@ -12,7 +12,6 @@ import errno
 import hashlib
 import io
 import os
-import pathlib
 import secrets
 import stat
 import zipfile
@@ -22,30 +21,6 @@ import numpy as np
 
 #: The dtype kinds of scalars.
 _KINDS = {int: "i", str: "U"}
-
-
-def make_folder(path):
-    """Create a folder and its parents if they do not exist.
-
-    Args:
-        path: str or a path.
-
-    Returns:
-        pathlib.Path.
-
-    Raises:
-        ValueError: if a file is in the way.
-    """
-    folder = pathlib.Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(
-            "Files must go to a folder. Received: "
-            f"{os.fspath(path)!r}, where a file is in the way. Choose another "
-            "name."
-        ) from error
-    return folder
 
 
 @contextlib.contextmanager

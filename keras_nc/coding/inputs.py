@@ -13,6 +13,8 @@ range raises a ValueError.
 import collections.abc
 import itertools
 import operator
+import os
+import pathlib
 
 import numpy as np
 
@@ -351,3 +353,27 @@ def as_choice(name, value, choices):
             f"{value!r}. Choose one of them."
         )
     return str(value)
+
+
+def make_folder(path):
+    """Create a folder and its parents if they do not exist.
+
+    Args:
+        path: str or a path.
+
+    Returns:
+        pathlib.Path.
+
+    Raises:
+        ValueError: if a file is in the way.
+    """
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(
+            "Files must go to a folder. Received: "
+            f"{os.fspath(path)!r}, where a file is in the way. Choose another "
+            "name."
+        ) from error
+    return folder

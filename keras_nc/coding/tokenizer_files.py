@@ -19,12 +19,12 @@ import numpy as np
 
 from keras_nc import presets
 from keras_nc.coding.archive import atomic_file
-from keras_nc.coding.archive import make_folder
 from keras_nc.coding.codebook import Codebook
 from keras_nc.coding.codes import END_ID
 from keras_nc.coding.codes import PAD_ID
 from keras_nc.coding.codes import START_ID
 from keras_nc.coding.inputs import as_documents
+from keras_nc.coding.inputs import make_folder
 from keras_nc.coding.parses import PARSES
 
 _SCHEME = "equal_info"

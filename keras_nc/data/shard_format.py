@@ -10,8 +10,8 @@ import numpy as np
 from keras_nc.coding.archive import FaultError
 from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.archive import fingerprint_of
-from keras_nc.coding.archive import make_folder
 from keras_nc.coding.archive import one_error
+from keras_nc.coding.inputs import make_folder
 
 FORMAT = "keras_nc token shards"
 FORMAT_VERSION = 1

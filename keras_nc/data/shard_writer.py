@@ -10,10 +10,10 @@ import shutil
 
 import numpy as np
 
-from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import group_documents
 from keras_nc.coding.inputs import iterate_documents
+from keras_nc.coding.inputs import make_folder
 from keras_nc.data import shard_format
 from keras_nc.data.token_shards import TokenShards
 from keras_nc.progress import ProgressLine

@@ -10,13 +10,13 @@ import numpy as np
 from keras_nc.coding import END_ID
 from keras_nc.coding import PAD_ID
 from keras_nc.coding import START_ID
-from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_batch
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.inputs import as_id
 from keras_nc.coding.inputs import as_integer
+from keras_nc.coding.inputs import make_folder
 from keras_nc.coding.origin import TokenOrigin
 from keras_nc.tokenizers import presets
 from keras_nc.tokenizers.scheme import NEEDS_PYTHON

@@ -10,8 +10,8 @@ import keras
 
 from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.archive import atomic_path
-from keras_nc.coding.archive import make_folder
 from keras_nc.coding.inputs import as_integer
+from keras_nc.coding.inputs import make_folder
 from keras_nc.training.run import check_same_run
 from keras_nc.training.run import to_json
 
