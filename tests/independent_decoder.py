@@ -9,6 +9,7 @@ import ast
 import bisect
 import itertools
 import json
+import lzma
 import math
 import pathlib
 import struct
@@ -299,15 +300,19 @@ def adapt(cell, digit, limit):
 
 
 def read_encoded(data, windows, costs):
-    """Return the text of an encoded file of format version 3."""
+    """Return the text of an encoded file of format version 4."""
     at, text = 56, b""
     while True:
         numbers = struct.unpack_from("<IIII", data, at)
         num_bytes, count, size, _ = numbers
         if num_bytes == 0:
             return text
+        by_lzma, size = size >> 31, size & (1 << 31) - 1
         content = data[at + 20 : at + 20 + size]
-        if size < num_bytes:
+        if by_lzma:
+            filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 22}]
+            content = lzma.decompress(content, lzma.FORMAT_RAW, None, filters)
+        elif size < num_bytes:
             ids = decode_adaptive(content, count, windows, costs)
             content = b"".join(windows[i] for i in ids)
         assert len(content) == num_bytes

@@ -2,12 +2,16 @@
 
 import inspect
 import io
+import itertools
+import lzma
+import sys
 import zlib
 
 import numpy as np
 import pytest
 
 from keras_nc.cli.block_coders import CodeBlocks
+from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.encode import encode_stream
 from keras_nc.coding import AdaptiveCoder
 from keras_nc.coding import Codebook
@@ -93,7 +97,7 @@ def test_live_windows_of_counts(tmp_path, window_bits, token_bits):
 
 
 @pytest.mark.parametrize("parse", ["greedy", "likely"])
-def test_encoded_files(tmp_path, parse):
+def test_encoded_files(monkeypatch, tmp_path, parse):
     codebook = Codebook.build(
         UnigramModel.from_text(b"".join(DOCUMENTS)),
         DOCUMENTS,
@@ -106,14 +110,22 @@ def test_encoded_files(tmp_path, parse):
     codebook.save(tmp_path / "codebook.npz")
     windows = independent_decoder.read_codebook(tmp_path / "codebook.npz")
     costs = independent_decoder.read_costs(tmp_path / "codebook.npz")
-    # Repeats, so that guesses are made; and noise that is stored as it is.
+    # Repeats, so that guesses are made; noise that is stored as it is; and a
+    # table, which LZMA packs best.
     code = DOCUMENTS[-1]
-    for text in (code + code[500:2000] + code[:1000], bytes(range(256)), b""):
+    table = b"".join(b"%d;%d\xd0\xb0\n" % (i, i * i) for i in range(2000))
+    code += code[500:2000] + code[:1000]
+    texts = (code, bytes(range(256)), table, b"")
+    for text, module in itertools.product(texts, (lzma, None)):
+        monkeypatch.setitem(sys.modules, "lzma", module)
         sink = io.BytesIO()
         encode_stream(CodeBlocks(codebook), io.BytesIO(text), sink)
         data = sink.getvalue()
         found = independent_decoder.read_encoded(data, windows, costs)
         assert found == text
+        blocks = list(ContainerReader(io.BytesIO(data)).blocks())
+        assert module or not any(block.by_lzma for block in blocks)
+        assert not module or text != table or blocks[0].by_lzma
 
 
 @pytest.mark.parametrize("vocabulary", [9, 200, 3000, 5000])

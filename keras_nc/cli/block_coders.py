@@ -7,6 +7,7 @@ model.
 import hashlib
 import pathlib
 import queue
+import zlib
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from keras_nc import presets
 from keras_nc.cli.container import BLOCK_BYTES
 from keras_nc.cli.container import BY_CODES
 from keras_nc.cli.container import BY_MODEL
+from keras_nc.cli.container import MAX_BLOCK_BYTES
 from keras_nc.cli.container import NO_PROBE
 from keras_nc.cli.container import PROBE_BYTES
 from keras_nc.cli.container import Block
@@ -35,6 +37,9 @@ CONTEXT_BYTES = 1024
 #: The most contexts of a stream in a block that is written. Longer streams need
 #: fewer sizes in the content.
 _MAX_CONTEXTS = 4
+#: See `pack_by_lzma`.
+_ALWAYS_TRIED = 1 << 18
+_SAMPLE_BYTES = 1 << 16
 
 
 class CodeBlocks:
@@ -71,13 +76,16 @@ class CodeBlocks:
     def pack(self, text):
         """Return the block of a text."""
         codes = self.codebook.encode(text)
-        content = self._coder.encode(codes, limit=len(text) - 1)
-        return Block(len(codes), content or text, len(text))
+        content = self._coder.encode(codes, limit=len(text) - 1) or text
+        packed = pack_by_lzma(text, len(content) - 1)
+        return Block(
+            len(codes), packed or content, len(text), packed is not None
+        )
 
     def codes(self, block):
         """Return the codes of a block; encode its text if it holds that."""
-        if block.holds_text:
-            return self.codebook.encode(block.content)
+        if block.holds_text or block.by_lzma:
+            return self.codebook.encode(self.unpack(block))
         return self._coder.decode(block.content, block.num_codes)
 
     def unpack(self, block):
@@ -88,6 +96,8 @@ class CodeBlocks:
         """
         if block.holds_text:
             return block.content
+        if block.by_lzma:
+            return unpack_by_lzma(block)
         text = self.codebook.decode(self.codes(block))
         if block.num_bytes != len(text):
             raise ValueError(
@@ -149,6 +159,8 @@ class ModelBlocks:
         """
         if block.holds_text:
             return block.content
+        if block.by_lzma:
+            return unpack_by_lzma(block)
         lengths = _part_lengths(block.num_bytes)
         head = 2 * len(lengths)
         data = np.frombuffer(block.content, np.uint8)
@@ -194,6 +206,69 @@ class ModelBlocks:
             digest.update(stepper.probabilities().astype("<f8").tobytes())
             stepper.step(column, np.ones(4, bool))
         return digest.digest()[:PROBE_BYTES]
+
+
+def pack_by_lzma(text, limit):
+    """Return a text by LZMA, as a block may hold it.
+
+    LZMA finds long strings that come again, as in tables, and also packs
+    languages that a codebook does not know. It is slow, so a sample of a long
+    text must promise something first.
+
+    Args:
+        text: bytes.
+        limit: int, the most bytes that are of use.
+
+    Returns:
+        bytes, or `None` if they would be more than `limit`, or this Python has
+        no LZMA.
+    """
+    try:
+        import lzma
+    except ImportError:
+        return None
+    if len(text) > _ALWAYS_TRIED:
+        start = (len(text) - _SAMPLE_BYTES) // 2
+        sample = text[start : start + _SAMPLE_BYTES]
+        if len(zlib.compress(sample, 6)) * len(text) > limit * len(sample):
+            return None
+    packed = lzma.compress(
+        text, lzma.FORMAT_RAW, filters=[_lzma_filter() | {"preset": 6}]
+    )
+    return packed if len(packed) <= limit else None
+
+
+def unpack_by_lzma(block):
+    """Return the text of a block that holds it by LZMA.
+
+    Raises:
+        ValueError: if the content is damaged, or this Python has no LZMA.
+    """
+    try:
+        import lzma
+    except ImportError as error:
+        raise ValueError(
+            "A block by LZMA needs Python's module lzma. Received: a Python "
+            "without it. Decode the file with another one."
+        ) from error
+    reader = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma_filter()])
+    try:
+        text = reader.decompress(block.content, block.num_bytes + 1)
+    except lzma.LZMAError:
+        text = b""
+    if len(text) != block.num_bytes or not reader.eof or reader.unused_data:
+        raise ValueError(
+            "A block by LZMA must hold its text and nothing else. Received: "
+            f"{len(text)} bytes instead of {block.num_bytes}. Encode the text "
+            "again."
+        )
+    return text
+
+
+def _lzma_filter():
+    import lzma
+
+    return {"id": lzma.FILTER_LZMA2, "dict_size": MAX_BLOCK_BYTES}
 
 
 def _part_lengths(num_bytes):

@@ -1,9 +1,9 @@
 r"""The file that `keras-nc encode` writes.
 
-All numbers are little-endian. Format version 3:
+All numbers are little-endian. Format version 4:
 
     header    8 bytes   \x89 K N C \r \n \x1a \n
-              uint16    format version: 3
+              uint16    format version: 4
               uint16    method: 0 for codes, 1 for a model in the loop
               32 bytes  fingerprint of the codebook, tokenizer or model
               8 bytes   method 1: the first of the SHA-256 of the probabilities
@@ -11,18 +11,21 @@ All numbers are little-endian. Format version 3:
               uint32    CRC-32 of the header so far
     blocks    uint32    bytes of text in this block, 1 to 2^22
               uint32    number of its codes or streams
-              uint32    bytes of its content, at most those of its text
+              uint32    bytes of its content, at most those of its text; plus
+                        2^31 if the content is the text by LZMA
               uint32    CRC-32 of its content
               uint32    CRC-32 of these four numbers
               bytes     the content: the codes as `coding.AdaptiveCoder` writes
                         them, or the streams of `ModelBlocks`; or the text
-                        itself, if it has as many bytes
+                        itself, if it has as many bytes; or raw LZMA2 with a
+                        dictionary of 4 MiB, where that is smaller
     end       uint32    0
               uint64    bytes of the text
               32 bytes  SHA-256 of the text
               uint32    CRC-32 of the end so far
 
-The text is that of all blocks, joined. Nothing follows the end.
+The text is that of all blocks, joined. Nothing follows the end. Version 3 is
+the same without LZMA, and is read, too.
 """
 
 import dataclasses
@@ -34,7 +37,8 @@ import zlib
 import numpy as np
 
 MAGIC = b"\x89KNC\r\n\x1a\n"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+_KNOWN_VERSIONS = (3, 4)
 #: Methods: what the blocks of a file hold.
 BY_CODES, BY_MODEL = 0, 1
 PROBE_BYTES = 8
@@ -50,6 +54,7 @@ _BLOCK = struct.Struct("<IIII")
 _END = struct.Struct("<IQ32s")
 _NUMBER = struct.Struct("<I")
 _VERSION = struct.Struct("<H")
+_BY_LZMA = 1 << 31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +65,18 @@ class Block:
         num_codes: int, its codes or streams.
         content: bytes, or `None` if it was skipped.
         num_bytes: int, bytes of its text.
+        by_lzma: bool, whether the content is the text by LZMA.
     """
 
     num_codes: int
     content: bytes | None
     num_bytes: int
+    by_lzma: bool = False
 
     @property
     def holds_text(self):
         """Whether the content is the text itself."""
-        return len(self.content) == self.num_bytes
+        return len(self.content) == self.num_bytes and not self.by_lzma
 
 
 class ContainerWriter:
@@ -106,7 +113,7 @@ class ContainerWriter:
             _BLOCK.pack(
                 block.num_bytes,
                 block.num_codes,
-                len(content),
+                len(content) | _BY_LZMA * block.by_lzma,
                 zlib.crc32(content),
             )
         )
@@ -129,6 +136,7 @@ class ContainerReader:
 
     Attributes:
         name: str.
+        version: int, the format version.
         method: `BY_CODES` or `BY_MODEL`.
         fingerprint: of the codebook or model, 64 hexadecimal digits.
         probe: `PROBE_BYTES` bytes.
@@ -151,11 +159,12 @@ class ContainerReader:
                 f"Received: {name!r}, which {begins}. Name a file that was "
                 "encoded."
             )
-        (version,) = _VERSION.unpack(head := self._read(_VERSION.size))
-        if version != FORMAT_VERSION:
+        (self.version,) = _VERSION.unpack(head := self._read(_VERSION.size))
+        if self.version not in _KNOWN_VERSIONS:
+            known = " or ".join(map(str, _KNOWN_VERSIONS))
             raise ValueError(
-                f"An encoded file must have the format version "
-                f"{FORMAT_VERSION}. Received: {name!r} with version {version}. "
+                f"An encoded file must have the format version {known}. "
+                f"Received: {name!r} with version {self.version}. "
                 "Decode it with the version of keras-nc that encoded it."
             )
         head = magic + head
@@ -198,6 +207,8 @@ class ContainerReader:
         head += self._read(_BLOCK.size - len(head))
         self._check_crc(head, "block")
         _, num_codes, size, crc = _BLOCK.unpack(head)
+        by_lzma = self.version > 3 and size >= _BY_LZMA
+        size -= _BY_LZMA * by_lzma
         # The writer keeps to these limits; they bound time and memory.
         if not (
             num_bytes <= MAX_BLOCK_BYTES
@@ -214,7 +225,7 @@ class ContainerReader:
         else:
             content = self._read(size)
             self._check_content(content, crc)
-        return Block(num_codes, content, num_bytes)
+        return Block(num_codes, content, num_bytes, by_lzma)
 
     def damaged(self, fault):
         """Make the ValueError for a damaged stream."""

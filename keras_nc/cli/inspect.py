@@ -9,7 +9,6 @@ import numpy as np
 from keras_nc.cli.block_coders import find_blocks
 from keras_nc.cli.container import BLOCK_BYTES
 from keras_nc.cli.container import BY_MODEL
-from keras_nc.cli.container import FORMAT_VERSION
 from keras_nc.cli.container import ContainerReader
 from keras_nc.cli.display import make_console
 from keras_nc.cli.display import print_table
@@ -353,7 +352,7 @@ def inspect_encoded(path, codebook, top):
     console = make_console()
     maker, unit = ("model", "stream") if by_model else ("codebook", "code")
     rows = [
-        ("format version", FORMAT_VERSION),
+        ("format version", reader.version),
         (f"{maker}'s fingerprint", reader.fingerprint),
         ("SHA-256 of the text", reader.sha256.hex()),
         ("bytes of the text", reader.num_bytes),

@@ -1,6 +1,9 @@
+import dataclasses
 import hashlib
 import io
+import random
 import struct
+import sys
 import tracemalloc
 import zlib
 
@@ -151,9 +154,9 @@ def test_short_ends_join_the_block_before():
 
 
 GOLDEN = """
-    894b4e430d0a1a0a 0300 0000
+    894b4e430d0a1a0a 0400 0000
     a1fd277afea48c649d6c4292c9671456 78a738fe95adbb8edd78a8b4ba105dac
-    0000000000000000 7759fe3b
+    0000000000000000 59f026ed
     06000000 04000000 05000000 270c9c4f 5ee0a4fb 613ceb0d91
     00000000 0600000000000000
     6da526c7b909d3a20f6fcf550766aa71 f950259725c01dbf54eb02d371002b39
@@ -172,7 +175,65 @@ def test_golden(uniform):
     assert hashlib.sha256(GOLDEN_TEXT).hexdigest() in expected
 
 
-@pytest.mark.parametrize("version", [0, 2, 4])
+def test_version_3_is_read(uniform):
+    header = "0300 0000" + GOLDEN.split("0400 0000")[1]
+    data = bytearray.fromhex("894b4e430d0a1a0a" + header)
+    data[52:56] = zlib.crc32(data[:52]).to_bytes(4, "little")
+    assert data[52:56].hex() == "7759fe3b"
+    assert decoded(uniform, data) == GOLDEN_TEXT
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A text that repeats itself, but has few windows of a codebook."""
+    rng = random.Random(0)
+    letters = [chr(i) for i in range(0x430, 0x450)]
+    words = ["".join(rng.choices(letters, k=7)) for _ in range(200)]
+    text = " ".join(rng.choices(words, k=120_000)).encode()
+    return text[: BLOCK_BYTES + 600_000]
+
+
+def test_lzma_packs_what_a_codebook_does_not_know(codebook, table, monkeypatch):
+    data = encoded(codebook, table)
+    blocks = list(ContainerReader(io.BytesIO(data)).blocks())
+    # They are tried, because samples of them promise much.
+    assert [block.by_lzma for block in blocks] == [True, True]
+    assert decoded(codebook, data) == table
+    for block in blocks:
+        codes = codebook.encode(CodeBlocks(codebook).unpack(block))
+        assert CodeBlocks(codebook).codes(block).tolist() == codes.tolist()
+        assert block.num_codes == len(codes)
+    sink = io.BytesIO()
+    end = len(table)
+    read_range(codebook, io.BytesIO(data), sink, end - 99, end)
+    assert sink.getvalue() == table[-99:]
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    with pytest.raises(ValueError, match="a Python without it"):
+        decoded(codebook, data)
+    larger = encoded(codebook, table)
+    assert len(larger) > len(data)
+    assert decoded(codebook, larger) == table
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda block: {"content": block.content[:-1]},
+        lambda block: {"content": block.content + b"\0"},
+        lambda block: {"content": b"\x05" + block.content[1:]},
+        lambda block: {"num_bytes": block.num_bytes - 1},
+        lambda block: {"num_bytes": block.num_bytes + 1},
+    ],
+)
+def test_damaged_lzma_is_noticed(codebook, table, change):
+    block = CodeBlocks(codebook).pack(table[:20_000])
+    assert block.by_lzma
+    damaged = dataclasses.replace(block, **change(block))
+    with pytest.raises(ValueError, match="must hold its text and nothing"):
+        CodeBlocks(codebook).unpack(damaged)
+
+
+@pytest.mark.parametrize("version", [0, 2, 5])
 def test_other_versions_are_refused(uniform, version):
     data = bytearray(encoded(uniform, b"some text"))
     data[8] = version
@@ -184,7 +245,7 @@ def test_golden_codes(codebook, text):
     """A file with codes, not text, in its block."""
     data = encoded(codebook, text[:3000])
     digest = hashlib.sha256(data).hexdigest()[:16]
-    assert (len(data), digest) == (1287, "9addfcae408cb5e3")
+    assert (len(data), digest) == (1287, "f8b8ba172ef427ba")
 
 
 def test_memory_does_not_grow_with_the_text(codebook, text):
