@@ -90,7 +90,7 @@ BAD = {
     "no files to build from": ("build empty -o o.npz", "matches none"),
     "too little to build from": (
         "build tiny -o o.npz",
-        "Use more text or smaller --window-bits",
+        "Use more text, smaller --window-bits",
     ),
     "a codebook exists": ("build text -o book.npz", "Pass --force"),
     "nothing to tokenize": (

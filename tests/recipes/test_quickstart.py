@@ -169,7 +169,7 @@ def test_it_starts_from_presets(tmp_path):
     assert evaluation["m1"]["bits_per_byte"] < 3
     report = (tmp_path / "report.md").read_text()
     assert "| load and score M1 |" in report
-    assert "**The built-in compressed_lm_3m_en** goes on:" in report
+    assert "**The built-in compressed_lm_3m_en** continues:" in report
     assert "learned from other English text" in report
 
 

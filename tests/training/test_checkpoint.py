@@ -118,7 +118,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(model, tmp_path, damage):
     path.unlink()
     if damage != "missing":
         path.write_bytes(data[: len(data) // 2 if damage == "cut" else 0])
-    with pytest.warns(UserWarning, match="000009.*Training goes on from an"):
+    with pytest.warns(UserWarning, match="000009.*Training continues from an"):
         state = restored(checkpoint, model)
     assert state["kept"] == [3, 6]
     save(checkpoint, model, state, 9)
