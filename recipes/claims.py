@@ -154,7 +154,7 @@ def _bytes_are_beaten(scores, sizes):
 
 
 def _gaps(scores, sizes):
-    """Return by size how far SentencePiece leads, and how much is chance."""
+    """Return by size how far SentencePiece leads, and what may be chance."""
     names = ("b16_v65k", "sentencepiece_32k")
     gaps = {}
     for size in sizes:
@@ -174,7 +174,7 @@ def _sentencepiece_leads(scores, sizes):
         return NOT_TESTABLE, f"{text}; the paper has larger models"
     low, high = LEAD
     if all(low <= round(gap, 2) <= high for gap, _ in gaps):
-        # If chance alone may move the lead out of this range, it says nothing.
+        # A lead in this range says nothing if chance is as wide as the range.
         small = all(least < (high - low) / 2 for _, least in gaps)
         return (SEEN if small else NOT_TESTABLE), text
     over = [max(low - gap, gap - high) / least for gap, least in gaps]

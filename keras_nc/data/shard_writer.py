@@ -52,8 +52,8 @@ def write_shards(
     and does not tokenize them again. If all shards are complete, it compares
     all documents and returns the shards. Shards whose files are damaged or
     missing are written again. Which documents a shard holds depends only on the
-    documents and on `shard_tokens`. If another process is writing to the
-    folder, raise a ValueError.
+    documents and on `shard_tokens`. Only one process can write to a folder at a
+    time.
 
     Args:
         documents: `str` or bytes, or an iterable of them; read once, never
@@ -81,7 +81,8 @@ def write_shards(
     Raises:
         ValueError: if there are no documents, if the tokenizer returns invalid
             ids or offsets, or if the folder holds shards of another tokenizer,
-            of other settings or of other documents.
+            of other settings or of other documents; or if another process is
+            writing to the folder.
         TypeError: if a document is not text.
 
     Example:

@@ -107,8 +107,8 @@ def train_all(
 
     Raises:
         ValueError: If a record is of other settings. Without `failures`, also
-            if shards are damaged, a loss is not finite, or the device has too
-            little memory.
+            if shards are damaged, a loss is lost (see docs/recipes.md), or the
+            device has too little memory.
     """
     records = {}
     waiting = []

@@ -23,7 +23,7 @@ LONGEST = 255  # words of a phrase: no window has more bytes
 #: Columns of the table of nodes.
 FAIL = 0  # the longest beginning of a phrase that the node ends with
 PHRASE = 1  # the longest phrase that the node ends with: a node, or 0
-NEXT = 2  # the same without the node itself
+NEXT = 2  # the longest of these that is shorter than the node, or 0
 ID, COST = 3, 4  # of the node, if it is a phrase, else 0
 WORDS = 5  # number of words
 CONTINUES = 6  # whether longer phrases begin with the node
@@ -35,9 +35,8 @@ _GOES_ON, _CHILD = np.uint64(32), np.uint64(33)
 _ONE = np.uint64(1)
 _PHRASE, _COST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF)
 
-#: See `find_phrases` and `join_phrases`. They take blocks of at most MOST_WORDS
-#: bytes, so of at most as many words. A byte costs less than 2^16, so a cost
-#: needs 30 bits.
+#: See `find_phrases` and `join_phrases`. They take at most MOST_WORDS words, of
+#: at most as many bytes. A byte costs less than 2^16, so a cost needs 30 bits.
 NEAR = 4
 NONE = np.uint64(1 << 62)
 COST_AT, START_AT = np.uint64(30), np.uint64(16)

@@ -16,13 +16,13 @@ Block = collections.namedtuple(
     [
         "starts",  # where words begin
         "words",  # their numbers, as in phrases
-        "costs",  # of words that no phrase covers
+        "costs",  # of words, each cut by itself
         "values",  # of words, see `kernels.word_cuts`
         "cuts",  # of words, see `kernels.cut_cache`
-        "groups",  # the first word of each group
+        "groups",  # at which word each group begins
         "long_ids",  # ids of long cuts
         "keys",  # of words or groups, see `find_rows`
-        "group_values",  # how many ids each group has
+        "group_values",  # the lowest bits: how many ids each has
         "group_cuts",  # of groups, as `cuts`
         "tables",  # see `phrases.cut_words` and `phrases.find_alive`
         "row",  # words, values, best cuts; see `word_groups._join_groups`
