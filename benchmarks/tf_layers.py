@@ -9,8 +9,8 @@ BATCH_SIZE = 64
 #: Some are also given larger batches.
 LARGE_BATCH_SIZE = 512
 IN_LARGE_BATCHES = ("phrases", "any, greedy")
-#: Bytes of a pass: the pieces, repeated. To start a pipeline takes about as
-#: long as to encode a megabyte, which a pass over a corpus does not notice.
+#: Bytes of a pass over the pieces, repeated. Starting a pipeline takes about as
+#: long as encoding a megabyte. In a pass over a corpus, that does not matter.
 PASS_BYTES = 16_000_000
 
 
@@ -21,7 +21,7 @@ def contenders(windows, others, pieces, pass_bytes=PASS_BYTES):
         windows: A dict of `peers.Trained` by name, over codebooks.
         others: A dict of `peers.Trained` by name, SentencePiece.
         pieces: A list of bytes.
-        pass_bytes: int. The least bytes that a pipeline goes through.
+        pass_bytes: int. Bytes that a pipeline encodes in a pass, at least.
 
     Returns:
         A list of `timing.Contender`, empty without tensorflow-text.

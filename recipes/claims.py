@@ -32,8 +32,8 @@ def judge_all(scores, sizes):
     Returns:
         A list of triples of str: the claim, the verdict, the figures.
     """
-    # Two or three seeds say little about their range, so that of a size is the
-    # largest one of its experiments.
+    # Two or three seeds say little about the range of seeds. So all experiments
+    # of a size get the largest range that one of them has.
     ranges = {}
     for (_, size), score in scores.items():
         ranges[size] = max(ranges.get(size, 0.0), score.half_range)
@@ -121,7 +121,7 @@ def _gzip_lies_between(scores, sizes):
 
 
 def _bytes_are_beaten(scores, sizes):
-    """Compare at equal FLOPs per byte; interpolate between sizes of bytes."""
+    """Compare at equal FLOPs per byte, between the sizes of `bytes`."""
     own = "b16_v65k"
     of_bytes = [score for (name, _), score in scores.items() if name == "bytes"]
     points = [(score.flops, score.bits) for score in of_bytes]
@@ -140,7 +140,8 @@ def _bytes_are_beaten(scores, sizes):
         bits = bits_at(points, score.flops)
         if bits is not None:
             return judged("bytes", bits)
-        # More FLOPs that do not help bytes decide, and fewer that are enough.
+        # Bytes with more FLOPs decide if they are worse, and bytes with fewer
+        # FLOPs if they are better.
         costly = [bits for flops, bits in points if flops > score.flops]
         cheap = [bits for flops, bits in points if flops < score.flops]
         for label, bits, verdict in (
@@ -153,7 +154,7 @@ def _bytes_are_beaten(scores, sizes):
 
 
 def _gaps(scores, sizes):
-    """Return how far SentencePiece leads, and what may be chance, by size."""
+    """Return by size how far SentencePiece leads, and what may be chance."""
     names = ("b16_v65k", "sentencepiece_32k")
     gaps = {}
     for size in sizes:
@@ -173,7 +174,7 @@ def _sentencepiece_leads(scores, sizes):
         return NOT_TESTABLE, f"{text}; the paper has larger models"
     low, high = LEAD
     if all(low <= round(gap, 2) <= high for gap, _ in gaps):
-        # Within chance, the lead must not be anything at all.
+        # A lead in this range says nothing if chance is as wide as the range.
         small = all(least < (high - low) / 2 for _, least in gaps)
         return (SEEN if small else NOT_TESTABLE), text
     over = [max(low - gap, gap - high) / least for gap, least in gaps]
@@ -190,7 +191,7 @@ def _fewer_resets_are_worse(scores, sizes):
             size, [own, *others] = at
             text = _list(names, [score.bits for score in (own, *others)], size)
             if own.bits > min(score.uniform for score in others):
-                # M2 is worse than M1 alone, which resets less often.
+                # M2 is worse than M1 alone is with fewer resets.
                 return NOT_TESTABLE, f"{text}; M2 is weaker than M1"
             return judge([step_of_bits(own, score) for score in others]), text
     return NOT_RUN, ""

@@ -163,7 +163,7 @@ def run(
     names = tokenizers or NAMES
     tables = plan(setting, names, sizes, width, ids, embedding, unseen)
     jobs = [run.job for rows in tables.values() for run in rows]
-    if not prepare:  # which another machine may do
+    if not prepare:  # else another machine may train
         for run in itertools.chain(*tables.values()):
             flag = f"M2 of {run.label}"
             machine.check_memory(setting, run.config, run.job.ids, flag)

@@ -166,7 +166,7 @@ def get_config(name, overrides):
 
 
 def check_kept(overrides, given, config):
-    """Check that a recipe's own flags keep what the overrides set.
+    """Check that a recipe's own flags do not change what overrides have set.
 
     Args:
         overrides: dict from paths to values, as the user gave them.

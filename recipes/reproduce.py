@@ -152,7 +152,7 @@ def run(
     deadline = runs.Deadline(minutes)
     chosen = choose_experiments(experiment, module, size)
     check_size(size, setting.config.m2)
-    if not prepare:  # which another machine may do
+    if not prepare:  # else another machine may train
         most = max(experiment.ids for experiment in chosen.values())
         config, flag = setting.config, f"--size {size}"
         machine.check_memory(setting, config, most, flag)
@@ -174,7 +174,7 @@ def run(
         say(f"Tokenizers left: {len(left)} of {len(jobs)}")
         return
     for job in jobs.values():
-        is_waiting(job)  # an error if it was prepared with other settings
+        is_waiting(job)  # raises if it was prepared with other settings
     left, trainers, failed = 0, {}, {}
     try:
         for name, job in jobs.items():
@@ -195,8 +195,8 @@ def run(
             names = {run.name for run in seeded}
             left += len(names - records.keys() - failed.keys())
     finally:
-        # At the end, also of an interrupted run: plots take seconds, in which
-        # a GPU would wait.
+        # Write the report only at the end, even of an interrupted run: plots
+        # take seconds, and a GPU would wait for them.
         reproduce_report.write([setting.workdir], setting.workdir, module)
     text = setting.workdir.joinpath(reproduce_report.REPORT).read_text()
     print(text, end="", flush=True)

@@ -8,13 +8,14 @@ SEEN = "seen"
 NOT_SEEN = "not seen"
 NOT_TESTABLE = "not testable at this size"
 NOT_RUN = "not run"
-#: Bits per byte by which runs of the paper at 25m differ. A smaller difference
-#: says nothing.
+#: Bits per byte. The paper's runs at 25m differ by as much, so a smaller
+#: difference says nothing.
 SPREAD = 0.006
-#: A model has learned nothing if it is within this share of uniform.
+#: A model has learned nothing if it is no more than this share below uniform.
 NOTHING = 0.02
-#: A model has learned if it is below trivial models by this share. If it is
-#: above uniform by this share, its run has failed.
+#: A model has learned if it is at least this share below the trivial models,
+#: uniform and unigram. A run has failed if it is at least this share above
+#: uniform.
 LEARNED = 0.10
 
 
@@ -43,15 +44,16 @@ class Score:
 
     @property
     def gain_of_context(self):
-        """Share of the bits that it saves, of those of any trivial model."""
+        """Share of the best trivial model's bits that the model saves."""
         return 1 - self.bits / min(self.uniform, self.unigram)
 
 
 def largest(scores, sizes, *names):
-    """Return the scores of experiments at the largest size that has all.
+    """Return the scores of experiments at the largest size that has them all.
 
     Returns:
-        A pair of the size and a list of `Score`; `None` if no size has all.
+        A pair of the size and a list of `Score`; `None` if no size has them
+        all.
     """
     for size in reversed(sizes):
         if all((name, size) in scores for name in names):
@@ -70,10 +72,11 @@ def share_margin(*scores):
 
 
 def judge(steps):
-    """Judge whether all of some differences are above zero, by enough.
+    """Judge whether all differences are above zero, by more than chance.
 
     Args:
-        steps: A list of float, in units of what may be chance.
+        steps: A list of float, the differences. A difference of 1 is the
+            largest one that may be chance.
     """
     if all(step > 1 for step in steps):
         return SEEN
@@ -83,14 +86,14 @@ def judge(steps):
 
 
 def step_of_bits(better, worse):
-    """Return how many bits more a score has, in units of what may be chance."""
+    """Return by how many margins of chance one score is better; see `judge`."""
     return (worse.bits - better.bits) / margin(better, worse)
 
 
 def judge_gains(scores):
     """Judge whether each model learns more than the one before.
 
-    Models that learn nothing have no order.
+    Two models that both learn nothing have no order.
     """
     return judge(
         [

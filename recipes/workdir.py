@@ -66,9 +66,9 @@ def claim_workdir(setting):
 
 @contextlib.contextmanager
 def only_process(folder):
-    """Keep other processes out of a folder during the block.
+    """Keep other processes out of a workdir during the block.
 
-    The system ends the lock with the process, however that ends.
+    The system ends the lock with the process, even if that is killed.
 
     Args:
         folder: `pathlib.Path` of a workdir that exists.

@@ -34,8 +34,8 @@ LANES = 16
 #: A model restarts after this many bytes: the longest sequences that the
 #: built-in M1 was trained on.
 CONTEXT_BYTES = 1024
-#: The most contexts of a stream in a block that is written. Longer streams need
-#: fewer sizes in the content.
+#: Contexts of a stream, at most, in a block that we write. Longer streams are
+#: fewer, so the content has fewer sizes.
 _MAX_CONTEXTS = 4
 #: See `pack_by_lzma`.
 _ALWAYS_TRIED = 1 << 18
@@ -43,7 +43,7 @@ _SAMPLE_BYTES = 1 << 16
 
 
 class CodeBlocks:
-    """Blocks that hold the codes of a codebook.
+    """Blocks that hold the codes of a codebook, or text by LZMA if smaller.
 
     Args:
         codebook: what `load_codebook` returns.
@@ -83,7 +83,7 @@ class CodeBlocks:
         )
 
     def codes(self, block):
-        """Return the codes of a block; encode its text if it holds that."""
+        """Return the codes of a block; if it has none, encode its text."""
         if block.holds_text or block.by_lzma:
             return self.codebook.encode(self.unpack(block))
         return self._coder.decode(block.content, block.num_codes)
@@ -209,15 +209,15 @@ class ModelBlocks:
 
 
 def pack_by_lzma(text, limit):
-    """Return a text by LZMA, as a block may hold it.
+    """Pack a text by LZMA, for the content of a block.
 
-    LZMA finds long strings that come again, as in tables, and also packs
-    languages that a codebook does not know. It is slow, so a sample of a long
-    text must promise something first.
+    LZMA finds long strings that occur again, as in tables. It also packs
+    languages that a codebook does not know. It is slow, so try it on a long
+    text only if zlib makes a sample small enough.
 
     Args:
         text: bytes.
-        limit: int, the most bytes that are of use.
+        limit: int. A result of more bytes is of no use.
 
     Returns:
         bytes, or `None` if they would be more than `limit`, or this Python has

@@ -43,8 +43,8 @@ _KNOWN_VERSIONS = (3, 4)
 BY_CODES, BY_MODEL = 0, 1
 PROBE_BYTES = 8
 NO_PROBE = bytes(PROBE_BYTES)
-#: Bytes of text in a block that is written. Blocks are decoded independently:
-#: larger ones are smaller in all, but take longer to read from the middle.
+#: Bytes of text in a block that we write. Each block is decoded by itself. With
+#: larger blocks, the file is smaller, but reading from its middle takes longer.
 BLOCK_BYTES = 1 << 20
 MAX_BLOCK_BYTES = 1 << 22
 MAX_VOCABULARY = 1 << 16  # codes have two bytes
@@ -63,7 +63,7 @@ class Block:
 
     Attributes:
         num_codes: int, its codes or streams.
-        content: bytes, or `None` if it was skipped.
+        content: bytes, or `None` if the reader skipped it.
         num_bytes: int, bytes of its text.
         by_lzma: bool, whether the content is the text by LZMA.
     """
@@ -179,8 +179,8 @@ class ContainerReader:
         """Yield the blocks.
 
         Args:
-            start: int. Blocks whose text ends at this byte or before are
-                skipped: they have no content, which is not checked.
+            start: int. Skip the content of blocks whose text ends at this byte
+                or before it. It is not checked.
 
         Yields:
             `Block` objects.

@@ -109,14 +109,14 @@ def build(files, output, window_bits, text_bytes, text_key, force):
 
 
 class _Sample:
-    """The first documents of a text, and the counts of all."""
+    """The first documents of a text, and counts of the whole text."""
 
     def __init__(self, most_bytes):
         self.documents, self.num_bytes, self.num_documents = [], 0, 0
         self._most_bytes = most_bytes
 
     def watch(self, documents, progress):
-        """Yield documents, and note what passes."""
+        """Yield all documents; count them and keep the first ones."""
         for document in documents:
             self.num_bytes += len(document)
             self.num_documents += 1

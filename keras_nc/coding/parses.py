@@ -39,9 +39,9 @@ class Parse:
             of the remainder; and whether the whole remainder is a window.
         boundaries: name of the function in `kernels.word_boundaries` that marks
             word boundaries; `None` if they do not matter.
-        divides: function of a text, uint8, and the place of a byte of it where
-            a window begins. It returns whether the rest has the same windows as
-            a document of its own.
+        divides: function of a text, uint8, and a place in it where a window
+            begins. It returns whether the text from there on has the same
+            windows as a document of its own.
         weighs_windows: bool, whether windows have costs.
         first: name of the parse that gives the initial costs. `None` if windows
             have no costs, or if all cost the same at first.

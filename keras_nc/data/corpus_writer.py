@@ -93,7 +93,8 @@ def tokenize_corpus(
 
     Raises:
         ValueError: if the input has no text, cannot be read, or is not that of
-            the shards in the folder; or if a worker dies.
+            the shards in the folder; if another process writes to the folder;
+            or if a worker dies.
         ImportError: if a package that the input or the runner needs is missing.
 
     Example:

@@ -258,7 +258,7 @@ def _join(texts, seen):
 
 
 def load_documents(file):
-    """Return the documents of a cache file; if it has none, write them."""
+    """Return the documents of a cache file; build and write it if needed."""
     documents = read_cache(file)
     if documents is None:
         documents = build_documents()

@@ -28,9 +28,9 @@ class ReadingReport:
     """What was not read: counted, and listed.
 
     Args:
-        skip_damaged: bool. Whether to continue after damage: a line or record
-            without a text is skipped, and the rest of a file that cannot be
-            read on. Otherwise damage is an error.
+        skip_damaged: bool. Whether to skip what is damaged: a line or record
+            without a text, or the rest of a file after the place where reading
+            fails. Otherwise damage is an error.
         max_document_bytes: int. A larger document, or line of JSON, is treated
             as damage. Of a larger file, no more than this is read.
 

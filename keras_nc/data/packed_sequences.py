@@ -53,9 +53,9 @@ class PackedSequences(keras.utils.PyDataset):
             the default when shuffling. If False, fill the last batch with rows
             of weight 0.
         short_length: int, a divisor of `sequence_length`, or `None`. With it,
-            every `short_every`-th batch is cut into sequences of this length:
-            as many tokens in more rows. A model learns to begin as well as to
-            continue, as M1 must, which restarts at every window.
+            every `short_every`-th batch is cut into sequences of this length.
+            It has as many tokens, in more rows. So the model sees more
+            beginnings of sequences. M1 needs them: it restarts at each window.
         short_every: int, the number of steps from one such batch to the next.
         packing: `"joined"`: all documents are joined, and sequence j holds the
             tokens `[j * T, (j + 1) * T)`. `"whole"`: a document that does not

@@ -51,8 +51,8 @@ _FILE_FIELDS = {"size": int, "sha256": str}
 def locked(directory):
     """Keep other processes from writing to a folder of shards.
 
-    The lock ends with the process. Systems and disks without locks of folders
-    are not protected.
+    The lock ends with the process. Some systems and disks cannot lock folders.
+    There, nothing keeps other processes away.
 
     Args:
         directory: path, created if missing.
@@ -174,7 +174,7 @@ def _well_formed(content, is_complete):
 
 
 class DocumentsHash:
-    """Hash documents one after another, as manifests hold them."""
+    """The hash of documents that manifests store; add them one by one."""
 
     def __init__(self):
         self._digest = hashlib.sha256()

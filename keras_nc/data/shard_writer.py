@@ -52,8 +52,8 @@ def write_shards(
     and does not tokenize them again. If all shards are complete, it compares
     all documents and returns the shards. Shards whose files are damaged or
     missing are written again. Which documents a shard holds depends only on the
-    documents and on `shard_tokens`. A folder that another process is writing to
-    is refused.
+    documents and on `shard_tokens`. Only one process can write to a folder at a
+    time.
 
     Args:
         documents: `str` or bytes, or an iterable of them; read once, never
@@ -81,7 +81,8 @@ def write_shards(
     Raises:
         ValueError: if there are no documents, if the tokenizer returns invalid
             ids or offsets, or if the folder holds shards of another tokenizer,
-            of other settings or of other documents.
+            of other settings or of other documents; or if another process is
+            writing to the folder.
         TypeError: if a document is not text.
 
     Example:
@@ -121,9 +122,9 @@ def write_documents(
 ):
     """Write token shards; see `write_shards`.
 
-    `lock` is a function of the folder that returns a context manager. Without
-    `sync`, a power failure may damage the manifest. Waiting for the disk takes
-    as long as tokenizing some 100,000 bytes.
+    `lock` is a function that takes the folder and returns a context manager.
+    With `sync`, wait for the disk, as long as tokenizing 100,000 bytes takes.
+    Without it, a power failure may damage the manifest.
     """
     documents = iterate_documents(documents)
     first = next(documents, None)
@@ -247,7 +248,7 @@ def other_input(directory, how):
 
 
 def delete_half_written(directory):
-    """Delete what processes that were killed have left in a folder."""
+    """Delete the temporary files that killed processes left in a folder."""
     for path in directory.iterdir():
         if not _HALF_WRITTEN.fullmatch(path.name):
             continue

@@ -128,9 +128,9 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         super().build(input_shape)
 
     def add_weight(self, *args, **kwargs):
-        """Create a weight; those of tables made from bytes are not cast.
+        """Create a weight, and do not cast it if the table is made from bytes.
 
-        They are added in float32, and rounded once.
+        Then weights are added in float32, and only the sum is rounded.
         """
         if self.is_made_from_bytes:
             kwargs["autocast"] = False

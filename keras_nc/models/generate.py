@@ -212,8 +212,8 @@ def to_arrays(outputs):
 def may_end(rows, stop_token_ids):
     """Tell for every row whether the end id may come.
 
-    It may not come if it is not a stop id. The row would continue after it, and
-    windows of several tokens would be misaligned.
+    It may come only if it is a stop id. Otherwise the row would continue after
+    it, and windows of several tokens would be misaligned.
     """
     return np.full(rows, END_ID in (stop_token_ids or ()))
 

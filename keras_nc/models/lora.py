@@ -1,22 +1,22 @@
-"""LoRA of a backbone, with checks before anything is changed."""
+"""LoRA of a backbone, with checks before any layer is changed."""
 
 from keras_nc.coding.inputs import as_integer
 
 
 class ChecksLora:
-    """Mixin of backbones that refuses LoRA which could train nothing."""
+    """Mixin of backbones: raise an error if LoRA would train no layer."""
 
     def enable_lora(self, rank, target_layer_names=None):
-        """Freeze all weights, and add low-rank ones to some layers.
+        """Freeze all weights, and add low-rank weights to some layers.
 
         Args:
             rank: int. Rank of the new weights, at least 1.
-            target_layer_names: A list of str. Names of the layers; `None` for
-                the queries and values of the attention.
+            target_layer_names: A list of str. Names of the layers that get new
+                weights; `None` for the queries and values of the attention.
 
         Raises:
-            ValueError: If the rank is below 1, or no layer with LoRA has one of
-                the names.
+            ValueError: If the rank is below 1, or if one of the names is not of
+                a layer that can have LoRA.
         """
         rank = as_integer("rank", rank)
         # Keras has no public way to visit all layers.

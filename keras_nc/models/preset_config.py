@@ -1,16 +1,16 @@
-"""The configuration file of a preset: its class, and its precision."""
+"""The configuration file of a preset: class and precision of its model."""
 
 import json
 import pathlib
 
 import keras
 
-#: This file names the class by which keras-hub finds all other classes.
+#: This file names a class. From it, keras-hub finds all others of the preset.
 CONFIG_FILE = "config.json"
 
 
 def read_config(path):
-    """Read a configuration file: a dict with the name of its class."""
+    """Return the configuration of a file, a dict that names its class."""
     config = json.loads(pathlib.Path(path).read_bytes())
     if not isinstance(config, dict) or "registered_name" not in config:
         raise KeyError("configuration of an object in " + str(path))
@@ -18,14 +18,15 @@ def read_config(path):
 
 
 def dtype_to_load(preset):
-    """Return the dtype policy by which keras-hub should load a preset.
+    """Return the dtype policy with which keras-hub should load a preset.
 
-    That of a float model is the default policy, that of a quantized model the
-    saved one. keras-hub refuses the names of mixed policies, and forgets what
-    is quantized if it loads a backbone alone.
+    A float model gets the default policy, a quantized model the saved one.
+    keras-hub has two faults here: it refuses the names of mixed policies, and
+    it forgets the quantization if it loads a backbone alone.
 
     Returns:
-        A policy or its configuration; `None` where keras-hub does this itself.
+        A policy or its configuration; `None` if keras-hub chooses the right one
+        itself.
     """
     config = read_config(pathlib.Path(preset, CONFIG_FILE))
     if mixed_policy(config):
@@ -45,10 +46,10 @@ def mixed_policy(config):
 
 
 def name_precision_of_weights(preset):
-    """Write into a preset the precision that its weights have.
+    """Replace a mixed policy in a preset by float32, the type of its weights.
 
-    keras-hub loads models of any float type with the default policy. But it
-    cannot load tasks whose policy is mixed, and their weights are float32.
+    keras-hub cannot load a task whose policy is mixed. With float32, nothing is
+    lost: keras-hub loads models of any float type with the default policy.
     """
     path = pathlib.Path(preset, CONFIG_FILE)
     config = read_config(path)

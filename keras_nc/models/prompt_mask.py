@@ -120,7 +120,7 @@ class PromptMask:
             )
             allowed = allowed & inside
             end = end & (position >= count_digits(bounds))
-        # Rows that have ended run until all have, so leave them one id.
+        # Ended rows run on until all rows have ended, so leave them one id.
         end = end | ~ops.any(allowed, axis=-1)
         rows = ops.arange(logits.shape[-1], dtype="int32")[None, :]
         allowed = pad_columns(allowed, after=logits.shape[-1])

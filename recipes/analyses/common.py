@@ -38,7 +38,7 @@ def names_flag(default):
 class Prepared:
     """An experiment that `recipes.reproduce` has prepared.
 
-    `row` is what tables and figures call it.
+    `row` is its name in tables and figures.
 
     Args:
         folder: The workdir.

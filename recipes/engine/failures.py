@@ -1,13 +1,14 @@
-"""Errors of some runs, which do not stop the others."""
+"""Keep the errors of runs, so that the other runs continue."""
 
 from recipes.flags import say
 
 
 def note(failures, name, error):
-    """Print an error and keep it; raise it if there is no dict to keep it in.
+    """Print an error and keep it.
 
     Args:
-        failures: dict of str by name, or `None`.
+        failures: dict of str by name, to which the error is added. `None`
+            raises the error instead.
         name: str. What failed.
         error: A ValueError.
     """
@@ -18,7 +19,7 @@ def note(failures, name, error):
 
 
 def raise_all(failures):
-    """Raise a ValueError that names all that failed, if anything did."""
+    """Raise a ValueError with the names of all that failed, if any did."""
     if failures:
         raise ValueError(
             "All runs must come to their end. Received: errors, see above, of "

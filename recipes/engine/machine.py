@@ -6,11 +6,11 @@ import os
 import platform
 import re
 
-#: Weights, gradients and an update, in float32.
+#: A weight, its gradient and its update, in float32.
 BYTES_PER_PARAMETER = 12
 #: Of a hidden state, in half precision.
 BYTES_PER_STATE = 2
-#: What backends say if a device has too little memory.
+#: What the errors of backends say if a device has too little memory.
 OUT_OF_MEMORY = re.compile(
     "RESOURCE_EXHAUSTED|ResourceExhausted|OutOfMemory|[Oo]ut of memory|"
     "allocate memory|MemoryError"
@@ -98,8 +98,8 @@ def check_memory(setting, config, ids, flag):
         flag: str. The flag that chose the model, with its value.
 
     Raises:
-        ValueError: If even the weights, gradients and an update are too large,
-            or the hidden states of a batch.
+        ValueError: If even the weights, gradients, an update and one hidden
+            state for each token of a batch are too large together.
     """
     room, m2, training = memory_bytes(), config.m2, config.m2_training
     body = m2.num_layers * m2.hidden_dim
@@ -126,7 +126,7 @@ def fits_device(what):
         what: str. What the device was used for.
 
     Raises:
-        ValueError: If memory was too short in the block.
+        ValueError: If the block ran out of memory.
     """
     try:
         yield

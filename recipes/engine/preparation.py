@@ -64,7 +64,7 @@ class Job:
             number of ids, that returns a `SchemeTokenizer`. Processes import
             it, so it must have a name in a module.
         example_bytes: int. Join `JOINED` documents at a time, and cut them into
-            examples of so many bytes, as the paper does; `None` keeps
+            examples of this many bytes, as the paper does; `None` keeps
             documents.
         m1: str. What `make` takes as M1, or `None`.
         shared: `pathlib.Path` of a folder of shards that several workdirs
@@ -378,9 +378,10 @@ def _settings(job):
 
 
 def _instability(job, tokenizer):
-    """Return what changes with the first word; `None` if a text has no words.
+    """Return how much changes with the first word of a sentence.
 
-    Texts of some languages have no spaces.
+    Return `None` if the text has fewer than two words, as it may in a language
+    without spaces.
     """
     words = _first_words(job)
     return None if len(words) < 2 else instability(tokenizer, SENTENCE, words)

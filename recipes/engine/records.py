@@ -91,7 +91,7 @@ class Entry:
         return False
 
 
-#: What a record must have; names with dots are those of parts.
+#: Fields that a record must have. A dot leads to a field of a field.
 _FIELDS = (
     *("settings.tokens", "settings.m2", "settings.m2_training"),
     *("settings.dtype", "settings.shards", "bits_per_byte.held_out"),
@@ -104,9 +104,9 @@ _FIELDS = (
 def read(folders, runs_m1):
     """Read all records of some workdirs.
 
-    Records that differ in nothing but the seed belong together. If several
-    settings were trained for an experiment and size, the one with the most
-    tokens counts, and of these the first.
+    Records that differ only in the seed belong to one entry. If an experiment
+    of a size was trained with several settings, keep the entry with the most
+    tokens; of equal ones, keep the first.
 
     Args:
         folders: A list of `pathlib.Path`.

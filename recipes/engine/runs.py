@@ -99,15 +99,16 @@ def train_all(
         measure: A function of a run, its `Prepared` and the trained model, that
             returns more figures of the record, a dict; or `None`.
         trainers: dict. Compiled steps of earlier calls, to use and to add to.
-        failures: dict to which the errors of runs are added, str by
-            `Run.name`; the other runs go on. `None` raises them.
+        failures: dict of str by `Run.name`, to which the errors of runs are
+            added, while the other runs continue. `None` raises errors.
 
     Returns:
         dict of records by `Run.name`, of all finished runs.
 
     Raises:
-        ValueError: If a record is of other settings; without `failures`, also
-            if shards are damaged, a loss is lost, or the device is too small.
+        ValueError: If a record is of other settings. Without `failures`, also
+            if shards are damaged, a loss is lost (see docs/recipes.md), or the
+            device has too little memory.
     """
     records = {}
     waiting = []

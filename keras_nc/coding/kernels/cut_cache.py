@@ -157,7 +157,7 @@ def make_cut(ids, count, long_ids, placed):
 def write_cut(count, cut, long_ids, ids, written):
     """Write the ids of a cut; return where they end.
 
-    Short cuts overwrite INLINE places, even if they have fewer ids.
+    A cut of up to INLINE ids always overwrites INLINE places.
 
     Args:
         count: int, number of ids.
@@ -182,7 +182,7 @@ def write_cut(count, cut, long_ids, ids, written):
 def write_cut_before(count, cut, long_ids, ids, end):
     """Write the ids of a cut up to `end`; return where they begin.
 
-    Short cuts overwrite INLINE places, even if they have fewer ids.
+    A cut of up to INLINE ids always overwrites INLINE places.
 
     Args:
         count: uint64, number of ids.

@@ -2,9 +2,10 @@
 
 A phrase is a window of several words. A word that no phrase covers is cut by
 itself, and its best cut does not depend on the words around it. If no phrase
-holds two neighbouring words, there is a cut between them. So text falls into
-groups of words that do not depend on each other, most of them single words. The
-best cuts of words and of groups are found once and then kept in hash tables.
+holds two neighbouring words, there is a cut between them. So the text falls
+into groups of words, most of them single words. The best cut of a group does
+not depend on the other groups. Hash tables keep the best cuts of words and
+groups.
 """
 
 import numpy as np
@@ -144,8 +145,8 @@ def encode_likely_words(
 def _find_words(marks, start, stop, end, starts):
     """Find the words of a block.
 
-    Write where they begin and where the last one ends, and return how many
-    there are. A word that goes on after the block does not count.
+    Write where each word begins and where the last one ends. Return how many
+    there are, without a word that continues after the block.
     """
     starts[0] = start
     n = 1

@@ -22,11 +22,11 @@ LONGEST = 255  # words of a phrase: no window has more bytes
 
 #: Columns of the table of nodes.
 FAIL = 0  # the longest beginning of a phrase that the node ends with
-PHRASE = 1  # the longest phrase that ends here: a node, or 0
-NEXT = 2  # the longest shorter phrase that the node ends with, or 0
-ID, COST = 3, 4  # of the phrase, if the node is one, else 0
+PHRASE = 1  # the longest phrase that the node ends with: a node, or 0
+NEXT = 2  # the longest of these that is shorter than the node, or 0
+ID, COST = 3, 4  # of the node, if it is a phrase, else 0
 WORDS = 5  # number of words
-CONTINUES = 6  # whether phrases go on after the node
+CONTINUES = 6  # whether longer phrases begin with the node
 COLUMNS = 7
 
 #: Where the parts of an edge's value begin; see `_edge_value`.
@@ -35,8 +35,8 @@ _GOES_ON, _CHILD = np.uint64(32), np.uint64(33)
 _ONE = np.uint64(1)
 _PHRASE, _COST = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF)
 
-#: See `find_phrases` and `join_phrases`. A block has at most MOST_WORDS words
-#: and as many bytes. A byte costs less than 2^16, so costs need 30 bits.
+#: See `find_phrases` and `join_phrases`. They take at most MOST_WORDS words, of
+#: at most as many bytes. A byte costs less than 2^16, so a cost needs 30 bits.
 NEAR = 4
 NONE = np.uint64(1 << 62)
 COST_AT, START_AT = np.uint64(30), np.uint64(16)
@@ -61,10 +61,10 @@ def build_phrases(words, offsets, ids, costs, num_words):
 
     Returns:
         The trie, a tuple of three arrays. The first is a hash table of edges,
-        uint64 of shape (slots, 2): one number with the parent node in its upper
-        and the word in its lower half, and the edge's value; see
-        `_edge_value`. Then the nodes, int32 of shape (nodes, COLUMNS), and the
-        filter of `is_bond`, uint64.
+        uint64 of shape (slots, 2). A slot holds an edge's key, with the parent
+        node in the upper half and the word in the lower half, and its value;
+        see `_edge_value`. The second has the nodes, int32 of shape (nodes,
+        COLUMNS). The third is the filter of `is_bond`, uint64.
     """
     capacity = 64
     while capacity < 2 * (words.size - ids.size):
@@ -110,11 +110,11 @@ def build_phrases(words, offsets, ids, costs, num_words):
 
 @inline
 def _edge_value(nodes, child):
-    """Return all that is asked of an edge, as one number.
+    """Return the value of an edge: all that lookups need, in one number.
 
-    The child's cost as a phrase has the lowest 16 bits, its id the next 16.
-    Then comes a bit that tells whether phrases go on after it, and the child.
-    While a codebook is built, ids may be larger: then `nodes` has them.
+    The lowest 16 bits are the child's cost as a phrase, the next 16 its id. One
+    bit says whether longer phrases begin with the child. The rest is the child.
+    Ids may need more bits while a codebook is built: then read `nodes`.
     """
     node = nodes[child]
     return (
@@ -129,8 +129,8 @@ def _edge_value(nodes, child):
 def is_bond(bonds, word, after):
     """Return whether a phrase may have these two words in a row.
 
-    0 is certain. 1 is mostly right: the filter may be wrong. Both words must be
-    in phrases.
+    0 is certain. 1 is right most of the time: the filter lets some pairs pass
+    that no phrase has. Both words must be in phrases.
     """
     at, bit = _bond(bonds, word, after)
     return (bonds[at] >> bit) & np.uint64(1)
@@ -188,9 +188,9 @@ def next_node(trie, node, word):
 def find_phrases(n, words, trie, lists, near, heads, far, parts):
     """Find all phrases in a block of words.
 
-    First come all phrases of two words, then those of three, and so on. So the
-    lookups of one pass do not wait for each other, and each row of the hash
-    table is fetched before it is read.
+    The first pass finds the phrases of two words, the next those of three, and
+    so on. So the lookups of one pass do not wait for each other, and each row
+    of the hash table is fetched before it is read.
 
     Args:
         n: int.
@@ -200,11 +200,12 @@ def find_phrases(n, words, trie, lists, near, heads, far, parts):
         near: uint64 of shape (n * NEAR,), is filled: for each word the phrases
             of 2 to NEAR + 1 words that begin with it, or NONE. A phrase is one
             number, with its cost from bit COST_AT on, and its id below.
-        heads: int32 of shape (n,), is filled: the number of a longer phrase
-            that begins with the word, plus 1, or 0.
+        heads: int32 of shape (n,), is filled: 1 plus the index in `far` of a
+            longer phrase that begins with the word, or 0.
         far: uint64, is filled with the longer phrases.
-        parts: int32 of shape (phrases, 2), is filled: for each of these their
-            words, and the next phrase that begins with the same word, plus 1.
+        parts: int32 of shape (phrases, 2), is filled: for each phrase in `far`,
+            its number of words, and 1 plus the index of another one that begins
+            with the same word, or 0.
 
     Returns:
         The number of longer phrases, or -1 if they do not fit in `far`.
@@ -275,10 +276,11 @@ def join_phrases(n, values, near, heads, far, parts, best):
         far: the same.
         parts: the same.
         best: uint64 of shape (n + NEAR + 1,), is filled. `best[j]` describes
-            the best cut of the first j words: its cost from bit COST_AT on,
-            where its last part begins from bit START_AT on, and the id of that
-            part if it is a phrase, or 0. So the least number is the cheapest
-            cut and, of several, the one with the longest last part.
+            the best cut of the first j words. From bit COST_AT on, it has the
+            cost. From bit START_AT on, it has the place where the last part
+            begins. The lowest bits are the id of this part if it is a phrase,
+            else 0. So the least number is the cheapest cut and, of several,
+            the one with the earliest start of its last part.
     """
     for j in range(n + NEAR + 1):
         best[j] = NONE
@@ -306,11 +308,12 @@ def cut_words(n, words, costs, trie, best, back, back_ids):
         words: int32 of shape (n,), the words as phrases number them.
         costs: int32 of shape (n,), of each word cut by itself.
         trie: see `build_phrases`.
-        best: int64 of shape (n + 1,), is filled: the cost of the first j words.
-        back: int32 of shape (n + 1,), is filled: where their last part begins.
-            Of equally good parts this is the longest.
-        back_ids: int32 of shape (n + 1,), is filled: the id of that phrase, or
-            0 for a word by itself.
+        best: int64 of shape (n + 1,), is filled: at j, the least cost of the
+            first j words.
+        back: int32 of shape (n + 1,), is filled: where the last part of this
+            cut begins. Of equally good parts, it is the longest.
+        back_ids: int32 of shape (n + 1,), is filled: the id of this part if it
+            is a phrase, or 0 if it is a word by itself.
     """
     _cut(n, words, costs, trie, 0, best, back, back_ids)
 

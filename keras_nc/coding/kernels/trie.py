@@ -116,9 +116,9 @@ def _place(children, first, grouped, label):
     """Find a slot for every state and a base for every parent, first fit.
 
     Parents with many children come first. They are also the ones in frequent
-    use. Parents with one child fill the gaps: what did not fit one of them fits
-    no later one with the same byte, so each search goes on where the last one
-    for its byte ended.
+    use. Parents with one child fill the gaps. A place that did not fit one of
+    them fits no later one with the same byte, so each search begins where the
+    last one for this byte ended.
     """
     states = children.size
     slot = np.zeros(states, np.int32)

@@ -1,4 +1,4 @@
-"""Tables for the words of a block of text, see `kernels.likely_words`."""
+"""Arrays that `kernels.likely_words` works in, for one block of text."""
 
 import collections
 
@@ -15,27 +15,27 @@ Block = collections.namedtuple(
     "Block",
     [
         "starts",  # where words begin
-        "words",  # as phrases number them
-        "costs",  # of words by themselves
+        "words",  # their numbers, as in phrases
+        "costs",  # of words, each cut by itself
         "values",  # of words, see `kernels.word_cuts`
         "cuts",  # of words, see `kernels.cut_cache`
-        "groups",  # the words with which groups begin
+        "groups",  # at which word each group begins
         "long_ids",  # ids of long cuts
         "keys",  # of words or groups, see `find_rows`
-        "group_values",  # numbers of ids
-        "group_cuts",
-        "tables",  # see `cut_words` and `find_alive`
-        "row",  # words, values and best cuts, see `word_groups.join_groups`
-        "lists",  # see `find_phrases`
-        "found",  # the same
-        "ids",  # of one group
+        "group_values",  # the lowest bits: how many ids each has
+        "group_cuts",  # of groups, as `cuts`
+        "tables",  # see `phrases.cut_words` and `phrases.find_alive`
+        "row",  # words, values, best cuts; see `word_groups._join_groups`
+        "lists",  # see `phrases.find_phrases`
+        "found",  # see `phrases.find_phrases`
+        "ids",  # room for the ids of one group
     ],
 )
 
 
 @jit
 def make_block(size):
-    """Return tables for a block of `size` bytes."""
+    """Return a `Block` for `size` bytes of text."""
     keys = (
         np.empty(size, np.uint64),
         np.empty(size, np.uint64),
@@ -49,7 +49,7 @@ def make_block(size):
         np.empty(size + 1, np.int32),
         np.empty(size + 1, np.int32),
     )
-    # A group of two words or more has a word 0 after it.
+    # Groups in the row have two words or more, and a word 0 after them.
     room = min(2 * size, MOST_WORDS)
     row = (
         np.empty(room, np.int32),
@@ -75,7 +75,7 @@ def make_block(size):
         np.empty(size, np.uint64),
         np.empty(size, np.uint64),
         np.empty(size + 2, np.int64),
-        # Words have at most as many ids as bytes, and so have groups.
+        # Words have at most one id for each byte, and so have groups.
         np.empty(2 * size, np.uint16),
         keys,
         np.empty(size, np.uint64),

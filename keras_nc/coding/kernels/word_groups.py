@@ -1,7 +1,7 @@
 """Numba kernels that cut groups of words.
 
-A group is a run of words that phrases may join. A frequent group is in the
-cache. The others of a block are cut together.
+A group is a run of words that phrases may join. The cuts of frequent groups are
+in the cache. The other groups of a block are cut together.
 """
 
 import numpy as np
@@ -28,8 +28,8 @@ from keras_nc.coding.kernels.word_cuts import COST
 from keras_nc.coding.kernels.word_cuts import COST_BITS
 from keras_nc.coding.kernels.word_cuts import COUNT_BITS
 
-#: Each word of a group's key has 21 bits. If the trie of phrases has more nodes
-#: than that, groups of several words are not kept.
+#: A group's key has 21 bits for each word. If the trie of phrases has more than
+#: 2^21 nodes, groups of several words are not kept.
 _KEY_BITS, _KEY_WORDS = np.uint64(21), 1 << 21
 
 _START_BITS, _ID_BITS = np.uint64(MOST_WORDS - 1), np.uint64(0xFFFF)
@@ -37,7 +37,7 @@ _START_BITS, _ID_BITS = np.uint64(MOST_WORDS - 1), np.uint64(0xFFFF)
 
 @jit
 def find_groups(n, words, bonds, groups):
-    """Write where groups begin and the last one ends; return their number."""
+    """Write where each group begins, and the end; return how many there are."""
     groups[0] = 0
     count = 1
     for k in range(1, n):
@@ -128,10 +128,10 @@ def write_groups(n, phrases, caches, block, placed, ids, written):
 
 @jit
 def _join_groups(numbers, phrases, block):
-    """Find the best cuts of groups, all at once.
+    """Find the best cuts of several groups at once.
 
-    Put their words in a row, with word 0 after each group. Return where the
-    first group begins in this row, or -1 if the tables are too small.
+    Put their words in a row, with word 0 after each group. Return 0, the place
+    of the first group in this row, or -1 if the arrays are too small.
     """
     words, values, best = block.row
     targets = block.keys[3]
@@ -158,10 +158,10 @@ def _join_groups(numbers, phrases, block):
 
 @jit
 def _write_joined(first, size, start, block):
-    """Write the ids of a group so that they end where `block.ids` ends.
+    """Write the ids of a group at the end of `block.ids`.
 
-    Return where they begin. The group's words begin at `start` in the row of
-    `_join_groups`.
+    Return where they begin. In the row of `_join_groups`, the group begins at
+    `start`.
     """
     values, cuts, best = block.values, block.cuts, block.row[2]
     end = np.uint64(block.ids.size)
@@ -182,9 +182,9 @@ def _write_joined(first, size, start, block):
 
 @inline
 def _group_key(words, first, size, longest):
-    """Return the key of a group: its words, in two numbers.
+    """Return the key of a group, two numbers that hold its words.
 
-    No row has the key of a group of more than `longest` words.
+    If the group has more than `longest` words, no row has its key.
     """
     low = np.uint64(0)
     high = np.uint64(0)
@@ -198,7 +198,10 @@ def _group_key(words, first, size, longest):
 
 @inline
 def write_path(first, n, block, ids, written):
-    """Write the ids of n words from `first` on, by what `cut_words` found."""
+    """Write the ids of the best cut of n words; return where the next id goes.
+
+    The words begin at `first`, and `cut_words` has found their best cut.
+    """
     _, back, back_ids, path = block.tables
     parts = 0
     at = np.int64(n)
