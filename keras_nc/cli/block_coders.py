@@ -38,7 +38,6 @@ CONTEXT_BYTES = 1024
 #: fewer, so the content has fewer sizes.
 _MAX_CONTEXTS = 4
 #: See `pack_by_lzma`.
-_ALWAYS_TRIED = 1 << 18
 _SAMPLE_BYTES = 1 << 16
 
 
@@ -212,8 +211,8 @@ def pack_by_lzma(text, limit):
     """Pack a text by LZMA, for the content of a block.
 
     LZMA finds long strings that occur again, as in tables. It also packs
-    languages that a codebook does not know. It is slow, so try it on a long
-    text only if zlib makes a sample small enough.
+    languages that a codebook does not know. It is slow, so try it only
+    if zlib makes a sample small enough.
 
     Args:
         text: bytes.
@@ -227,11 +226,12 @@ def pack_by_lzma(text, limit):
         import lzma
     except ImportError:
         return None
-    if len(text) > _ALWAYS_TRIED:
-        start = (len(text) - _SAMPLE_BYTES) // 2
-        sample = text[start : start + _SAMPLE_BYTES]
-        if len(zlib.compress(sample, 6)) * len(text) > limit * len(sample):
-            return None
+    start = max(len(text) - _SAMPLE_BYTES, 0) // 2
+    sample = text[start : start + _SAMPLE_BYTES]
+    # LZMA mostly needs at least four fifths of what the fastest Deflate needs.
+    least = len(zlib.compress(sample, 1)) * 4 // 5
+    if least * len(text) > limit * len(sample):
+        return None
     packed = lzma.compress(
         text, lzma.FORMAT_RAW, filters=[_lzma_filter() | {"preset": 6}]
     )

@@ -2,10 +2,10 @@
 
     python -m recipes.analyses.model_windows --workdir runs/model_windows
 
-Builds codebooks of the beginning of the default corpus, from counts alone and
-with strings of a built-in M1. The table has bytes per token of held-out text
-and of text of another kind, and their bits per byte by a unigram model that
-knows how often the measured text itself uses each window.
+Builds codebooks from a built-in M1 alone, and from the beginning of the default
+corpus: from counts alone, and with strings of M1. The table has bytes per token
+of held-out text and of text of another kind, and their bits per byte by a
+unigram model that knows how often the measured text itself uses each window.
 """
 
 import numpy as np
@@ -58,15 +58,20 @@ def run(workdir, sizes, window_bits, preset, unseen):
     }
     texts = {name: text for name, text in texts.items() if any(text)}
     model = entropy_models.ByteLMModel(ByteCausalLM.from_preset(preset))
-    rows = []
+    sources = [("none", "M1", model, None)]
     for size in sizes:
         train = list(default_corpus("train", size))
-        for name, given in (("counts", None), ("counts and M1", model)):
-            codebook = Codebook.build(given, train, window_bits=window_bits)
-            row = [f"{size:,}", name]
-            for text in texts.values():
-                row += [f"{x:.3f}" for x in measure(codebook, text)]
-            rows.append(row)
+        sources += [
+            (f"{size:,}", "counts", None, train),
+            (f"{size:,}", "counts and M1", model, train),
+        ]
+    rows = []
+    for size, name, given, train in sources:
+        codebook = Codebook.build(given, train, window_bits=window_bits)
+        row = [size, name]
+        for text in texts.values():
+            row += [f"{x:.3f}" for x in measure(codebook, text)]
+        rows.append(row)
     header = ["bytes of text", "windows from"]
     for name in texts:
         header += [f"{name} bytes/token", f"{name} unigram bits/byte"]

@@ -192,7 +192,8 @@ def test_a_model_helps_where_text_is_scarce(tmp_path, capsys):
     result = json.loads(
         tmp_path.joinpath("analyses", "model_windows.json").read_text()
     )
-    counts, both = result["rows"]
+    alone, counts, both = result["rows"]
+    assert alone[:2] == ["none", "M1"]
     assert counts[:2] == ["30,000", "counts"] and both[1] == "counts and M1"
     assert float(both[4]) > float(counts[4])  # bytes per token
     assert result["header"][4] == "unseen bytes/token"
