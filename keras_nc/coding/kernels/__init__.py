@@ -4,6 +4,31 @@ Import these modules inside the functions that use them: importing one imports
 Numba.
 """
 
+import contextlib
+import pathlib
+import time
+
+
+def drop_old_code(folders):
+    """Delete cached machine code that is older than a source file.
+
+    Numba compiles a kernel anew if its own file has changed, but not if a
+    kernel of another file has, which it calls. Such a mixture may crash.
+
+    Args:
+        folders: paths of the folders of kernels that call each other.
+    """
+    sources = [path for folder in folders for path in folder.glob("*.py")]
+    times = [path.stat().st_mtime for path in sources]
+    # A wrong clock must not delete the code at each start.
+    newest = max((t for t in times if t <= time.time()), default=0)
+    for folder in folders:
+        for path in folder.glob("__pycache__/*.nb[ic]"):
+            # Another process may delete it, or it may not be ours to delete.
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < newest:
+                    path.unlink()
+
 
 def jit(function):
     """Compile a kernel that runs without the GIL.
@@ -66,3 +91,7 @@ def make_prefetch():
         return types.void(table, row), generate
 
     return prefetch
+
+
+_HERE = pathlib.Path(__file__).parent
+drop_old_code([_HERE, _HERE.parents[1] / "entropy_models" / "kernels"])
