@@ -5,7 +5,6 @@ is tokenized by itself into a folder of its own. At the end, its shards move to
 the folder of the corpus. So the shards do not depend on what does the work.
 """
 
-import concurrent.futures
 import concurrent.futures.process
 import contextlib
 import dataclasses

@@ -15,7 +15,9 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels import make_prefetch
+from keras_nc.coding.kernels.cut_cache import prefetch
+from keras_nc.coding.kernels.word_cuts import COST as WORD_COST
+from keras_nc.coding.kernels.word_cuts import COST_BITS as WORD_COST_BITS
 
 UNREACHED = np.iinfo(np.int64).max
 LONGEST = 255  # words of a phrase: no window has more bytes
@@ -41,11 +43,6 @@ NEAR = 4
 NONE = np.uint64(1 << 62)
 COST_AT, START_AT = np.uint64(30), np.uint64(16)
 MOST_WORDS = 1 << 14
-
-#: Where a word's value has its cost; see `kernels.word_cuts`.
-WORD_COST, WORD_COST_BITS = np.uint64(16), np.uint64((1 << 24) - 1)
-
-prefetch = make_prefetch()
 
 
 @jit
