@@ -23,6 +23,13 @@ WORKDIR = {
     "metavar": "FOLDER",
     "help": "A workdir of `recipes.reproduce`, by default this folder.",
 }
+WINDOW_BITS = {
+    "type": int,
+    "choices": range(9, 17),
+    "default": 12,
+    "metavar": "W",
+    "help": "Bits per window, 9 to 16, by default 12.",
+}
 
 
 def names_flag(default):

@@ -28,13 +28,7 @@ OWN = {
         "metavar": "N",
         "help": "Bytes of text to learn from, by default 100k and 1M.",
     },
-    "window_bits": {
-        "type": int,
-        "choices": range(9, 17),
-        "default": 12,
-        "metavar": "W",
-        "help": "Bits per window, 9 to 16, by default 12.",
-    },
+    "window_bits": common.WINDOW_BITS,
     "preset": {
         "default": "byte_lm_3m_en",
         "metavar": "NAME",

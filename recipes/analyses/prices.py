@@ -26,13 +26,7 @@ OWN = {
         "metavar": "BITS",
         "help": "Prices, from 0 to 16 bits.",
     },
-    "window_bits": {
-        "type": int,
-        "choices": range(9, 17),
-        "default": 12,
-        "metavar": "W",
-        "help": "Bits per window, 9 to 16, by default 12.",
-    },
+    "window_bits": common.WINDOW_BITS,
     "max_bytes": {
         "type": flags.amount,
         "metavar": "N",
