@@ -123,13 +123,13 @@ def _run_likely(trie, costs, marks, text, *arrays):
 
 
 def _run_likely_words(trie, costs, marks, text, offsets, ids, id_offsets):
-    from keras_nc.coding.kernels import likely_words
-    from keras_nc.coding.kernels import word_block
+    from keras_nc.coding.kernels import likely
+    from keras_nc.coding.kernels.word_groups import SPARE
 
     phrases = trie.find_phrases(costs)
     caches = phrases.take_caches()
-    room = np.empty(ids.size + word_block.SPARE, ids.dtype)
-    written, opened = likely_words.encode_likely_words(
+    room = np.empty(ids.size + SPARE, ids.dtype)
+    written, opened = likely.encode_likely_words(
         trie.cells, trie.id_of_slot, costs, phrases.slot_costs,
         phrases.least_cost, phrases.words.cells, phrases.words.id_of_slot,
         phrases.phrases, caches, marks, text, offsets, room, id_offsets

@@ -190,7 +190,7 @@ class PhraseTables:
 
     def take_caches(self):
         """Return how words and groups of words were cut, for one thread."""
-        from keras_nc.coding.kernels.cut_cache import make_caches
+        from keras_nc.coding.kernels.word_cuts import make_caches
 
         try:
             return self._caches.pop()

@@ -15,9 +15,9 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels.cut_cache import prefetch
 from keras_nc.coding.kernels.word_cuts import COST as WORD_COST
 from keras_nc.coding.kernels.word_cuts import COST_BITS as WORD_COST_BITS
+from keras_nc.coding.kernels.word_cuts import prefetch
 
 UNREACHED = np.iinfo(np.int64).max
 LONGEST = 255  # words of a phrase: no window has more bytes
