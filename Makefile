@@ -55,7 +55,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # What does not depend on the backend is tested once, with torch, where nothing
 # waits for XLA to compile.
 BACKEND_FREE := $(addprefix tests/,benchmarks cli coding data entropy_models \
-    evaluation recipes tutorials test_any_ids.py test_docstrings.py \
+    recipes tutorials test_any_ids.py test_docstrings.py test_evaluation.py \
     test_formats.py test_loaders.py test_package.py test_progress.py \
     test_texts.py) \
     $(addprefix tests/tokenizers/test_,arithmetic.py bpe.py dictionary.py \

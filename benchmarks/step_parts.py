@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from keras_nc.evaluation.flops import table_size
+from keras_nc.evaluation import table_size
 from keras_nc.models.scoring import score_targets
 from keras_nc.training import training_flops_per_token
 

@@ -10,7 +10,7 @@ from keras_nc.coding.inputs import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
 from keras_nc.data import tf_dataset
-from keras_nc.evaluation.flops import training_flops_per_token
+from keras_nc.evaluation import training_flops_per_token
 from keras_nc.training.callbacks import Keeper
 from keras_nc.training.callbacks import Pace
 from keras_nc.training.callbacks import TensorBoardLog

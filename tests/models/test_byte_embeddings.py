@@ -7,9 +7,9 @@ from keras import ops
 
 from keras_nc.coding import Codebook
 from keras_nc.entropy_models import UnigramModel
-from keras_nc.evaluation.flops import body_parameters
-from keras_nc.evaluation.flops import flops_per_byte
-from keras_nc.evaluation.flops import training_flops_per_token
+from keras_nc.evaluation import body_parameters
+from keras_nc.evaluation import flops_per_byte
+from keras_nc.evaluation import training_flops_per_token
 from keras_nc.layers.byte_ngrams import NGRAM_ROWS
 from keras_nc.layers.byte_ngrams import RowSums
 from keras_nc.layers.byte_ngrams import ngram_rows
