@@ -2,6 +2,8 @@
 
 from keras_nc.tokenizers.arithmetic import ArithmeticScheme
 from keras_nc.tokenizers.arithmetic import ArithmeticTokenizer
+from keras_nc.tokenizers.arithmetic import ZeroPaddedScheme
+from keras_nc.tokenizers.arithmetic import ZeroPaddedTokenizer
 from keras_nc.tokenizers.bpe import BPEScheme
 from keras_nc.tokenizers.bpe import BPETokenizer
 from keras_nc.tokenizers.bpe import train_bpe
@@ -24,5 +26,3 @@ from keras_nc.tokenizers.sentencepiece import SentencePieceScheme
 from keras_nc.tokenizers.sentencepiece import SentencePieceTokenizer
 from keras_nc.tokenizers.sentencepiece import train_sentencepiece
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
-from keras_nc.tokenizers.zero_padded import ZeroPaddedScheme
-from keras_nc.tokenizers.zero_padded import ZeroPaddedTokenizer
