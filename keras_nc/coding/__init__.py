@@ -12,10 +12,10 @@ from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.codes import PAD_ID
 from keras_nc.coding.codes import START_ID
 from keras_nc.coding.codes import Encoding
+from keras_nc.coding.codes import Prompt
 from keras_nc.coding.codes import join_codes
 from keras_nc.coding.codes import split_codes
 from keras_nc.coding.prefix_cache import PrefixCache
-from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.streams import StreamCoder
 from keras_nc.coding.text_tokenizer import TextTokenizer
 from keras_nc.coding.windows import WindowCoder

@@ -16,15 +16,15 @@ from keras_nc.coding.codebook_file import WindowTable
 from keras_nc.coding.codebook_file import check_fields
 from keras_nc.coding.codebook_file import fields_of
 from keras_nc.coding.codes import NUM_SPECIAL
+from keras_nc.coding.codes import Prompt
 from keras_nc.coding.codes import as_ids
 from keras_nc.coding.codes import refuse_id
 from keras_nc.coding.inputs import as_byte_array
 from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import join_documents
 from keras_nc.coding.parses import PARSES
-from keras_nc.coding.prompt import Prompt
-from keras_nc.coding.prompt import WindowIndex
 from keras_nc.coding.trie import Trie
+from keras_nc.coding.trie import WindowIndex
 
 
 class Codebook(WindowTable):

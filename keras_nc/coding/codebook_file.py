@@ -45,6 +45,7 @@ from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_id
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.parses import PARSES
+from keras_nc.coding.trie import split_windows
 from keras_nc.coding.trie import window_starts
 from keras_nc.coding.window_choice import ALLOCATIONS
 
@@ -132,17 +133,6 @@ def _find_fault(fields):
     if costs.size and ((costs > 0) != (lengths > 0)).any():
         return "costs that are not those of the windows"
     return None
-
-
-def split_windows(lengths, content):
-    """Return the windows as a list of bytes, in the order of their ids."""
-    joined = content.tobytes()
-    windows = []
-    end = 0
-    for length in lengths[lengths > 0].tolist():
-        windows.append(joined[end : end + length])
-        end += length
-    return windows
 
 
 #: How codebooks are written, read and fingerprinted.

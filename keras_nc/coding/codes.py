@@ -3,10 +3,12 @@
 Ids 0, 1 and 2 are special in every vocabulary: they stand for no bytes. A code
 of W bits lies in `[3, 2^W)`. With N = W the code is the id. With N < W the
 code is cut into W / N parts of N bits, most significant part first, and the id
-is 3 + the part. `SpecialTokens` have ids after those of the windows. `locate`
-finds the part of a text that each id stands for.
+is 3 + the part. `SpecialTokens` have ids after those of the windows. A `Prompt`
+has the ids of a text to continue. `locate` finds the part of a text that each
+id stands for.
 """
 
+import dataclasses
 import json
 import re
 from typing import NamedTuple
@@ -274,6 +276,31 @@ def _checked(names):
             )
         as_bytes(name)  # raises an error if it has no UTF-8
     return names
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A prompt, cut before the first id that a continuation may change.
+
+    Attributes:
+        ids: An integer array: the ids that no continuation can change.
+        remainder: bytes. The bytes after these ids. `next_codes` or `bounds`
+            tell which ids may stand for them.
+        next_codes: A list of `(low, high, others)`, one for each byte of the
+            remainder. The window that begins at this byte either covers the
+            rest of the remainder or ends inside it. In the first case its code
+            is in `[low, high)`, in the second in the list `others`. All are
+            empty at a byte where no window begins.
+        bounds: An int32 array of shape `(2, D)`, or `None`. The next `D` tokens
+            are the digits of a number, most significant first. This number is
+            from `bounds[0]` to `bounds[1]`, both included. A digit is the id
+            minus 3.
+    """
+
+    ids: np.ndarray
+    remainder: bytes = b""
+    next_codes: list = dataclasses.field(default_factory=list)
+    bounds: np.ndarray | None = None
 
 
 class Encoding(NamedTuple):

@@ -8,6 +8,7 @@ from keras_nc.coding.codes import END_ID
 from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.codes import PAD_ID
 from keras_nc.coding.codes import START_ID
+from keras_nc.coding.codes import Prompt
 from keras_nc.coding.codes import SpecialTokens
 from keras_nc.coding.codes import locate
 from keras_nc.coding.codes import refuse_id
@@ -15,7 +16,6 @@ from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.inputs import as_flag
 from keras_nc.coding.inputs import as_id
-from keras_nc.coding.prompt import Prompt
 from keras_nc.coding.tokenizer_files import count_different_ids
 from keras_nc.coding.tokenizer_files import read_preset
 from keras_nc.coding.tokenizer_files import write_hugging_face

@@ -1,9 +1,11 @@
-"""The tables of a codebook, for encoding and decoding."""
+"""The tables of a codebook: to encode, to decode, and to search windows."""
 
+import bisect
 import io
 
 import numpy as np
 
+from keras_nc.coding.codes import NUM_SPECIAL
 from keras_nc.coding.parses import PARSES
 
 _CHUNK = 1 << 14  # ids decoded at a time
@@ -202,8 +204,82 @@ class PhraseTables:
         self._caches.append(caches)
 
 
+class WindowIndex:
+    """Windows in lexicographic order, to search for them and their prefixes.
+
+    Args:
+        lengths: bytes of each id's window, 0 for none, uint8.
+        content: all windows in the order of their ids, uint8.
+    """
+
+    def __init__(self, lengths, content):
+        self._ids = np.flatnonzero(lengths).tolist()
+        self._windows = split_windows(lengths, content)
+        self._end = len(lengths)
+        self._longest = int(lengths.max())
+
+    def find(self, window):
+        """Return the id of a window, or `None`; see `Codebook.find`."""
+        at = bisect.bisect_left(self._windows, window)
+        found = at < len(self._windows) and self._windows[at] == window
+        return self._ids[at] if found else None
+
+    def prefix_range(self, prefix):
+        """Return the interval of ids; see `Codebook.prefix_range`."""
+        if not prefix:
+            return NUM_SPECIAL, self._end
+        first = bisect.bisect_left(self._windows, prefix)
+        # This is longer than any window, so it sorts after all extensions.
+        last = bisect.bisect_left(self._windows, prefix + b"\xff" * 256)
+        if first == last:
+            return 0, 0
+        high = self._ids[last] if last < len(self._ids) else self._end
+        return self._ids[first], high
+
+    def find_next_codes(self, parse, remainder, marks):
+        """Find the windows that may come next; see `Prompt.next_codes`.
+
+        Args:
+            parse: a `Parse`.
+            remainder: bytes.
+            marks: word boundaries of the remainder, uint8, or `None` if the
+                parse does not use them.
+
+        Returns:
+            A list of `(low, high, others)`.
+        """
+        next_codes = [(0, 0, [])] * len(remainder)
+        begins = {0}  # bytes at which a window may begin
+        for at in range(len(remainder)):
+            if at not in begins:
+                continue
+            left = remainder[at:]
+            lengths = range(1, min(len(left), self._longest + 1))
+            found = [(n, self.find(left[:n])) for n in lengths]
+            ends = parse.early_ends(
+                [(n, i) for n, i in found if i is not None],
+                None if marks is None else marks[at:],
+                self.find(left) is not None,
+            )
+            begins.update(at + n for n, _ in ends)
+            low, high = self.prefix_range(left)
+            next_codes[at] = low, high, [i for _, i in ends]
+        return next_codes
+
+
 def window_starts(lengths):
     """Return where each window begins in the content, int64 of shape (V,)."""
     starts = np.zeros(len(lengths), np.int64)
     np.cumsum(lengths[:-1], out=starts[1:])
     return starts
+
+
+def split_windows(lengths, content):
+    """Return the windows as a list of bytes, in the order of their ids."""
+    joined = content.tobytes()
+    windows = []
+    end = 0
+    for length in lengths[lengths > 0].tolist():
+        windows.append(joined[end : end + length])
+        end += length
+    return windows
