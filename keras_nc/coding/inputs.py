@@ -342,15 +342,15 @@ def as_choice(name, value, choices):
     Args:
         name: str, what the setting is called in errors.
         value: str.
-        choices: an iterable of str.
+        choices: a tuple, list or dict of str.
 
     Raises:
         ValueError: if the value is not one of the choices.
     """
     if not isinstance(value, str) or value not in choices:
         raise ValueError(
-            f"`{name}` must be one of {sorted(choices)}. Received: "
-            f"{value!r}. Choose one of them."
+            f"`{name}` must be one of {list(choices)}. Received: "
+            f"{name}={value!r}. Choose one of them."
         )
     return str(value)
 

@@ -22,6 +22,7 @@ from absl import logging
 
 from keras_nc.coding.archive import atomic_file
 from keras_nc.coding.archive import fingerprint_of
+from keras_nc.coding.inputs import as_choice
 from keras_nc.data import docstrings
 from keras_nc.data.shard_format import DocumentsHash
 from keras_nc.progress import ProgressLine
@@ -162,11 +163,7 @@ def default_corpus(split="train", max_bytes=None):
     >>> b"the" in b" ".join(corpus)
     True
     """
-    if split not in _SPLITS:
-        raise ValueError(
-            f"`split` must be one of {_SPLITS}. Received: split={split!r}. "
-            "Pass one of them."
-        )
+    split = as_choice("split", split, _SPLITS)
     if isinstance(max_bytes, numbers.Integral):
         max_bytes = int(max_bytes)  # small NumPy integers would overflow
     documents = _documents_of(cache_file(FORMAT_VERSION, PACKAGES))

@@ -4,6 +4,7 @@ import keras
 import keras_hub
 from keras import ops
 
+from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_integer
 from keras_nc.layers.initializers import initializer
 from keras_nc.layers.relative_bias import RelativeBias
@@ -116,11 +117,7 @@ class CausalSelfAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if position not in POSITIONS:
-            raise ValueError(
-                f"`position` must be one of {POSITIONS}. "
-                f"Received: position={position!r}"
-            )
+        position = as_choice("position", position, POSITIONS)
         self.num_heads = as_integer("num_heads", num_heads)
         self.head_dim = as_integer("head_dim", head_dim)
         self.position = position

@@ -4,44 +4,36 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_flag
 from keras_nc.coding.inputs import as_integer
 from keras_nc.layers import DecoderBlock
 from keras_nc.layers import TokenEmbedding
 from keras_nc.layers.decoder_block import rms_norm
 from keras_nc.models.ids import BatchRules
-from keras_nc.models.lora import ChecksLora
-from keras_nc.models.preset_config import name_precision_of_weights
 from keras_nc.models.presets import BACKBONE_FILES
 from keras_nc.models.presets import LoadsPresets
+from keras_nc.models.presets import name_precision_of_weights
 from keras_nc.models.presets import new_preset
 
 #: The paper's sizes. As in the paper, embeddings are not counted: 3.15M,
 #: 25.17M, 113.2M, 402.7M and 1.61B parameters. A block has four attention
 #: projections, `D x D`, and three MLP projections, `D x intermediate_dim`.
 SIZES = {
-    "3m": dict(
-        num_layers=3, num_heads=4, hidden_dim=256, intermediate_dim=1024
-    ),
-    "25m": dict(
-        num_layers=6, num_heads=8, hidden_dim=512, intermediate_dim=2048
-    ),
-    "113m": dict(
-        num_layers=12, num_heads=12, hidden_dim=768, intermediate_dim=3072
-    ),
-    "403m": dict(
-        num_layers=24, num_heads=16, hidden_dim=1024, intermediate_dim=4096
-    ),
-    "2b": dict(
-        num_layers=24, num_heads=32, hidden_dim=2048, intermediate_dim=8192
-    ),
+    size: dict(
+        num_layers=layers, num_heads=heads, hidden_dim=D, intermediate_dim=4 * D
+    )
+    for size, layers, heads, D in (
+        ("3m", 3, 4, 256),
+        ("25m", 6, 8, 512),
+        ("113m", 12, 12, 768),
+        ("403m", 24, 16, 1024),
+        ("2b", 24, 32, 2048),
+    )
 }
 
-#: What the vector of an id is made of.
-EMBEDDINGS = ("plain", "bytes")
 
-
-class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
+class DecoderBackbone(LoadsPresets, keras_hub.models.Backbone):
     """A decoder-only Transformer: ids in, hidden states out.
 
     Pre-norm RMSNorm, relative attention biases per layer (or rotary
@@ -118,8 +110,13 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
         if head_dim is None:
             head_dim = hidden_dim // num_heads
         head_dim = as_integer("head_dim", head_dim)
-        gradient_checkpointing = bool(gradient_checkpointing)
-        check_embedding(embedding, vocabulary)
+        embedding = as_choice("embedding", embedding, ("plain", "bytes"))
+        if embedding == "bytes" and vocabulary is None:
+            raise ValueError(
+                "Embeddings made from bytes need to know the bytes. Received: "
+                "embedding='bytes', vocabulary=None. Pass "
+                "`vocabulary=tokenizer`."
+            )
         document_masks = as_flag("document_masks", document_masks)
 
         # === Layers ===
@@ -152,15 +149,11 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
 
         # === Functional model ===
         inputs = {
-            "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
-            "padding_mask": keras.Input(
-                (None,), dtype="int32", name="padding_mask"
-            ),
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "padding_mask")
         }
         x = self.token_embedding(inputs["token_ids"])
-        masked = {}
-        if document_masks:
-            masked["segments"] = inputs["padding_mask"]
+        masked = {"segments": inputs["padding_mask"]} if document_masks else {}
         for block in self.transformer_layers:
             x = block(x, **masked)
         outputs = self.layer_norm(x)
@@ -176,7 +169,7 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
         self.position = position
         self.num_buckets = num_buckets
         self.max_distance = max_distance
-        self.gradient_checkpointing = gradient_checkpointing
+        self.gradient_checkpointing = bool(gradient_checkpointing)
         self.embedding = embedding
         self.document_masks = document_masks
 
@@ -195,10 +188,7 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
         Raises:
             ValueError: If there is no such size.
         """
-        if size not in SIZES:
-            raise ValueError(
-                f"`size` must be one of {list(SIZES)}. Received: size={size!r}"
-            )
+        size = as_choice("size", size, SIZES)
         return cls(vocabulary_size, **{**SIZES[size], **kwargs})
 
     @staticmethod
@@ -295,6 +285,36 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
             updated.append(pair)
         return self.layer_norm(x), updated
 
+    def enable_lora(self, rank, target_layer_names=None):
+        """Freeze all weights, and add low-rank weights to some layers.
+
+        Args:
+            rank: int. Rank of the new weights, at least 1.
+            target_layer_names: A list of str. Names of the layers that get new
+                weights; `None` for the queries and values of the attention.
+
+        Raises:
+            ValueError: If the rank is below 1, or if one of the names is not of
+                a layer that can have LoRA.
+        """
+        rank = as_integer("rank", rank)
+        # Keras has no public way to visit all layers.
+        found = {
+            layer.name
+            for layer in self._flatten_layers(include_self=False)
+            if layer.weights and hasattr(layer, "enable_lora")
+        }
+        names = target_layer_names
+        if names is None:
+            names = found.intersection(self.default_lora_layer_names())
+        if not names or set(names) - found:
+            raise ValueError(
+                "`target_layer_names` must be names of layers that can have "
+                f"LoRA. Received: {target_layer_names!r}. Pass some of "
+                f"{sorted(found)}, or `None`."
+            )
+        super().enable_lora(rank, sorted(set(names)))
+
     def fold_embedding(self):
         """Return a backbone with a plain table that computes the same.
 
@@ -304,10 +324,8 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
         Returns:
             A backbone with `embedding="plain"`, of the same class.
         """
-        config = self.get_config()
-        for name in ("embedding", "vocabulary"):
-            config.pop(name, None)
-        folded = type(self).from_config(config)
+        plain = {"embedding": "plain", "vocabulary": None}
+        folded = type(self).from_config({**self.get_config(), **plain})
         # Keras has no public way to visit all layers.
         layers = zip(
             self._flatten_layers(include_self=False),
@@ -379,17 +397,3 @@ class DecoderBackbone(ChecksLora, LoadsPresets, keras_hub.models.Backbone):
         with new_preset(preset_dir, BACKBONE_FILES) as new:
             super().save_to_preset(new, max_shard_size=max_shard_size)
             name_precision_of_weights(new)
-
-
-def check_embedding(embedding, vocabulary):
-    """Raise a ValueError unless a table can be made as wanted."""
-    if embedding not in EMBEDDINGS:
-        raise ValueError(
-            f"`embedding` must be one of {EMBEDDINGS}. Received: "
-            f"embedding={embedding!r}"
-        )
-    if embedding == "bytes" and vocabulary is None:
-        raise ValueError(
-            "Embeddings made from bytes need to know the bytes. Received: "
-            "embedding='bytes', vocabulary=None. Pass `vocabulary=tokenizer`."
-        )

@@ -12,10 +12,10 @@ import keras
 
 from keras_nc.coding.archive import atomic_path
 from keras_nc.layers.initializers import weights_follow
-from keras_nc.models.preset_config import CONFIG_FILE
-from keras_nc.models.preset_config import dtype_to_load
-from keras_nc.models.preset_config import read_config
+from keras_nc.tokenizers.presets import check_directory
 
+#: This file names a class. From it, keras-hub finds all others of the preset.
+CONFIG_FILE = "config.json"
 TASK_FILES = ("task.json", "task.weights.h5")
 #: Files of a backbone. Its weights are in one file or in several. The files of
 #: a task are included, because an older task describes an older backbone.
@@ -66,20 +66,67 @@ class LoadsPresets:
     def _from_preset(cls, preset, load_weights, **kwargs):
         if preset in cls.presets or "://" in preset:
             return super().from_preset(preset, load_weights, **kwargs)
-        if not os.path.isdir(preset):
-            names = ", ".join(map(repr, sorted(cls.presets)))
-            raise ValueError(
-                "A preset must be a directory that `save_to_preset` wrote, a "
-                "handle such as 'hf://user/model', or a built-in name. "
-                f"Received: {preset!r}. Built-in names of {cls.__name__}: "
-                f"{names or 'none'}."
-            )
+        check_directory(preset, sorted(cls.presets))
         with damage_told(preset):
             check_class(cls, preset)
             kwargs.setdefault("dtype", dtype_to_load(preset))
             if hasattr(cls, "preprocessor_cls") and is_backbone_alone(preset):
                 kwargs.setdefault("preprocessor", None)
             return super().from_preset(preset, load_weights, **kwargs)
+
+
+# === The configuration file ===
+
+
+def read_config(path):
+    """Return the configuration of a file, a dict that names its class."""
+    config = json.loads(pathlib.Path(path).read_bytes())
+    if not isinstance(config, dict) or "registered_name" not in config:
+        raise KeyError("configuration of an object in " + str(path))
+    return config
+
+
+def dtype_to_load(preset):
+    """Return the dtype policy with which keras-hub should load a preset.
+
+    A float model gets the default policy, a quantized model the saved one.
+    keras-hub has two faults here: it refuses the names of mixed policies, and
+    it forgets the quantization if it loads a backbone alone.
+
+    Returns:
+        A policy or its configuration; `None` if keras-hub chooses the right one
+        itself.
+    """
+    config = read_config(pathlib.Path(preset, CONFIG_FILE))
+    if mixed_policy(config):
+        return keras.config.dtype_policy()
+    dtype = config["config"].get("dtype")
+    is_map = isinstance(dtype, dict) and "Map" in dtype.get("class_name", "")
+    return dtype if is_map else None
+
+
+def mixed_policy(config):
+    """Return the name of a mixed dtype policy in a configuration, or `None`."""
+    dtype = config["config"].get("dtype")
+    if isinstance(dtype, dict):
+        dtype = dtype.get("config", {}).get("name")
+    is_mixed = isinstance(dtype, str) and dtype.startswith("mixed_")
+    return dtype if is_mixed else None
+
+
+def name_precision_of_weights(preset):
+    """Replace a mixed policy in a preset by float32, the type of its weights.
+
+    keras-hub cannot load a task whose policy is mixed. With float32, nothing is
+    lost: keras-hub loads models of any float type with the default policy.
+    """
+    path = pathlib.Path(preset, CONFIG_FILE)
+    config = read_config(path)
+    if mixed_policy(config):
+        config["config"]["dtype"] = keras.saving.serialize_keras_object(
+            keras.DTypePolicy("float32")
+        )
+        path.write_text(json.dumps(config, indent=4), encoding="utf-8")
 
 
 def config_without_backbone(backbone_cls):
@@ -298,6 +345,12 @@ def model_card(causal_lm):
     """
     backbone = causal_lm.backbone
     table = backbone.token_embedding
+    embeddings = {}
+    if table.is_made_from_bytes:
+        embeddings["embeddings"] = (
+            "made from bytes: a vector for each id, and for "
+            f"{table.ngrams.shape[0]:,} hashed n-grams"
+        )
     rows = {
         "class": type(causal_lm).__name__,
         "parameters": f"{backbone.count_params():,}, of which "
@@ -309,7 +362,7 @@ def model_card(causal_lm):
         f"{backbone.intermediate_dim}",
         "positions": backbone.position,
         "ids": f"{backbone.vocabulary_size:,}",
-        **embedding_rows(table),
+        **embeddings,
         "quantized to": quantization(backbone) or "not quantized",
         **tokenizer_rows(causal_lm.preprocessor),
     }
@@ -320,17 +373,6 @@ def model_card(causal_lm):
         "text,\nmade with keras_nc (see arXiv 2404.03626).\n\n"
         "| | |\n|---|---|\n" + "\n".join(lines) + f"\n{_USE}"
     )
-
-
-def embedding_rows(table):
-    """Describe embeddings made from bytes: rows of the card, a dict."""
-    if not table.is_made_from_bytes:
-        return {}
-    count = table.ngrams.shape[0]
-    return {
-        "embeddings": "made from bytes: a vector for each id, and for "
-        f"{count:,} hashed n-grams",
-    }
 
 
 def quantization(backbone):

@@ -85,15 +85,22 @@ def load(cls, preset, config_file, kwargs):
     return tokenizer
 
 
-def _read_config(preset, config_file):
-    """Return the configuration of a tokenizer, or raise a ValueError."""
-    local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
-    if local and not os.path.isdir(preset):
+def check_directory(preset, names):
+    """Raise a ValueError, with the built-in names, if there is no directory."""
+    if not os.path.isdir(preset):
+        known = ", ".join(map(repr, names)) or "none"
         raise ValueError(
             "A preset must be a directory that `save_to_preset` wrote, a "
             "handle such as 'hf://user/model', or a built-in name. Received: "
-            f"{preset!r}. Built-in names: {', '.join(presets.PRESETS)}."
+            f"{preset!r}. Built-in names: {known}."
         )
+
+
+def _read_config(preset, config_file):
+    """Return the configuration of a tokenizer, or raise a ValueError."""
+    local = "://" not in preset and preset not in preset_utils.BUILTIN_PRESETS
+    if local:
+        check_directory(preset, presets.PRESETS)
     try:
         config = preset_utils.load_json(preset, config_file)
     except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from types import NoneType
 
 import keras
 
+from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import iterate_documents
 from keras_nc.tokenizers.pieces import PieceScheme
 from keras_nc.tokenizers.scheme import register_scheme
@@ -209,11 +210,7 @@ def train_sentencepiece(documents, vocabulary_size, model_type="unigram"):
     """
     import sentencepiece
 
-    if model_type not in MODEL_TYPES:
-        raise ValueError(
-            f"`model_type` must be one of {MODEL_TYPES}. "
-            f"Received: model_type={model_type!r}"
-        )
+    model_type = as_choice("model_type", model_type, MODEL_TYPES)
     vocabulary_size = operator.index(vocabulary_size)
     proto = io.BytesIO()
     try:

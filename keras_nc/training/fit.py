@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 
+from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_integer
 from keras_nc.data import PackedSequences
 from keras_nc.data import process_batches
@@ -312,11 +313,7 @@ def check_arguments(steps, steps_per_epoch, on_collapse, peak_flops):
             "`steps` must be a multiple of `steps_per_epoch`. "
             f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}"
         )
-    if on_collapse not in ON_COLLAPSE:
-        raise ValueError(
-            f"`on_collapse` must be one of {ON_COLLAPSE}. "
-            f"Received: on_collapse={on_collapse!r}"
-        )
+    as_choice("on_collapse", on_collapse, ON_COLLAPSE)
     if on_collapse == "restart" and num_processes() > 1:
         raise ValueError(
             "Restarts need a single process. Received: on_collapse='restart' "

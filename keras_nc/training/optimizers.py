@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_nc.coding.inputs import as_choice
 from keras_nc.coding.inputs import as_integer
 
 OPTIMIZERS = ("adafactor", "adamw", "muon")
@@ -91,11 +92,8 @@ def get_optimizer(
     ...     "adafactor", 0.01, schedule="rsqrt", warmup_steps=10_000
     ... )
     """
-    if name not in OPTIMIZERS or schedule not in SCHEDULES:
-        raise ValueError(
-            f"`name` must be one of {OPTIMIZERS} and `schedule` one of "
-            f"{SCHEDULES}. Received: name={name!r}, schedule={schedule!r}"
-        )
+    name = as_choice("name", name, OPTIMIZERS)
+    schedule = as_choice("schedule", schedule, SCHEDULES)
     # Optimizers are saved as JSON, which takes only Python numbers.
     learning_rate = float(learning_rate)
     warmup_steps = as_integer("warmup_steps", warmup_steps, 1)
