@@ -18,12 +18,12 @@ from keras_nc.training.callbacks import TensorBoardLog
 from keras_nc.training.callbacks import TrainingClock
 from keras_nc.training.callbacks import TrainingProgress
 from keras_nc.training.checkpoint import Checkpoint
+from keras_nc.training.checkpoint import describe_run
+from keras_nc.training.checkpoint import find_bits_per_byte
 from keras_nc.training.distribution import check_batch_size
 from keras_nc.training.distribution import check_same_step
 from keras_nc.training.distribution import is_first_process
 from keras_nc.training.distribution import num_processes
-from keras_nc.training.run import describe_run
-from keras_nc.training.run import find_bits_per_byte
 
 #: Tokens to count ids in. More tokens hardly change the unigram loss.
 _SAMPLE = 2**22

@@ -172,7 +172,7 @@ def test_the_last_two_states_are_kept(uninterrupted):
         (dict(batch_size=5), "batch_size=5; there it is 4"),
         (dict(seed=3), "seed=3"),
         (dict(steps=13), "multiple of `steps_per_epoch`"),
-        (dict(keep=0), "`keep` must be at least 1"),
+        (dict(keep=0), "`keep` must be positive"),
         (dict(on_collapse="pray"), "one of .'stop', 'restart', 'ignore'"),
         (dict(peak_flops=0), "`peak_flops` must be positive"),
     ],
