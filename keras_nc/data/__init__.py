@@ -17,17 +17,17 @@ from keras_nc.data.verification import verify_shards
 
 if typing.TYPE_CHECKING:
     from keras_nc.data.packed_sequences import PackedSequences
-    from keras_nc.data.pipelines import grain_dataset
-    from keras_nc.data.pipelines import process_batches
-    from keras_nc.data.pipelines import tf_dataset
+    from keras_nc.data.packed_sequences import grain_dataset
+    from keras_nc.data.packed_sequences import process_batches
+    from keras_nc.data.packed_sequences import tf_dataset
 
 # These need Keras.
 __getattr__, __dir__ = imports.on_first_use(
     __name__,
     {
         "PackedSequences": "keras_nc.data.packed_sequences",
-        "grain_dataset": "keras_nc.data.pipelines",
-        "process_batches": "keras_nc.data.pipelines",
-        "tf_dataset": "keras_nc.data.pipelines",
+        "grain_dataset": "keras_nc.data.packed_sequences",
+        "process_batches": "keras_nc.data.packed_sequences",
+        "tf_dataset": "keras_nc.data.packed_sequences",
     },
 )

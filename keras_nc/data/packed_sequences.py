@@ -1,7 +1,8 @@
-"""Token shards cut into batches of one shape, for Keras.
+"""Token shards cut into batches of one shape.
 
 Every token is a target exactly once per epoch, and all batches have one shape,
-so nothing is compiled twice.
+so nothing is compiled twice. The batches are a data set of Keras; functions
+make them one of `tf.data` or Grain, or divide them among processes.
 """
 
 import operator
@@ -17,9 +18,7 @@ from keras_nc.coding.inputs import as_flag
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.origin import set_origin
 from keras_nc.data.sequence_order import PACKINGS
-from keras_nc.data.sequence_order import Mixture
-from keras_nc.data.sequence_order import Sequences
-from keras_nc.data.token_shards import TokenShards
+from keras_nc.data.sequence_order import MixedSequences
 
 
 class PackedSequences(keras.utils.PyDataset):
@@ -80,7 +79,6 @@ class PackedSequences(keras.utils.PyDataset):
 
     Example:
     >>> import tempfile
-    >>> from keras_nc.data import PackedSequences
     >>> from keras_nc.data import write_shards
     >>> from keras_nc.tokenizers import ByteTokenizer
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -117,11 +115,8 @@ class PackedSequences(keras.utils.PyDataset):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        mixed = _as_list(shards, weights)
-        shards = mixed[0]
         if drop_remainder is None:
             drop_remainder = shuffle
-        self.shards = shards
         self.sequence_length = as_integer("sequence_length", sequence_length)
         self.batch_size = as_integer("batch_size", batch_size)
         self.seed = as_integer("seed", seed, least=0)
@@ -142,24 +137,20 @@ class PackedSequences(keras.utils.PyDataset):
             steps = as_integer("steps", steps)
         self.packing = as_choice("packing", packing, PACKINGS)
         self.document_masks = as_flag("document_masks", document_masks)
-        #: The `Sequences` of each part of the mixture.
-        self.parts = [
-            Sequences(
-                part,
-                self.sequence_length,
-                self.packing,
-                [self.seed, *([number] if number else [])],
-                self.shuffle,
-            )
-            for number, part in enumerate(mixed)
-        ]
+        #: The `MixedSequences`: what each row of a batch holds.
+        self.mixed = MixedSequences(
+            shards,
+            weights,
+            self.sequence_length,
+            self.packing,
+            self.seed,
+            self.shuffle,
+        )
+        self.shards = self.mixed.shards[0]
         self.weights = weights
-        self._mixture = None
-        if len(mixed) > 1:
-            if weights is None:
-                weights = [part.num_tokens for part in mixed]
-            self._mixture = Mixture(weights, self.seed)
-        self.num_sequences = sum(map(len, self.parts))
+        self.num_sequences = len(self.mixed)
+        #: Mean targets in a row, and mean bytes of text per token, floats.
+        self.tokens_per_sequence, self.bytes_per_token = self.mixed.means()
         if drop_remainder:
             self.steps_per_epoch = self.num_sequences // self.batch_size
         else:
@@ -173,16 +164,6 @@ class PackedSequences(keras.utils.PyDataset):
                 "`drop_remainder=False`."
             )
         self.steps = self.steps_per_epoch if steps is None else steps
-        shares = self._mixture.quotas if self._mixture else np.ones(1)
-        shares = shares / shares.sum()
-        fill = np.array([part.tokens_per_sequence for part in self.parts])
-        #: Mean number of targets in a row, a float.
-        self.tokens_per_sequence = float(shares @ fill)
-        sizes = np.array([part.bytes_per_token for part in mixed])
-        #: Mean bytes of text per token, a float.
-        self.bytes_per_token = float(shares * fill @ sizes / (shares @ fill))
-        if len(mixed) == 1:
-            self.bytes_per_token = shards.bytes_per_token  # not rounded
 
     def __len__(self):
         return self.steps
@@ -222,10 +203,9 @@ class PackedSequences(keras.utils.PyDataset):
         y = np.full((len(rows), T), PAD_ID, "int32")
         lengths = np.zeros((len(rows), 1), "int32")
         for target, length, row in zip(y, lengths, rows, strict=True):
-            found = self._find(step, row)
-            if found is not None:
-                part, epoch, place = found
-                length[:] = part.read(epoch, place, target)
+            length[:] = self.mixed.read(
+                step, row, self.batch_size, self.steps_per_epoch, target
+            )
         is_short = step % self.short_every == self.short_every - 1
         if self.short_length is not None and is_short:
             lengths = lengths - np.arange(0, T, self.short_length)
@@ -250,33 +230,162 @@ class PackedSequences(keras.utils.PyDataset):
         x = {"token_ids": token_ids, "padding_mask": padding_mask}
         return x, y, sample_weight
 
-    def _find(self, step, row):
-        """Return the part, the epoch and the place of a row, or `None`."""
-        if self._mixture is not None:
-            number, row = self._mixture.find(step * self.batch_size + row)
-            part = self.parts[number]
-            return part, *divmod(row, len(part))
-        epoch, step = divmod(step, self.steps_per_epoch)
-        place = step * self.batch_size + row
-        if place >= self.num_sequences:
-            return None
-        return self.parts[0], epoch, place
+
+def tf_dataset(sequences, prefetch=None):
+    """Make a `tf.data.Dataset` with the batches of `PackedSequences`.
+
+    TensorFlow is imported here, at the call.
+
+    Args:
+        sequences: `PackedSequences`, or what `process_batches` returned.
+        prefetch: int, how many batches are made ahead; by default, TensorFlow
+            chooses.
+
+    Returns:
+        A `tf.data.Dataset` of `len(sequences)` batches
+        `(x, y, sample_weight)`, in the order of `sequences`, of static
+        shapes `(B, T)`. Its name (`options().dataset_name`) says which
+        tokenizer made the ids, so that models can refuse the ids of another
+        tokenizer. Data sets made from it by `map`, `take`, `prefetch` and the
+        like inherit the name. If you give another name, inside `flat_map` or
+        `interleave`, and after `save` and `load`, nothing is checked.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_nc.data import write_shards
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     shards = write_shards([b"AB", b"C"], ByteTokenizer(), folder)
+    ...     dataset = tf_dataset(PackedSequences(shards, 4, batch_size=2))
+    ...     dataset.element_spec[1].shape
+    TensorShape([2, 4])
+    """
+    import tensorflow as tf
+
+    shape = (sequences.batch_size, sequences.sequence_length)
+    if sequences.short_length is not None:
+        shape = (None, None)
+
+    def make(index):
+        x, y, sample_weight = sequences[int(index)]
+        return x["token_ids"], x["padding_mask"], y, sample_weight
+
+    def load(index):
+        types = (tf.int32, tf.int32, tf.int32, tf.float32)
+        arrays = tf.numpy_function(make, [index], types)
+        for array in arrays:
+            array.set_shape(shape)
+        token_ids, padding_mask, y, sample_weight = arrays
+        x = {"token_ids": token_ids, "padding_mask": padding_mask}
+        return x, y, sample_weight
+
+    if prefetch is None:
+        prefetch = tf.data.AUTOTUNE
+    options = tf.data.Options()
+    options.dataset_name = sequences.shards.origin.dataset_name
+    batches = tf.data.Dataset.range(len(sequences)).map(load)
+    return batches.prefetch(prefetch).with_options(options)
 
 
-def _as_list(shards, weights):
-    """Return the shards to mix, a list, or raise an error."""
-    mixed = shards if isinstance(shards, (list, tuple)) else [shards]
-    for part in mixed:
-        if not isinstance(part, TokenShards):
-            raise TypeError(
-                f"`shards` must be `TokenShards`. Received: {part!r}. Open a "
-                "folder with `TokenShards(directory)`."
+def grain_dataset(sequences):
+    """Make a Grain data set with the batches of `PackedSequences`.
+
+    Grain is imported here, at the call.
+
+    Args:
+        sequences: `PackedSequences`, or what `process_batches` returned.
+
+    Returns:
+        A `grain.MapDataset` of the batches, in their order.
+
+    Raises:
+        ImportError: if Grain is not installed.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_nc.data import write_shards
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     shards = write_shards([b"AB", b"C"], ByteTokenizer(), folder)
+    ...     data = PackedSequences(shards, 4, batch_size=2)
+    ...     x, y, sample_weight = grain_dataset(data)[0]
+    >>> y.shape
+    (2, 4)
+    """
+    try:
+        import grain
+    except ImportError as error:
+        raise ImportError(
+            "A Grain data set needs Grain. Received: no package `grain`. Run "
+            "`pip install grain`, or use `sequences` itself or `tf_dataset`."
+        ) from error
+    return grain.MapDataset.source(sequences)
+
+
+def process_batches(sequences, process=None, processes=None):
+    """Return this process's rows of every batch, if several train together.
+
+    By default, the processes are those of a `keras.distribution` of JAX, in
+    which each process must feed only the rows of its own devices. For other
+    processes, such as those of `torch.distributed`, pass `process` and
+    `processes`. The rows of all processes together are the rows that a single
+    process would have, in the same order.
+
+    Args:
+        sequences: `PackedSequences`, the same in every process.
+        process: int, the number of this process, from 0 on.
+        processes: int, how many processes there are, a divisor of the batch
+            size.
+
+    Returns:
+        A `keras.utils.PyDataset`. With one process, it is `sequences` itself.
+
+    Raises:
+        ValueError: if the processes cannot have the same number of rows.
+    """
+    B = sequences.batch_size
+    if processes is not None:
+        processes = as_integer("processes", processes)
+        process = as_integer("process", process, 0, processes - 1)
+        if B % processes:
+            raise ValueError(
+                "Every process must have as many rows of a batch. Received: "
+                f"processes={processes} for batch_size={B}. Use a batch size "
+                "that they divide."
             )
-        part.check_tokenizer(mixed[0])
-    count = len(mixed) if weights is None else len(weights)
-    if not mixed or len(mixed) != count:
-        raise ValueError(
-            "A mixture must have shards, and a weight for each of them. "
-            f"Received: {len(mixed)} shards and {count} weights."
-        )
-    return mixed
+        rows = np.arange(B).reshape(processes, -1)[process]
+    else:
+        distribution = keras.distribution.distribution()
+        processes = distribution.num_processes if distribution else 1
+        if processes > 1:
+            rows = _rows_of_devices(distribution, sequences)
+    return sequences if processes == 1 else _ProcessBatches(sequences, rows)
+
+
+def _rows_of_devices(distribution, sequences):
+    """Return the rows of a batch that this process's devices have."""
+    # The mesh knows which device has which rows. Devices may not be in the
+    # order of their processes.
+    shape = (sequences.batch_size, sequences.sequence_length)
+    layout = distribution.get_data_layout(shape).backend_layout
+    indices = layout.addressable_devices_indices_map(shape).values()
+    rows = [np.arange(sequences.batch_size)[index[0]] for index in indices]
+    return np.unique(np.concatenate(rows))
+
+
+class _ProcessBatches(keras.utils.PyDataset):
+    def __init__(self, sequences, rows):
+        super().__init__()
+        self.sequences = sequences
+        self.shards = sequences.shards
+        self.sequence_length = sequences.sequence_length
+        self.short_length = sequences.short_length
+        self.document_masks = sequences.document_masks
+        self.batch_size = len(rows)
+        self._rows = rows
+
+    def __len__(self):
+        return len(self.sequences)
+
+    def __getitem__(self, index):
+        return self.sequences.make(index, self._rows)

@@ -8,6 +8,8 @@ import numbers
 
 import numpy as np
 
+from keras_nc.data.token_shards import TokenShards
+
 #: How documents share sequences; see `PackedSequences`.
 PACKINGS = ("joined", "whole", "single")
 #: Rows after which a mixture has the exact shares of its parts.
@@ -15,6 +17,83 @@ MIXED_ROWS = 1 << 14
 #: A number in the seeds of mixtures, so that their random bits are not those of
 #: orders.
 _MIXING = 0x6D6978
+
+
+class MixedSequences:
+    """The sequences of one or several data sets, and which of them a row has.
+
+    Args:
+        shards: `TokenShards`, or a list of them; see `PackedSequences`.
+        weights: see `PackedSequences`.
+        length: int, T, the most tokens that a sequence has.
+        packing: one of `PACKINGS`.
+        seed: int.
+        shuffle: bool, whether every epoch has an order of its own.
+
+    Attributes:
+        shards: list of `TokenShards`.
+        parts: list of `Sequences`, one for each of the shards.
+        mixture: `Mixture`, or `None` for one part.
+
+    Raises:
+        TypeError: if something is not `TokenShards`.
+        ValueError: if they have different tokenizers, or weights do not fit.
+    """
+
+    def __init__(self, shards, weights, length, packing, seed, shuffle):
+        self.shards = _as_list(shards, weights)
+        self.parts = [
+            Sequences(
+                part,
+                length,
+                packing,
+                [seed, *([number] if number else [])],
+                shuffle,
+            )
+            for number, part in enumerate(self.shards)
+        ]
+        self.mixture = None
+        if len(self.shards) > 1:
+            if weights is None:
+                weights = [part.num_tokens for part in self.shards]
+            self.mixture = Mixture(weights, seed)
+
+    def __len__(self):
+        return sum(map(len, self.parts))
+
+    def means(self):
+        """Return the mean tokens of a row, and mean bytes per token, floats."""
+        shares = self.mixture.quotas if self.mixture else np.ones(1)
+        shares = shares / shares.sum()
+        fill = np.array([part.tokens_per_sequence for part in self.parts])
+        sizes = np.array([part.bytes_per_token for part in self.shards])
+        bytes_per_token = shares * fill @ sizes / (shares @ fill)
+        if self.mixture is None:
+            bytes_per_token = sizes[0]  # not rounded
+        return float(shares @ fill), float(bytes_per_token)
+
+    def read(self, step, row, batch_size, steps_per_epoch, out):
+        """Copy the sequence of one row of a batch.
+
+        Args:
+            step: int, counted from the beginning of training.
+            row: int, in the batch.
+            batch_size: int.
+            steps_per_epoch: int.
+            out: int32 of shape (T,), filled from its beginning.
+
+        Returns:
+            int, the tokens of the sequence; 0 if no sequence is left for it.
+        """
+        if self.mixture is not None:
+            number, row = self.mixture.find(step * batch_size + row)
+            part = self.parts[number]
+            return part.read(*divmod(row, len(part)), out)
+        epoch, step = divmod(step, steps_per_epoch)
+        place = step * batch_size + row
+        if place >= len(self):
+            return 0
+        return self.parts[0].read(epoch, place, out)
 
 
 class Sequences:
@@ -134,6 +213,25 @@ class Mixture:
         parts, earlier = found
         part = int(parts[row])
         return part, block * int(self.quotas[part]) + int(earlier[row])
+
+
+def _as_list(shards, weights):
+    """Return the shards to mix, a list, or raise an error."""
+    mixed = shards if isinstance(shards, (list, tuple)) else [shards]
+    for part in mixed:
+        if not isinstance(part, TokenShards):
+            raise TypeError(
+                f"`shards` must be `TokenShards`. Received: {part!r}. Open a "
+                "folder with `TokenShards(directory)`."
+            )
+        part.check_tokenizer(mixed[0])
+    count = len(mixed) if weights is None else len(weights)
+    if not mixed or len(mixed) != count:
+        raise ValueError(
+            "A mixture must have shards, and a weight for each of them. "
+            f"Received: {len(mixed)} shards and {count} weights."
+        )
+    return mixed
 
 
 def _checked(weights):

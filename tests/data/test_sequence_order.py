@@ -17,7 +17,7 @@ from tests.data.conftest import leaves
 def test_order_is_pinned(shards):
     # Another order would change every continued run.
     data = PackedSequences(shards, T, B, seed=5)
-    order = data.parts[0].order
+    order = data.mixed.parts[0].order
     assert order(0)[:8].tolist() == [96, 101, 59, 21, 183, 86, 179, 30]
     assert order(1)[:8].tolist() == [63, 116, 82, 45, 128, 28, 111, 75]
 
@@ -111,7 +111,7 @@ def test_mixture_has_the_shares_of_its_weights(mixed):
     for index in range(3):
         assert_equal(rest[index], data[250 + index])
     by_tokens = PackedSequences(mixed, T, 64)
-    quotas = by_tokens._mixture.quotas
+    quotas = by_tokens.mixed.mixture.quotas
     assert abs(quotas[0] / quotas.sum() - 200 / 512) < 1e-4
 
 
