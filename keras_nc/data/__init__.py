@@ -13,7 +13,7 @@ from keras_nc.data.documents import take_bytes
 from keras_nc.data.shard_writer import write_shards
 from keras_nc.data.sources import find_files
 from keras_nc.data.token_shards import TokenShards
-from keras_nc.data.verification import verify_shards
+from keras_nc.data.token_shards import verify_shards
 
 if typing.TYPE_CHECKING:
     from keras_nc.data.packed_sequences import PackedSequences

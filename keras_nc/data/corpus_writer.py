@@ -177,7 +177,7 @@ def _need_no_groups(job, records, manifest):
 
 def _is_shard_file(path):
     known = (shard_format.MANIFEST, shard_format.PROGRESS)
-    return path.name in known or shard_writer.SHARD_FILE.fullmatch(path.name)
+    return path.name in known or shard_format.is_of_shard(path)
 
 
 def _unfinished(job, records):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 
 import numpy as np
 
@@ -20,6 +21,12 @@ MANIFEST = "manifest.json"
 PROGRESS = "progress.json"
 #: The arrays of a shard. Each has its own file.
 ARRAYS = ("tokens", "offsets", "bytes")
+_NAMES = "|".join(ARRAYS)
+#: The files of shards, and what a process that was killed leaves of them.
+_SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
+HALF_WRITTEN = re.compile(
+    rf"(({_NAMES})-\d{{5,}}\.npy|\w+\.json|group-\d{{5,}})\.[0-9a-f]{{16}}\.tmp"
+)
 #: The fields of a manifest besides its checksum, and their types.
 _FIELDS = {
     "format": str,
@@ -86,6 +93,11 @@ def locked(directory):
 def file_name(array, shard):
     """Return the file name of one array of one shard."""
     return f"{array}-{shard:05d}.npy"
+
+
+def is_of_shard(path):
+    """Return whether a file is one of a shard, or what is left of one."""
+    return _SHARD_FILE.fullmatch(path.name) is not None
 
 
 def describe_tokenizer(tokenizer):
@@ -190,6 +202,56 @@ class DocumentsHash:
         return self._digest.hexdigest()
 
 
+def map_arrays(directory, number, manifest):
+    """Map the arrays of one shard, and make cheap checks.
+
+    Args:
+        directory: `pathlib.Path`, the folder of the shards.
+        number: int, the shard.
+        manifest: dict.
+
+    Returns:
+        A list of arrays, mapped read-only, in the order of `ARRAYS`.
+
+    Raises:
+        ValueError: if a file is missing, or is not what the manifest says.
+    """
+    entry = manifest["shards"][number]
+    expected = {
+        "tokens": (manifest["dtype"], entry["tokens"]),
+        "offsets": ("int64", entry["documents"] + 1),
+        "bytes": ("int64", entry["documents"]),
+    }
+    arrays = []
+    for array, (dtype, size) in expected.items():
+        path = directory / file_name(array, number)
+        try:
+            if path.stat().st_size != entry["files"][array]["size"]:
+                raise ValueError("its size is not the manifest's")
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            if mapped.dtype != dtype or mapped.shape != (size,):
+                raise ValueError("its dtype or shape is not the manifest's")
+        except (OSError, ValueError, EOFError) as error:
+            raise damage_error([path], error) from error
+        arrays.append(mapped)
+    _, offsets, _ = arrays
+    spanning = offsets[0] == 0 and offsets[-1] == entry["tokens"]
+    if not spanning or (offsets[1:] <= offsets[:-1]).any():
+        path = directory / file_name("offsets", number)
+        raise damage_error([path], "they are not ascending offsets")
+    return arrays
+
+
+def damage_error(paths, reason):
+    """Return the ValueError for damaged files."""
+    return ValueError(
+        "Token shards must be as they were written. Received: "
+        f"{', '.join(map(str, paths))}, damaged or missing: {reason}. "
+        "Fetch these files again if you have a copy; else run the same "
+        "`write_shards` again: it writes only the damaged shards again."
+    )
+
+
 def find_damage(directory, number, entry):
     """Compare the files of one shard with the manifest.
 
@@ -216,6 +278,33 @@ def find_damage(directory, number, entry):
         if not intact:
             damaged.append(path)
     return damaged
+
+
+def find_miscounts(directory, number, manifest, arrays):
+    """List the files of one shard whose content has other counts.
+
+    Args:
+        directory: `pathlib.Path`, the folder of the shards.
+        number: int, the shard.
+        manifest: dict.
+        arrays: those of the shard; see `map_arrays`.
+
+    Returns:
+        A list of `pathlib.Path`.
+    """
+    tokens, offsets, sizes = arrays
+    entry, end = manifest["shards"][number], manifest["end_token_id"]
+    is_sound = {
+        "tokens": (tokens[offsets[1:] - 1] == end).all()
+        and np.count_nonzero(tokens == end) == entry["documents"]
+        and tokens.max() < manifest["vocabulary_size"],
+        "bytes": sizes.min() >= 0 and sizes.sum() == entry["bytes"],
+    }
+    return [
+        directory / file_name(array, number)
+        for array, sound in is_sound.items()
+        if not sound
+    ]
 
 
 def _has_fields(content, kinds):

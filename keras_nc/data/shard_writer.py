@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import itertools
 import pathlib
-import re
 import shutil
 
 import numpy as np
@@ -21,12 +20,6 @@ from keras_nc.progress import ProgressLine
 _BATCH_BYTES = 4 * 2**20
 #: Smaller batches keep several threads busy from the beginning to the end.
 _THREAD_BATCH_BYTES = 2**20
-_NAMES = "|".join(shard_format.ARRAYS)
-#: The files of shards, and what a process that was killed leaves of them.
-SHARD_FILE = re.compile(rf"({_NAMES})-\d{{5,}}\.npy(\.[0-9a-f]+\.tmp)?")
-_HALF_WRITTEN = re.compile(
-    rf"(({_NAMES})-\d{{5,}}\.npy|\w+\.json|group-\d{{5,}})\.[0-9a-f]{{16}}\.tmp"
-)
 
 _REMEDY = (
     "Use another folder, delete the shards in this one, or pass "
@@ -172,7 +165,7 @@ def _prepare(directory, fields, overwrite):
     manifest = directory / shard_format.MANIFEST
     partial = directory / shard_format.PROGRESS
     files = sorted(directory.iterdir())
-    ours = [file for file in files if SHARD_FILE.fullmatch(file.name)]
+    ours = [path for path in files if shard_format.is_of_shard(path)]
     if overwrite:
         # The manifests first: without them, the other files are not used.
         for file in (manifest, partial, *ours):
@@ -250,7 +243,7 @@ def other_input(directory, how):
 def delete_half_written(directory):
     """Delete the temporary files that killed processes left in a folder."""
     for path in directory.iterdir():
-        if not _HALF_WRITTEN.fullmatch(path.name):
+        if not shard_format.HALF_WRITTEN.fullmatch(path.name):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -1,5 +1,7 @@
 """Token shards: a tokenized corpus on disk, read by memory mapping.
 
+`verify_shards` proves that they hold the text that was tokenized.
+
 A folder holds three files per shard. `tokens-00000.npy` has the tokens of its
 documents, with the end id after each document. `offsets-00000.npy` (int64, one
 more than documents) says where each document begins. `bytes-00000.npy` (int64)
@@ -7,13 +9,23 @@ says how many bytes of text each document has. `manifest.json` names the
 tokenizer, and has all counts and the SHA-256 of each file.
 """
 
+import itertools
 import operator
 import pathlib
 
 import numpy as np
 
+from keras_nc.coding.inputs import iterate_documents
 from keras_nc.coding.origin import TokenOrigin
 from keras_nc.data import shard_format
+from keras_nc.data.shard_format import DocumentsHash
+from keras_nc.data.shard_format import damage_error
+from keras_nc.data.shard_format import file_name
+from keras_nc.progress import ProgressLine
+
+#: Tokens and documents to decode at a time.
+_BATCH_TOKENS = 1 << 20
+_BATCH_DOCUMENTS = 1 << 14
 
 
 class TokenShards:
@@ -25,6 +37,16 @@ class TokenShards:
 
     Args:
         directory: folder that `write_shards` wrote.
+
+    Attributes:
+        num_documents: int.
+        num_tokens: int, end ids included.
+        num_bytes: int, size of the text that the tokens stand for.
+        fingerprint: str, that of the tokenizer that made the tokens.
+        scheme_name: str, the name of its scheme.
+        vocabulary_size: int, its ids, special ids included.
+        manifest: dict, the content of `manifest.json`.
+        directory: `pathlib.Path`.
 
     Raises:
         ValueError: if the folder does not hold complete shards of this version,
@@ -59,48 +81,24 @@ class TokenShards:
             )
         path = self.directory / shard_format.MANIFEST
         self.manifest = shard_format.read_manifest(path)
+        self.num_documents = self.manifest["num_documents"]
+        self.num_tokens = self.manifest["num_tokens"]
+        self.num_bytes = self.manifest["num_bytes"]
+        self.fingerprint = self.manifest["fingerprint"]
+        self.scheme_name = self.manifest["scheme_name"]
+        self.vocabulary_size = self.manifest["vocabulary_size"]
         shards = self.manifest["shards"]
-        arrays = [self._open(number) for number in range(len(shards))]
-        self._tokens, self._offsets, self._bytes = zip(*arrays, strict=True)
+        self._arrays = [
+            shard_format.map_arrays(self.directory, number, self.manifest)
+            for number in range(len(shards))
+        ]
+        self._tokens, self._offsets, self._bytes = zip(
+            *self._arrays, strict=True
+        )
         # Where each shard begins, in tokens and in documents.
         self._token_starts = np.cumsum([0, *(s["tokens"] for s in shards)])
         self._document_starts = np.cumsum(
             [0, *(s["documents"] for s in shards)]
-        )
-
-    def _open(self, number):
-        """Map the three arrays of a shard, and make cheap checks."""
-        entry = self.manifest["shards"][number]
-        expected = {
-            "tokens": (self.manifest["dtype"], entry["tokens"]),
-            "offsets": ("int64", entry["documents"] + 1),
-            "bytes": ("int64", entry["documents"]),
-        }
-        arrays = []
-        for array, (dtype, size) in expected.items():
-            path = self.directory / shard_format.file_name(array, number)
-            try:
-                if path.stat().st_size != entry["files"][array]["size"]:
-                    raise ValueError("its size is not the manifest's")
-                mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-                if mapped.dtype != dtype or mapped.shape != (size,):
-                    raise ValueError("its dtype or shape is not the manifest's")
-            except (OSError, ValueError, EOFError) as error:
-                raise self._damaged([path], error) from error
-            arrays.append(mapped)
-        _, offsets, _ = arrays
-        spanning = offsets[0] == 0 and offsets[-1] == entry["tokens"]
-        if not spanning or (offsets[1:] <= offsets[:-1]).any():
-            path = self.directory / shard_format.file_name("offsets", number)
-            raise self._damaged([path], "they are not ascending offsets")
-        return arrays
-
-    def _damaged(self, paths, reason):
-        return ValueError(
-            "Token shards must be as they were written. Received: "
-            f"{', '.join(map(str, paths))}, damaged or missing: {reason}. "
-            "Fetch these files again if you have a copy; else run the same "
-            "`write_shards` again: it writes only the damaged shards again."
         )
 
     def verify(self, progress=None):
@@ -116,41 +114,19 @@ class TokenShards:
         damaged, miscounted = [], []
         for number, entry in enumerate(self.manifest["shards"]):
             damaged += shard_format.find_damage(self.directory, number, entry)
-            miscounted += self._find_miscounts(number, entry)
+            miscounted += shard_format.find_miscounts(
+                self.directory, number, self.manifest, self._arrays[number]
+            )
             if progress is not None:
                 files = entry["files"].values()
                 progress(sum(f["size"] for f in files), f"shard {number}")
         if damaged:
-            raise self._damaged(damaged, "hashes are not the manifest's")
+            raise damage_error(damaged, "hashes are not the manifest's")
         if miscounted:
-            raise self._damaged(miscounted, "counts are not the manifest's")
-
-    def _find_miscounts(self, number, entry):
-        """List files whose content is not what the manifest says of it."""
-        end = self.manifest["end_token_id"]
-        tokens, ends = self._tokens[number], self._offsets[number][1:] - 1
-        sizes = self._bytes[number]
-        is_sound = {
-            "tokens": (tokens[ends] == end).all()
-            and np.count_nonzero(tokens == end) == entry["documents"]
-            and tokens.max() < self.vocabulary_size,
-            "bytes": sizes.min() >= 0 and sizes.sum() == entry["bytes"],
-        }
-        return [
-            self.directory / shard_format.file_name(array, number)
-            for array, sound in is_sound.items()
-            if not sound
-        ]
+            raise damage_error(miscounted, "counts are not the manifest's")
 
     def check_tokenizer(self, tokenizer):
-        """Check that a tokenizer is the one that made the tokens.
-
-        Args:
-            tokenizer: anything with a `fingerprint`.
-
-        Raises:
-            ValueError: if the fingerprints differ.
-        """
+        """Raise a ValueError unless a tokenizer, by fingerprint, made them."""
         self.origin.check_tokenizer(tokenizer)
 
     def check_text(self):
@@ -242,29 +218,9 @@ class TokenShards:
         return shard, index - starts[shard]
 
     @property
-    def num_tokens(self):
-        """Number of tokens, end ids included."""
-        return self.manifest["num_tokens"]
-
-    @property
-    def num_documents(self):
-        """Number of documents."""
-        return self.manifest["num_documents"]
-
-    @property
-    def num_bytes(self):
-        """Size of the text that the tokens stand for, in bytes."""
-        return self.manifest["num_bytes"]
-
-    @property
     def bytes_per_token(self):
         """Bytes of text per token, end ids counted as tokens."""
         return self.num_bytes / self.num_tokens
-
-    @property
-    def fingerprint(self):
-        """Fingerprint of the tokenizer that made the tokens, hex digits."""
-        return self.manifest["fingerprint"]
 
     @property
     def origin(self):
@@ -275,16 +231,6 @@ class TokenShards:
             self.vocabulary_size,
             f"the shards in {self.directory}",
         )
-
-    @property
-    def scheme_name(self):
-        """Name of the tokenizer's scheme."""
-        return self.manifest["scheme_name"]
-
-    @property
-    def vocabulary_size(self):
-        """Number of ids of the tokenizer, special ids included."""
-        return self.manifest["vocabulary_size"]
 
     @property
     def dtype(self):
@@ -302,3 +248,149 @@ class TokenShards:
         # Worker processes map the files themselves, because a copy would be
         # large.
         return TokenShards, (self.directory,)
+
+
+def verify_shards(directory, tokenizer=None, documents=None, *, progress=True):
+    """Check token shards against their manifest, tokenizer and input.
+
+    The files are compared with the manifest: names, hashes, counts, and where
+    documents end. With a tokenizer, its fingerprint is compared, and all
+    documents are decoded and compared with the hash of the text that was
+    tokenized. With documents, the hash of these is compared, too. Then the
+    shards hold exactly these documents, in this order.
+
+    Args:
+        directory: folder that `write_shards` wrote.
+        tokenizer: what wrote the shards: a tokenizer of `keras_nc.tokenizers`,
+            or another with `fingerprint` and `decode_bytes(ids)`. `None` to
+            decode nothing.
+        documents: the input of `write_shards`: `str` or bytes, or an iterable
+            of them; `None` to compare with no input.
+        progress: if True, shows megabytes and speed on a terminal.
+
+    Returns:
+        The `TokenShards`.
+
+    Raises:
+        ValueError: if anything differs.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_nc.data import verify_shards, write_shards
+    >>> from keras_nc.tokenizers import ByteTokenizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_shards([b"one", b"two"], ByteTokenizer(), folder)
+    ...     verify_shards(folder, ByteTokenizer(), [b"one", b"two"]).num_tokens
+    8
+    """
+    shards = TokenShards(directory)
+    if tokenizer is not None:
+        shards.check_tokenizer(tokenizer)
+    _check_names(shards)
+    with ProgressLine("Checking files", enabled=progress) as line:
+        shards.verify(line.update)
+    if tokenizer is not None:
+        total = shards.num_bytes
+        with ProgressLine("Decoding", enabled=progress, total=total) as line:
+            _compare_decoded(shards, tokenizer, line)
+    if documents is not None:
+        total = shards.num_bytes
+        with ProgressLine("Comparing", enabled=progress, total=total) as line:
+            _compare_input(shards, iterate_documents(documents), line)
+    return shards
+
+
+def _check_names(shards):
+    """Refuse files of shards that the manifest does not have."""
+    numbers = range(len(shards.manifest["shards"]))
+    arrays = shard_format.ARRAYS
+    known = {file_name(array, n) for array in arrays for n in numbers}
+    others = sorted(
+        path.name
+        for path in shards.directory.iterdir()
+        if shard_format.is_of_shard(path) and path.name not in known
+    )
+    if others:
+        raise ValueError(
+            "A folder of token shards must hold those of its manifest and no "
+            f"others. Received: {shards.directory} with {', '.join(others[:9])}"
+            f"{' and more' if others[9:] else ''}. If the manifest is that of "
+            "other shards, fetch the right one; else delete these files."
+        )
+
+
+def _compare_decoded(shards, tokenizer, line):
+    first = 0
+    for number, entry in enumerate(shards.manifest["shards"]):
+        digest = DocumentsHash()
+        last = first + entry["documents"]
+        for indices in _batches(shards, first, last):
+            rows = [shards.document(i)[:-1] for i in indices]
+            try:
+                texts = _decode(tokenizer, rows)
+            except ValueError as error:
+                raise _other_text(shards, number, str(error)) from error
+            for index, text in zip(indices, texts, strict=True):
+                if len(text) != shards.document_bytes(index):
+                    raise _other_text(
+                        shards,
+                        number,
+                        f"document {index:,} decodes to {len(text):,} bytes "
+                        f"instead of {shards.document_bytes(index):,}.",
+                    )
+                digest.add(text)
+            line.update(sum(map(len, texts)), f"shard {number}")
+        if digest.hexdigest() != entry["documents_sha256"]:
+            raise _other_text(shards, number, "it decodes to other text.")
+        first = last
+
+
+def _decode(tokenizer, rows):
+    if hasattr(tokenizer, "detokenize"):  # some decode rows side by side
+        return tokenizer.detokenize(rows)
+    return [tokenizer.decode_bytes(row) for row in rows]
+
+
+def _batches(shards, first, last):
+    """Yield lists of indices of documents that are decoded together."""
+    batch, size = [], 0
+    for index in range(first, last):
+        batch.append(index)
+        size += len(shards.document(index))
+        if size >= _BATCH_TOKENS or len(batch) >= _BATCH_DOCUMENTS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _other_text(shards, number, how):
+    return ValueError(
+        "Token shards must decode to the text that was tokenized. Received: "
+        f"{shards.directory}, shard {number}: {how} Delete the shards, and "
+        "run the same `write_shards` again."
+    )
+
+
+def _compare_input(shards, documents, line):
+    for number, entry in enumerate(shards.manifest["shards"]):
+        digest = DocumentsHash()
+        count = 0
+        for document in itertools.islice(documents, entry["documents"]):
+            digest.add(document)
+            count += 1
+            line.update(len(document), f"shard {number}")
+        if count < entry["documents"]:
+            raise _other_input(shards, "has fewer documents")
+        if digest.hexdigest() != entry["documents_sha256"]:
+            raise _other_input(shards, f"differs from shard {number}")
+    if next(documents, None) is not None:
+        raise _other_input(shards, "has more documents")
+
+
+def _other_input(shards, how):
+    return ValueError(
+        "The input must be the text that the shards were made from, in the "
+        f"same order. Received: {shards.directory}, and input that {how}. "
+        "Name that input, or write shards of this one to another folder."
+    )
