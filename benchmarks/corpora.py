@@ -32,7 +32,7 @@ from keras_nc.data import read_documents
 from keras_nc.data import tf_dataset
 from keras_nc.data import tokenize_corpus
 from keras_nc.data import write_shards
-from keras_nc.data.compressed_files import open_file
+from keras_nc.data.files import open_file
 from keras_nc.tokenizers import EqualInfoTokenizer
 from recipes.flags import say
 

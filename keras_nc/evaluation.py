@@ -17,6 +17,7 @@ from keras_nc.coding.inputs import as_bytes
 from keras_nc.coding.inputs import as_documents
 from keras_nc.coding.inputs import as_integer
 from keras_nc.coding.inputs import join_documents
+from keras_nc.imports import need
 
 
 def bits_per_byte(model, shards, *, sequence_length, batch_size, progress=True):
@@ -174,14 +175,7 @@ def compressors_bits_per_byte(documents):
             "`documents` must hold at least one byte. Received: no text. Pass "
             "the held-out text."
         )
-    try:
-        import brotli
-    except ImportError as error:
-        raise ImportError(
-            "The package brotli must be installed. Received: an "
-            "installation without it. Install the extra [recipes], as in "
-            '`pip install -e ".[recipes]"`.'
-        ) from error
+    brotli = need("brotli", "recipes", "Compression by brotli")
     # gzip's header holds the time; 0 makes the result deterministic.
     compressed = {
         "gzip -9": gzip.compress(text, 9, mtime=0),

@@ -2,7 +2,8 @@
 
 `on_first_use` lets a package import its names when they are first used.
 `choose_backend` and `prepare_keras` keep Keras from importing other backends
-than the one in use. Slow imports then cost time only if they are needed.
+than the one in use. Slow imports then cost time only if they are needed. `need`
+imports an optional package.
 """
 
 import importlib
@@ -89,3 +90,27 @@ def prepare_keras():
     if choose_backend() != "tensorflow":
         # In `sys.modules`, None marks a module that cannot be imported.
         sys.modules["tensorflow"] = None
+
+
+def need(module, extra, what):
+    """Import an optional package.
+
+    Args:
+        module: str.
+        extra: str, the extra of this package that installs it.
+        what: str, what needs it.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: if it is not installed. The error names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{what} must have the package {module.partition('.')[0]!r}. "
+            f"Received: an installation without it ({error}). Install the "
+            f'extra [{extra}], as in `pip install "keras-nc[{extra}]"`.'
+        ) from error

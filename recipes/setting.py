@@ -10,8 +10,8 @@ from keras_nc.data import default_corpus
 from keras_nc.data import find_files
 from keras_nc.data import read_documents
 from keras_nc.data import take_bytes
+from keras_nc.data.files import is_url
 from keras_nc.data.sources import is_dataset
-from keras_nc.data.sources import is_url
 from keras_nc.progress import ProgressLine
 from recipes.configs import Config
 from recipes.text import Split

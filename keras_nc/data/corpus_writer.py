@@ -22,7 +22,6 @@ import threading
 from keras_nc.coding.inputs import as_integer
 from keras_nc.data import shard_format
 from keras_nc.data import shard_writer
-from keras_nc.data import sources
 from keras_nc.data.corpus_groups import INPUTS
 from keras_nc.data.corpus_groups import REMEDY
 from keras_nc.data.corpus_groups import Job
@@ -36,6 +35,7 @@ from keras_nc.data.corpus_groups import write_records
 from keras_nc.data.documents import ReadingReport
 from keras_nc.data.documents import find_parts
 from keras_nc.data.token_shards import TokenShards
+from keras_nc.imports import need
 from keras_nc.progress import ProgressLine
 
 
@@ -273,7 +273,7 @@ def _write_group_of_kept(number, threads):
 
 
 def _run_beam(job, records, runner, options):
-    beam = sources.need("apache_beam", "beam", f"The runner {runner!r}")
+    beam = need("apache_beam", "beam", f"The runner {runner!r}")
     from apache_beam.options.pipeline_options import PipelineOptions
 
     options = PipelineOptions([f"--runner={runner}", *options])

@@ -4,14 +4,14 @@ import dataclasses
 import json
 import warnings
 
-from keras_nc.data import records
 from keras_nc.data import sources
-from keras_nc.data.compressed_files import COMPRESSED_SUFFIXES
-from keras_nc.data.compressed_files import DamageError
-from keras_nc.data.compressed_files import PackedError
-from keras_nc.data.compressed_files import describe_binary
-from keras_nc.data.compressed_files import name_suffix
-from keras_nc.data.compressed_files import open_file
+from keras_nc.data.files import COMPRESSED_SUFFIXES
+from keras_nc.data.files import DamageError
+from keras_nc.data.files import PackedError
+from keras_nc.data.files import describe_binary
+from keras_nc.data.files import is_url
+from keras_nc.data.files import name_suffix
+from keras_nc.data.files import open_file
 
 #: Endings of the names of files whose lines are JSON objects.
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".json")
@@ -135,7 +135,7 @@ def find_parts(patterns):
     parts = []
     for name in sources.find_files(patterns):
         if sources.is_dataset(name):
-            count = records.num_shards(name)
+            count = sources.num_shards(name)
             parts += [sources.Part(name, i, count) for i in range(count)]
         else:
             size, version = sources.describe(name)
@@ -166,7 +166,7 @@ def read_parts(parts, text_key="text", report=None):
             report.fault(error)
         except OSError as error:
             # What a network loses may come back. Do not skip it.
-            if sources.is_url(part.name) or sources.is_dataset(part.name):
+            if is_url(part.name) or sources.is_dataset(part.name):
                 raise
             error.filename = part.name
             if not report.skip_damaged:
@@ -179,7 +179,7 @@ class _FileError(ValueError):
 
 
 def _read_part(part, text_key, report):
-    if records.holds_records(part):
+    if sources.holds_records(part):
         return _read_records(part, text_key, report)
     if name_suffix(part.name) in _JSON_SUFFIXES:
         return _read_json_lines(part.name, text_key, report)
@@ -188,14 +188,14 @@ def _read_part(part, text_key, report):
 
 def _read_records(part, text_key, report):
     try:
-        for where, value in records.read_records(part, text_key):
+        for where, value in sources.read_records(part, text_key):
             try:
                 document = _as_document(value, text_key, where)
                 report.check_size(len(document), where)
                 yield document
             except ValueError as error:
                 report.fault(error)
-    except records.RecordError as error:
+    except sources.RecordError as error:
         raise _FileError(str(error)) from error
 
 

@@ -5,7 +5,7 @@ import pytest
 from keras_nc.data import ReadingReport
 from keras_nc.data import find_files
 from keras_nc.data import read_documents
-from keras_nc.data import records
+from keras_nc.data import sources
 from keras_nc.data.documents import find_parts
 
 TEXTS = [f"document {i}: caf\u00e9\n" for i in range(40)]
@@ -104,9 +104,9 @@ def test_examples_are_what_tensorflow_writes():
             }
         )
     ).SerializeToString()
-    assert records.read_example(message) == {"text": b"x" * 300, "n": None}
+    assert sources.read_example(message) == {"text": b"x" * 300, "n": None}
     for cut in range(1, len(message), 37):
-        assert records.read_example(message[:cut]) is None
+        assert sources.read_example(message[:cut]) is None
 
 
 def test_urls():

@@ -1,16 +1,23 @@
-"""Open files as streams of bytes, compressed or not; detect binary files."""
+"""Open files and URLs as streams of bytes, compressed or not.
+
+The first bytes of a file also tell whether it is text.
+"""
 
 import bz2
+import contextlib
 import dataclasses
 import io
 import lzma
+import os
 import pathlib
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable
 
 import zstandard
 
-from keras_nc.data.sources import open_binary
+from keras_nc.imports import need
 
 _BLOCK_BYTES = 2**16
 #: Enough for every magic number below; that of tar is at byte 257.
@@ -159,11 +166,58 @@ _BINARY_MAGIC = (
 )
 
 
+def is_url(name):
+    """Return whether a name is a URL, which fsspec opens."""
+    return "://" in name
+
+
+def file_system(url):
+    """Return the file system of a URL and the path in it."""
+    fsspec = need("fsspec", "remote", f"The URL {url!r}")
+    try:
+        return fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise ImportError(
+            "A URL must have the package of its protocol. Received: "
+            f"{url!r} without it ({error}). Install the extra [remote], as in "
+            '`pip install "keras-nc[remote]"`.'
+        ) from error
+
+
+def open_binary(name):
+    """Open a file, or what a URL names, to read bytes.
+
+    Args:
+        name: str or path.
+
+    Returns:
+        A buffered binary stream with `peek`. The caller closes it.
+    """
+    name = os.fspath(name)
+    if not is_url(name):
+        return open(name, "rb")
+    system, path = file_system(name)
+    return io.BufferedReader(system.open(path, "rb"))
+
+
+@contextlib.contextmanager
+def local_copy(name):
+    """Yield a path with the content of a file, for readers that need a path."""
+    if not is_url(name):
+        yield name
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        with open_binary(name) as stream:
+            shutil.copyfileobj(stream, copy)
+        copy.flush()
+        yield copy.name
+
+
 def name_suffix(file):
     """Return the suffix of a name without the suffix of its compression.
 
     Example:
-    >>> from keras_nc.data.compressed_files import name_suffix
+    >>> from keras_nc.data.files import name_suffix
     >>> name_suffix("some/Text.JSONL.gz")
     '.jsonl'
     """
