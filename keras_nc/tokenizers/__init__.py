@@ -9,13 +9,13 @@ from keras_nc.tokenizers.bpe import BPETokenizer
 from keras_nc.tokenizers.bpe import train_bpe
 from keras_nc.tokenizers.byte import ByteScheme
 from keras_nc.tokenizers.byte import ByteTokenizer
+from keras_nc.tokenizers.compressed import GZipScheme
+from keras_nc.tokenizers.compressed import GZipTokenizer
 from keras_nc.tokenizers.dictionary import DictionaryScheme
 from keras_nc.tokenizers.dictionary import DictionaryTokenizer
 from keras_nc.tokenizers.dictionary import train_dictionary
 from keras_nc.tokenizers.equal_info import EqualInfoScheme
 from keras_nc.tokenizers.equal_info import EqualInfoTokenizer
-from keras_nc.tokenizers.gzip import GZipScheme
-from keras_nc.tokenizers.gzip import GZipTokenizer
 from keras_nc.tokenizers.live_windows import LiveWindowScheme
 from keras_nc.tokenizers.live_windows import LiveWindowTokenizer
 from keras_nc.tokenizers.scheme import Scheme

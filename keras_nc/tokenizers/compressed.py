@@ -1,22 +1,48 @@
-"""Schemes whose tokens are bits of compressed text."""
+"""Schemes whose tokens are bits of compressed text, and the simplest, gzip.
+
+Their base classes are here: `DocumentScheme` compresses each document as a
+whole, and `ModelScheme` has an entropy model.
+"""
 
 import abc
 import itertools
+import os
 import re
 import threading
+import zlib
 
+import keras
 import numpy as np
 
 from keras_nc import entropy_models
 from keras_nc.coding import NUM_SPECIAL
 from keras_nc.coding import Prompt
+from keras_nc.coding.archive import atomic_file
+from keras_nc.coding.archive import fingerprint_of
 from keras_nc.tokenizers.scheme import Scheme
 from keras_nc.tokenizers.scheme import TokenLayout
 from keras_nc.tokenizers.scheme import check_fingerprint
+from keras_nc.tokenizers.scheme import check_rule
+from keras_nc.tokenizers.scheme import register_scheme
+from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 #: Threads make the coder of a scheme one after the other.
 _LOCK = threading.Lock()
-_WORD_BITS = 64
+#: A window of 32 KiB, and the header and footer of gzip.
+_GZIP = 31
+#: Its compressed form is part of the fingerprint, because other versions of
+#: zlib may compress it differently.
+_SAMPLE = b" ".join(b"%d squared is %d." % (n, n * n) for n in range(1000))
+
+
+def bytes_to_pieces(data, token_bits):
+    """Cut bytes into pieces of N bits, most significant first, int32."""
+    return np.frombuffer(data, f">u{token_bits // 8}").astype("int32")
+
+
+def pieces_to_bytes(pieces, token_bits):
+    """Undo `bytes_to_pieces`."""
+    return pieces.astype(f">u{token_bits // 8}").tobytes()
 
 
 class BitScheme(Scheme):
@@ -84,9 +110,9 @@ class DocumentScheme(BitScheme):
         rows = [next(streams) if text else b"" for text in documents]
         size = self.token_bits // 8
         rows = [row + bytes(-len(row) % size) for row in rows]
-        pieces = np.frombuffer(b"".join(rows), f">u{size}")
+        pieces = bytes_to_pieces(b"".join(rows), self.token_bits)
         offsets = np.cumsum([0, *map(len, rows)], dtype="int64") // size
-        return pieces.astype("int32") + NUM_SPECIAL, offsets
+        return pieces + NUM_SPECIAL, offsets
 
     def decode(self, ids, skip_special=False):
         """Join tokens, and decompress them."""
@@ -105,7 +131,7 @@ class DocumentScheme(BitScheme):
         bounds = [-1, *np.flatnonzero(special).tolist(), len(ids)]
         runs = [ids[a + 1 : b] for a, b in itertools.pairwise(bounds)]
         streams = [
-            (run - NUM_SPECIAL).astype(f">u{self.token_bits // 8}").tobytes()
+            pieces_to_bytes(run - NUM_SPECIAL, self.token_bits)
             for run in runs
             if run.size
         ]
@@ -264,57 +290,93 @@ def refuse_ids(what):
     )
 
 
-# === Codes of windows in pieces of N bits ===
+@register_scheme
+class GZipScheme(DocumentScheme):
+    """Documents compressed by gzip, with zlib at its default level.
 
+    A document becomes a whole gzip file, with its header and its footer (length
+    and CRC-32). If a token is two bytes, a zero byte may fill the last one.
+    Other versions of zlib may compress differently, but all decompress the
+    same.
 
-def codes_to_bytes(codes, window_bits):
-    """Join the codes of a `WindowCoder` into bytes."""
-    width = 8 * -(-window_bits // _WORD_BITS)
-    rows = np.ascontiguousarray(codes, ">u8").view(np.uint8)
-    rows = rows.reshape(len(codes), width)
-    return rows[:, width - window_bits // 8 :].tobytes()
-
-
-def bytes_to_codes(data, window_bits):
-    """Undo `codes_to_bytes`; `data` holds whole windows."""
-    rows = np.frombuffer(data, np.uint8).reshape(-1, window_bits // 8)
-    width = 8 * -(-window_bits // _WORD_BITS)
-    wide = np.zeros((len(rows), width), np.uint8)
-    wide[:, width - rows.shape[1] :] = rows
-    codes = wide.view(">u8").astype(np.uint64)
-    return codes if window_bits > _WORD_BITS else codes[:, 0]
-
-
-def bytes_to_pieces(data, token_bits):
-    """Return pieces of N bits, most significant first, int32."""
-    return np.frombuffer(data, f">u{token_bits // 8}").astype("int32")
-
-
-def pieces_to_bytes(pieces, token_bits):
-    """Undo `bytes_to_pieces`."""
-    return pieces.astype(f">u{token_bits // 8}").tobytes()
-
-
-def join_pieces(pieces, window_bits, token_bits):
-    """Return the codes of the windows of a document.
-
-    After the last window, zero bits fill its last piece.
-
-    Raises:
-        ValueError: If a window is incomplete, or padding is not zero.
+    Args:
+        token_bits: int. Bits of a token, 8 or 16.
     """
-    data = pieces_to_bytes(pieces, token_bits)
-    complete = len(data) - len(data) % (window_bits // 8)
-    used = -(-complete // (token_bits // 8))
-    if used != len(pieces):
-        raise ValueError(
-            f"Windows of {window_bits} bits in tokens of {token_bits} must be "
-            f"whole. Received: {len(pieces)} ids of windows, of which only "
-            f"{used} are. Decode whole documents."
-        )
-    if any(data[complete:]):
-        raise ValueError(
-            "Bits after the last window must be zero. Received: "
-            f"{list(data[complete:])}. Decode whole documents."
-        )
-    return bytes_to_codes(data[:complete], window_bits)
+
+    name = "gzip"
+    # keras-hub presets need an asset. Loading checks its content.
+    file_assets = ["gzip_scheme.txt"]
+    _asset = "gzip, zlib's default level; id = 3 + {} bits\n"
+
+    def __init__(self, token_bits=8):
+        super().__init__(token_bits)
+
+    @property
+    def fingerprint(self):
+        """Hex digest of the rule and of a sample that this zlib compresses."""
+        rule = self._asset.format(self.token_bits)
+        return fingerprint_of(rule, zlib.compress(_SAMPLE, wbits=_GZIP))
+
+    def compress(self, documents):
+        """Compress every document."""
+        return [zlib.compress(text, wbits=_GZIP) for text in documents]
+
+    def decompress(self, streams):
+        """Decompress files, and check header, length and checksum."""
+        return [self._inflate(stream) for stream in streams]
+
+    def _inflate(self, stream):
+        inflater = zlib.decompressobj(wbits=_GZIP)
+        try:
+            text = inflater.decompress(stream)
+        except zlib.error as error:
+            refuse_ids(f"ids that are no gzip file ({error})")
+        if not inflater.eof:
+            refuse_ids("the beginning of a gzip file")
+        size = len(stream) - len(inflater.unused_data)
+        filling = bytes(-size % (self.token_bits // 8))
+        if inflater.unused_data != filling:
+            refuse_ids("a gzip file and ids after it")
+        if not text:
+            refuse_ids("a gzip file of an empty text, which has no ids here")
+        return text
+
+    def get_config(self):
+        """Return the name and the token bits."""
+        return {"name": self.name, "token_bits": self.token_bits}
+
+    def save_assets(self, directory):
+        """Write the rule."""
+        path = os.path.join(directory, self.file_assets[0])
+        with atomic_file(path) as file:
+            file.write(self._asset.format(self.token_bits).encode())
+
+    def load_assets(self, directory):
+        """Check that the file holds this rule."""
+        path = os.path.join(directory, self.file_assets[0])
+        rule = self._asset.format(self.token_bits)
+        check_rule(path, rule.encode())
+
+
+@keras.saving.register_keras_serializable(package="keras_nc")
+class GZipTokenizer(SchemeTokenizer):
+    """Tokenizer that compresses each document with gzip.
+
+    These are GZip v256 and v65k of arXiv 2404.03626: zlib at its default level,
+    with header and footer, and one token per byte or per pair of bytes.
+
+    Args:
+        token_bits: int. Bits of a token, 8 (259 ids) or 16 (65,539 ids).
+        sequence_length: int, or `None` for ragged output.
+        **kwargs: See `SchemeTokenizer`.
+
+    Example:
+    >>> tokenizer = GZipTokenizer(token_bits=16)
+    >>> ids = tokenizer("to be or not to be")
+    >>> hex(ids[0] - 3)  # how every gzip file begins
+    '0x1f8b'
+    >>> tokenizer.detokenize(ids)
+    b'to be or not to be'
+    """
+
+    scheme_cls = GZipScheme

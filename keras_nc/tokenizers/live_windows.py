@@ -16,16 +16,14 @@ from keras_nc.coding.archive import fingerprint_of
 from keras_nc.coding.windows import MAX_WINDOW_BYTES
 from keras_nc.entropy_models import stepper_for
 from keras_nc.tokenizers.compressed import ModelScheme
-from keras_nc.tokenizers.compressed import bytes_to_codes
 from keras_nc.tokenizers.compressed import bytes_to_pieces
-from keras_nc.tokenizers.compressed import codes_to_bytes
-from keras_nc.tokenizers.compressed import join_pieces
 from keras_nc.tokenizers.compressed import pieces_to_bytes
 from keras_nc.tokenizers.scheme import check_fingerprint
 from keras_nc.tokenizers.scheme import register_scheme
 from keras_nc.tokenizers.tokenizer import SchemeTokenizer
 
 _CACHE_FILE = "prefix_cache.npz"
+_WORD_BITS = 64
 _CHECKSUM_BYTES = 4
 #: The paper's b24/v65k: three tokens hold two windows.
 CROSSING = (24, 16)
@@ -348,3 +346,49 @@ def check_bits(window_bits, token_bits):
             f"window_bits={window_bits}, token_bits={token_bits}. Windows of "
             "up to 16 bits are for an `EqualInfoTokenizer`."
         )
+
+
+# === Codes of windows in pieces of N bits ===
+
+
+def codes_to_bytes(codes, window_bits):
+    """Join the codes of a `WindowCoder` into bytes."""
+    width = 8 * -(-window_bits // _WORD_BITS)
+    rows = np.ascontiguousarray(codes, ">u8").view(np.uint8)
+    rows = rows.reshape(len(codes), width)
+    return rows[:, width - window_bits // 8 :].tobytes()
+
+
+def bytes_to_codes(data, window_bits):
+    """Undo `codes_to_bytes`; `data` holds whole windows."""
+    rows = np.frombuffer(data, np.uint8).reshape(-1, window_bits // 8)
+    width = 8 * -(-window_bits // _WORD_BITS)
+    wide = np.zeros((len(rows), width), np.uint8)
+    wide[:, width - rows.shape[1] :] = rows
+    codes = wide.view(">u8").astype(np.uint64)
+    return codes if window_bits > _WORD_BITS else codes[:, 0]
+
+
+def join_pieces(pieces, window_bits, token_bits):
+    """Return the codes of the windows of a document.
+
+    After the last window, zero bits fill its last piece.
+
+    Raises:
+        ValueError: If a window is incomplete, or padding is not zero.
+    """
+    data = pieces_to_bytes(pieces, token_bits)
+    complete = len(data) - len(data) % (window_bits // 8)
+    used = -(-complete // (token_bits // 8))
+    if used != len(pieces):
+        raise ValueError(
+            f"Windows of {window_bits} bits in tokens of {token_bits} must be "
+            f"whole. Received: {len(pieces)} ids of windows, of which only "
+            f"{used} are. Decode whole documents."
+        )
+    if any(data[complete:]):
+        raise ValueError(
+            "Bits after the last window must be zero. Received: "
+            f"{list(data[complete:])}. Decode whole documents."
+        )
+    return bytes_to_codes(data[:complete], window_bits)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_nc.tokenizers import GZipTokenizer
-from keras_nc.tokenizers.gzip import GZipScheme
+from keras_nc.tokenizers.compressed import GZipScheme
 
 TEXT = b"she sells sea shells by the sea shore. " * 3
 
