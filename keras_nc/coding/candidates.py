@@ -4,24 +4,22 @@ A phrase is a run of 2 to 5 words, where a run of punctuation or line ends
 counts as one.
 """
 
-import contextlib
 import itertools
-import pathlib
-import tempfile
 
 import numpy as np
 
-from keras_nc.coding.archive import allocate_file
-from keras_nc.coding.archive import name_full_disk
 from keras_nc.coding.word_text import Vocabulary
 from keras_nc.coding.word_text import WordText
 
 LONGEST_PART = 24  # bytes of a string inside a word
 MOST_WORDS = 5  # words of a phrase
 MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
-#: Words of a text whose runs are counted in one table. A longer text needs more
-#: passes instead of more memory.
-RUNS_OF_A_TABLE = 1 << 25
+FIRST_WORDS = 1 << 18  # of the part of a text whose runs are counted first
+GROWTH = 4  # of this part
+COUNTER_BITS = 28  # the sketch has at most 2^28 counters, 1 GB
+#: Runs that are counted in one table. More runs need more passes over the text
+#: instead of more memory.
+RUNS_OF_A_TABLE = 1 << 23
 PLACES = 1 << 22  # words that are hashed at a time
 _ODD = 0x9E3779B97F4A7C15  # multiplier of the hash
 
@@ -102,14 +100,12 @@ class CandidateText:
     def count_phrases(self, most, longest):
         """Count runs of several words, as `count_parts` does strings.
 
-        The first column has where a run begins in the sequence. Runs get longer
-        by one word at a time: two runs that overlap make one. `runs` holds, for
-        each word of the sequence, the number of the run that begins there, or
-        -1 if that run occurs only once. If the sequence is on disk, so are the
-        runs.
-        """
-        from keras_nc.coding.kernels import units
+        The first column has where a run begins in the sequence.
 
+        A part of the text shows how many bytes a run must save: what it takes
+        to be among the best there, it takes in all of the text at least. So the
+        beginning of the text is counted first, then more and more of it.
+        """
         # In a phrase, a byte of punctuation after another one is not counted as
         # a word of its own.
         first = self.letters[self.starts]
@@ -117,27 +113,41 @@ class CandidateText:
         is_mark &= first != ord(" ")
         is_mark = np.append(False, is_mark)
         lengths = np.append(0, self.lengths)
-        passes = 1 + self.sequence.size // RUNS_OF_A_TABLE
-        tables = [np.zeros((0, 4), np.int64)]
-        with _runs(self._text) as (runs, longer):
-            known, count = 1, 1
-            while known:
-                count += 1
-                known, found = 0, []
-                longer[:] = -1
-                for part in range(passes):
-                    firsts, sizes, uses = units.count_runs(
-                        self.sequence, lengths, is_mark, runs, longer, count,
-                        longest, MOST_WORDS, known, part, passes,
-                    )  # fmt: skip
-                    known += firsts.size
-                    table = [firsts, sizes, np.full_like(firsts, count), uses]
-                    found.append(best(np.stack(table, 1), most))
-                table = np.concatenate(found)
-                table = table[np.argsort(table[:, 0], kind="stable")]
-                tables.append(best(table, most))
-                runs, longer = longer, runs
-        return best(np.concatenate(tables), most)
+        found = np.zeros((0, 4), np.int64)
+        for size in _growing_sizes(self.sequence.size):
+            least = 0
+            if found.shape[0] == most:
+                least = int((found[:, 3] * (found[:, 1] - 1)).min())
+            found = self._count_runs(
+                self.sequence[:size], lengths, is_mark, longest, least
+            )
+            found = best(found[np.lexsort([found[:, 0], found[:, 2]])], most)
+        return found
+
+    def _count_runs(self, sequence, lengths, is_mark, longest, least):
+        """Return the runs that save at least `least` bytes, in any order."""
+        from keras_nc.coding.kernels import runs
+
+        fewest = max(2, -(-least // max(1, longest - 1)))
+        settings = (
+            sequence, lengths, is_mark, np.append(0, self._counts) < fewest,
+            longest, MOST_WORDS,
+            np.zeros(_count_counters(sequence.size), np.uint32),
+        )  # fmt: skip
+        runs.sketch_runs(*settings)
+        parts = 1
+        while True:
+            tables = []
+            for part in range(parts):
+                table, too_many = runs.count_runs(
+                    *settings, least, part, parts, RUNS_OF_A_TABLE
+                )
+                if too_many:
+                    break
+                tables.append(table)
+            else:
+                return np.concatenate(tables)
+            parts *= 2
 
     def add_prior(self, candidates, phrases):
         """Add the strings of the prior that are not among the candidates.
@@ -246,36 +256,17 @@ class CandidateText:
         return words, offsets
 
 
-@contextlib.contextmanager
-def _runs(text):
-    """Yield two arrays of runs: those of one word, and room for longer ones.
-
-    If the sequence is a file, they are files beside it.
-    """
-    if text.folder is None:
-        yield text.sequence - np.int32(1), np.empty_like(text.sequence)
-        return
-    with tempfile.TemporaryDirectory(dir=text.folder) as folder:
-        arrays = [
-            _map_file(pathlib.Path(folder, name), text.sequence.size)
-            for name in ("runs", "longer")
-        ]
-        for start in range(0, text.sequence.size, RUNS_OF_A_TABLE):
-            part = slice(start, start + RUNS_OF_A_TABLE)
-            arrays[0][part] = text.sequence[part] - np.int32(1)
-        yield tuple(arrays)
+def _growing_sizes(size):
+    """Yield sizes that grow up to `size`, which is the last."""
+    sizes = [size]
+    while sizes[-1] > FIRST_WORDS:
+        sizes.append(-(-sizes[-1] // GROWTH))
+    return reversed(sizes)
 
 
-def _map_file(path, size):
-    """Return an array of `size` int32 that is kept in a new file."""
-    with open(path, "wb") as file:
-        try:
-            # A mapped file that the disk has no room for would kill the
-            # process.
-            allocate_file(file, 4 * max(1, size))
-        except OSError as error:
-            raise name_full_disk(error, path) from None
-    return np.asarray(np.memmap(path, "i4", "r+"))[:size]
+def _count_counters(words):
+    """Return how many counters the sketch of some words gets."""
+    return 1 << min(max(words.bit_length() + 1, 8), COUNTER_BITS)
 
 
 def best(candidates, most):

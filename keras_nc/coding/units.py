@@ -8,7 +8,9 @@ The text is read once. After that, all work is on its distinct words and on the
 sequence of their numbers.
 """
 
+import concurrent.futures
 import functools
+import os
 
 import numpy as np
 
@@ -27,6 +29,8 @@ from keras_nc.coding.word_text import WordText
 ROUNDS = 3  # of expectation maximization; one less after windows are dropped
 FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
+MOST_THREADS = 8  # each needs 8 bytes for each distinct word and window
+PART_WORDS = 1 << 20  # words of a text for each thread
 
 
 def choose_windows(text, size, *, phrases, prune, price, longest, prior):
@@ -144,7 +148,7 @@ class Windows:
             )  # fmt: skip
             word_costs = units.count_parts(*parts)
             phrases = self._build_phrases(costs)
-            units.count_cuts(
+            _count_cuts(
                 text.sequence, word_costs, phrases, word_uses, uses, tables
             )
             units.count_parts(*parts)
@@ -237,6 +241,41 @@ class Windows:
             self._words, self._offsets, self._ids, word_costs, phrases
         )
         return np.concatenate([own, of_phrases])
+
+
+def _count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
+    """Call the kernel of this name for parts of the sequence, in threads.
+
+    Uses are integers, so their sums do not depend on the parts.
+    """
+    from keras_nc.coding.kernels import units
+
+    def count(part):
+        sums = np.zeros_like(word_uses), np.zeros_like(uses)
+        units.count_cuts(part, word_costs, phrases, *sums, tables)
+        return sums
+
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    parts = _split(sequence, min(threads, 1 + sequence.size // PART_WORDS))
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for sums in pool.map(count, parts):
+            word_uses += sums[0]
+            uses += sums[1]
+
+
+def _split(sequence, count):
+    """Return up to `count` parts of a sequence. Each ends with a document."""
+    begin = 0
+    parts = []
+    for size in np.arange(1, count + 1) * sequence.size // count:
+        end = size
+        while end and sequence[end - 1]:
+            zeros = np.flatnonzero(sequence[end : end + PART_WORDS] == 0)
+            end += zeros[0] + 1 if zeros.size else PART_WORDS
+        if begin < end:
+            parts.append(sequence[begin:end])
+            begin = end
+    return parts
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras_nc.coding import Codebook
 from keras_nc.coding import WordText
 from keras_nc.coding import candidates
+from keras_nc.coding import units
 from keras_nc.coding import word_text
 from keras_nc.coding.candidates import CandidateText
 from keras_nc.coding.units import Windows
@@ -61,20 +62,66 @@ def test_strings_are_counted_as_they_occur(documents):
     table = text.count_parts(10_000, 4)
     found = dict(zip(text.strings_of(table), table[:, 3], strict=True))
     assert found == {s: n for s, n in counts.items() if n > 1}
-    counts = {}
-    for document in words:
-        for i in range(len(document)):
-            size = 1
-            for j in range(i + 1, len(document)):
-                single = [len(w) == 1 and w in b",.\n" for w in document]
-                size += not (single[j] and single[j - 1])
-                run = b"".join(document[i : j + 1])
-                if size > 5 or len(run) > 12:
-                    break
-                counts[run] = counts.get(run, 0) + 1
     table = text.count_phrases(10_000, 12)
     found = dict(zip(text.strings_of(table), table[:, 3], strict=True))
-    assert found == {s: n for s, n in counts.items() if n > 1}
+    assert found == {
+        run: len(places)
+        for run, places in runs_of(words, 12).items()
+        if len(places) > 1
+    }
+
+
+def runs_of(documents, longest):
+    """Return where runs of words begin, by their bytes."""
+    runs = {}
+    place = 0
+    for document in documents:
+        marks = [len(w) == 1 and w in b",.\n" for w in document]
+        for i in range(len(document)):
+            words = 1
+            for j in range(i + 1, len(document)):
+                words += not (marks[j] and marks[j - 1])
+                run = b"".join(document[i : j + 1])
+                if words > 5 or len(run) > longest:
+                    break
+                runs.setdefault(run, []).append((place + i, j - i + 1))
+        place += len(document) + 1
+    return runs
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    documents=documents,
+    most=st.integers(1, 30),
+    longest=st.integers(1, 12),
+    constants=st.fixed_dictionaries(
+        {
+            "FIRST_WORDS": st.integers(1, 40),
+            "GROWTH": st.integers(2, 4),
+            "COUNTER_BITS": st.integers(4, 8),
+            "RUNS_OF_A_TABLE": st.just(2048),
+        }
+    ),
+)
+def test_the_best_phrases_are_found_in_a_text_of_any_size(
+    documents, most, longest, constants
+):
+    """Counting more and more of the text gives what counting all of it does."""
+    text = CandidateText(WordText.from_documents(documents), {})
+    expected = []
+    runs = runs_of([words_of(document) for document in documents], longest)
+    for run, places in runs.items():
+        saved = len(places) * (len(run) - 1)
+        (first, words) = places[0]
+        if len(places) > 1:
+            row = [first, len(run), words, len(places)]
+            expected.append((-saved, words, first, row))
+    chosen = [row for *_, row in sorted(expected)[:most]]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in constants.items():
+            patch.setattr(candidates, name, value)
+        table = text.count_phrases(most, longest)
+    assert table.tolist() == sorted(chosen, key=lambda row: (row[2], row[0]))
 
 
 FIELDS = ("letters", "lengths", "counts", "sequence")
@@ -141,18 +188,19 @@ def test_uses_are_sums_over_all_cuts(monkeypatch):
 
 
 def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
-    """Parts, small blocks and several tables give the same bytes."""
+    """Parts, small blocks, several tables and threads give the same bytes."""
     documents = [text[i : i + 3000] for i in range(0, len(text), 3000)]
     expected = Codebook.build(text=documents, window_bits=11)
     monkeypatch.setattr(word_text, "BLOCK_BYTES", 10_000)
-    monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 4_000)
+    monkeypatch.setattr(candidates, "FIRST_WORDS", 1_000)
+    monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 1_000)
+    monkeypatch.setattr(units, "PART_WORDS", 500)
     half = len(documents) // 2
     for name, part in (("a", documents[:half]), ("b", documents[half:])):
         WordText.from_documents(part, tmp_path / name)
     parts = (WordText.load(tmp_path / name) for name in "ab")
     WordText.join(parts, tmp_path / "joined")
     joined = WordText.load(tmp_path / "joined")
-    assert joined.sequence.size > 3 * candidates.RUNS_OF_A_TABLE
     assert isinstance(joined.sequence.base, np.memmap)
     assert Codebook.build(text=joined, window_bits=11) == expected
     assert sorted(p.name for p in (tmp_path / "joined").iterdir()) == [

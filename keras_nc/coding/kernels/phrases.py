@@ -149,7 +149,8 @@ def _hash(node, word):
 
 
 @inline
-def _place(node, word, end):
+def first_slot(node, word, end):
+    """Return the first slot where an edge may be, given the last slot."""
     return (_hash(node, word) >> np.uint64(36)) & end
 
 
@@ -163,7 +164,7 @@ def _find(edges, node, word):
     """Return the slot of an edge, or the free slot where it belongs."""
     end = np.uint64(edges.shape[0] - 1)
     key = _key(node, word)
-    at = _place(node, word, end)
+    at = first_slot(node, word, end)
     while edges[at, 0] != 0 and edges[at, 0] != key:
         at = (at + np.uint64(1)) & end
     return at
@@ -221,7 +222,7 @@ def find_phrases(n, words, trie, lists, near, heads, far, parts):
         joins[k] = is_bond(bonds, word, after) & both
         firsts[count] = k
         keys[count] = _key(word, after)
-        places[count] = _place(word, after, end)
+        places[count] = first_slot(word, after, end)
         count += joins[k]
     joins[n - 1] = 0
     for m in range(count):
@@ -253,7 +254,7 @@ def find_phrases(n, words, trie, lists, near, heads, far, parts):
             goes_on = (value >> _GOES_ON) & joins[k + size - _ONE]
             firsts[left] = k
             keys[left] = _key(child, words[k + size])
-            places[left] = _place(child, words[k + size], end)
+            places[left] = first_slot(child, words[k + size], end)
             prefetch(edges, places[left])
             left += goes_on & _ONE
         count = left

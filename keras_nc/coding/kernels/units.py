@@ -1,14 +1,17 @@
-"""Numba kernels that count strings, runs of words, and uses of windows."""
+"""Numba kernels that count strings in words, and uses of windows."""
 
 import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
+from keras_nc.coding.kernels.cut_cache import prefetch
 from keras_nc.coding.kernels.phrases import COST
 from keras_nc.coding.kernels.phrases import ID
 from keras_nc.coding.kernels.phrases import NEXT
 from keras_nc.coding.kernels.phrases import PHRASE
 from keras_nc.coding.kernels.phrases import WORDS
+from keras_nc.coding.kernels.phrases import first_slot
+from keras_nc.coding.kernels.phrases import is_bond
 from keras_nc.coding.kernels.phrases import next_node
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
@@ -85,107 +88,6 @@ def count_substrings(text, places, sizes, weights, length):
 
 
 @jit
-def count_runs(
-    sequence, lengths, is_mark, runs, longer, count, longest, most_words,
-    known, part, parts,
-):  # fmt: skip
-    """Count the runs of `count` words, or those of one part of them.
-
-    A run has two runs of one word less: at its first and at its second word.
-    Their numbers are its key, which decides its part.
-
-    Args:
-        sequence: int32, words from 1 on, with a 0 after each document.
-        lengths: int64 of shape (words + 1,).
-        is_mark: bool of shape (words + 1,): a single byte of punctuation. After
-            another one, it does not count as a word.
-        runs: int32, the number of the run of one word less that begins at each
-            word, -1 if there is none or it occurs once.
-        longer: int32, which gets the same for the longer runs.
-        count: int, words of a run.
-        longest: int, bytes of a run.
-        most_words: int, words of a run, without marks after marks.
-        known: int, the first number to give.
-        part: int, the part to count.
-        parts: int, how many parts there are.
-
-    Returns:
-        Where each run that occurs twice or more begins first, ascending, its
-        bytes, and its uses.
-    """
-    capacity = np.int64(1 << 12)
-    keys = np.zeros(capacity, np.uint64)
-    table = np.full(capacity, -1, np.int32)
-    firsts = np.empty(capacity, np.int64)
-    uses = np.zeros(capacity, np.int64)
-    sizes = np.empty(capacity, np.int64)
-    found = 0
-    for i in range(sequence.size - count):
-        if runs[i] < 0 or runs[i + 1] < 0:
-            continue
-        key = np.uint64(runs[i]) << np.uint64(32) | np.uint64(runs[i + 1])
-        if parts > 1 and np.int64(_mix(key) >> np.uint64(40)) % parts != part:
-            continue
-        words = 1
-        size = lengths[sequence[i]]
-        for k in range(i + 1, i + count):
-            size += lengths[sequence[k]]
-            words += not (is_mark[sequence[k]] and is_mark[sequence[k - 1]])
-        if size > longest or words > most_words:
-            continue
-        if 2 * found == capacity:
-            old_keys, old_table = keys, table
-            capacity *= 2
-            keys = np.zeros(capacity, np.uint64)
-            table = np.full(capacity, -1, np.int32)
-            for slot in range(old_table.size):
-                if old_table[slot] >= 0:
-                    at = _find_pair(keys, table, old_keys[slot])
-                    keys[at] = old_keys[slot]
-                    table[at] = old_table[slot]
-            firsts = np.concatenate((firsts, np.empty_like(firsts)))
-            uses = np.concatenate((uses, np.zeros_like(uses)))
-            sizes = np.concatenate((sizes, np.empty_like(sizes)))
-        at = _find_pair(keys, table, key)
-        if table[at] < 0:
-            keys[at] = key
-            table[at] = found
-            firsts[found] = i
-            sizes[found] = size
-            found += 1
-        longer[i] = -2 - table[at]
-        uses[table[at]] += 1
-    numbers = np.empty(found, np.int32)
-    n = 0
-    for run in range(found):
-        numbers[run] = -1
-        if uses[run] > 1:
-            numbers[run] = known + n
-            firsts[n] = firsts[run]
-            uses[n] = uses[run]
-            sizes[n] = sizes[run]
-            n += 1
-    for i in range(sequence.size):
-        if longer[i] < -1:
-            longer[i] = numbers[-2 - longer[i]]
-    return firsts[:n].copy(), sizes[:n].copy(), uses[:n].copy()
-
-
-@jit
-def _mix(key):
-    h = key * np.uint64(0x9E3779B97F4A7C15)
-    return h ^ h >> np.uint64(32)
-
-
-@jit
-def _find_pair(keys, table, key):
-    at = np.int64(_mix(key) & np.uint64(table.size - 1))
-    while table[at] >= 0 and keys[at] != key:
-        at = (at + 1) & (table.size - 1)
-    return at
-
-
-@jit
 def count_parts(
     cells, id_of_slot, costs, letters, starts, lengths, word_uses, uses, tables
 ):
@@ -245,7 +147,7 @@ def count_parts(
             for e in range(first, edges[j]):
                 cost = rest[ends[e]] + np.int64(costs[ids[e]])
                 shares[e - first] = _share(cost - rest[j], share_of)
-            _spread(given[j], shares[: edges[j] - first])
+            _spread(given[j], shares, edges[j] - first)
             for e in range(first, edges[j]):
                 given[ends[e]] += shares[e - first]
                 uses[ids[e]] += shares[e - first] << 10
@@ -266,54 +168,80 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
         tables: see `_sum_tables` of `coding.units`.
     """
     least_of, share_of = tables
-    nodes = phrases[1]
+    edges, nodes, bonds = phrases
+    end = np.uint64(edges.shape[0] - 1)
     sums = np.zeros(BLOCK + 1, np.int64)  # cost of the first words
     given = np.empty(BLOCK + 1, np.int64)  # uses of a cut after them
-    ends = np.empty(BLOCK + 1, np.int32)  # the node after them
+    bonded = np.zeros(BLOCK, np.bool_)  # a phrase may join a word and the last
+    ends = np.empty(BLOCK, np.int64)  # the longest phrase that ends there
+    offsets = np.zeros(BLOCK + 1, np.int64)  # of the phrases that end there
+    found = np.empty((BLOCK, 3), np.int64)  # their costs from the start of the
+    # block, the words before them, and their ids
     shares = np.empty(257, np.int64)
     i = 0
     while i < sequence.size:
         n = 0
-        node = np.int64(0)
         while n < BLOCK and sequence[i + n]:
-            word = np.int64(sequence[i + n])
-            node = next_node(phrases, node, word)
+            if n:
+                last, word = sequence[i + n - 1], sequence[i + n]
+                bonded[n] = is_bond(bonds, last, word)
+                if bonded[n]:
+                    prefetch(edges, np.int64(first_slot(last, word, end)))
             n += 1
-            ends[n] = node
-            least = sums[n - 1] + np.int64(word_costs[word])
-            phrase = np.int64(nodes[node, PHRASE])
+        node = np.int64(0)
+        for k in range(n):
+            word = np.int64(sequence[i + k])
+            node = next_node(phrases, node, word) if bonded[k] else word
+            ends[k] = node
+            if bonded[k]:
+                prefetch(nodes, node)
+        for k in range(n):
+            if bonded[k]:
+                ends[k] = nodes[ends[k], PHRASE]
+                prefetch(nodes, ends[k])
+            else:
+                ends[k] = 0
+        e = 0
+        for k in range(n):
+            offsets[k] = e
+            word = np.int64(sequence[i + k])
+            least = sums[k] + np.int64(word_costs[word])
+            phrase = ends[k]
+            if e + 256 > found.shape[0]:
+                found = np.concatenate((found, np.empty_like(found)))
             while phrase:
-                cost = sums[n - nodes[phrase, WORDS]]
-                cost += np.int64(nodes[phrase, COST])
-                least = _add(least, cost, least_of)
+                start = k + 1 - nodes[phrase, WORDS]
+                found[e, 0] = sums[start] + np.int64(nodes[phrase, COST])
+                found[e, 1] = start
+                found[e, 2] = nodes[phrase, ID]
+                least = _add(least, found[e, 0], least_of)
+                e += 1
                 phrase = np.int64(nodes[phrase, NEXT])
-            sums[n] = least
+            sums[k + 1] = least
+        offsets[n] = e
         given[:n] = 0
         given[n] = 1 << 20
-        for j in range(n, 0, -1):
-            if not given[j]:
+        for k in range(n - 1, -1, -1):
+            if not given[k + 1]:
                 continue
-            word = np.int64(sequence[i + j - 1])
-            cost = sums[j - 1] + np.int64(word_costs[word])
-            shares[0] = _share(cost - sums[j], share_of)
-            m = 1
-            phrase = np.int64(nodes[ends[j], PHRASE])
-            while phrase:
-                cost = sums[j - nodes[phrase, WORDS]]
-                cost += np.int64(nodes[phrase, COST])
-                shares[m] = _share(cost - sums[j], share_of)
-                m += 1
-                phrase = np.int64(nodes[phrase, NEXT])
-            _spread(given[j], shares[:m])
-            given[j - 1] += shares[0]
+            word = np.int64(sequence[i + k])
+            first = offsets[k]
+            others = offsets[k + 1] - first
+            if not others:
+                given[k] += given[k + 1]
+                word_uses[word] += given[k + 1]
+                continue
+            cost = sums[k] + np.int64(word_costs[word])
+            shares[0] = _share(cost - sums[k + 1], share_of)
+            for m in range(others):
+                cost = found[first + m, 0]
+                shares[m + 1] = _share(cost - sums[k + 1], share_of)
+            _spread(given[k + 1], shares, others + 1)
+            given[k] += shares[0]
             word_uses[word] += shares[0]
-            m = 1
-            phrase = np.int64(nodes[ends[j], PHRASE])
-            while phrase:
-                given[j - nodes[phrase, WORDS]] += shares[m]
-                uses[nodes[phrase, ID]] += shares[m]
-                m += 1
-                phrase = np.int64(nodes[phrase, NEXT])
+            for m in range(others):
+                given[found[first + m, 1]] += shares[m + 1]
+                uses[found[first + m, 2]] += shares[m + 1]
         i += n
         if n < BLOCK:
             i += 1
@@ -336,21 +264,23 @@ def _share(cost, share_of):
 
 
 @inline
-def _spread(amount, shares):
-    """Divide an amount in proportion to shares, in place.
+def _spread(amount, shares, size):
+    """Divide an amount in proportion to the first shares, in place.
 
     The largest share gets what rounding leaves, so the parts sum to the amount.
     """
-    total = shares.sum()
-    left = amount
+    total = np.uint64(0)
     best = 0
-    for k in range(shares.size):
+    for k in range(size):
+        total += np.uint64(shares[k])
         if shares[k] > shares[best]:
             best = k
-    top = shares[best]
-    for k in range(shares.size):
-        shares[k] = amount * shares[k] // total if top else 0
-        left -= shares[k]
+    left = amount
+    if total:
+        for k in range(size):
+            product = np.uint64(amount) * np.uint64(shares[k])
+            shares[k] = np.int64(product // total)
+            left -= shares[k]
     shares[best] += left
 
 
