@@ -175,7 +175,7 @@ def test_settings_that_are_no_integers_are_refused(ngram, name, value):
 
 
 def test_prune_is_one_of_the_ways(ngram):
-    with pytest.raises(ValueError, match=r"'bytes', 'likelihood'.*'yes'"):
+    with pytest.raises(ValueError, match=r"'likelihood', 'bytes'.*'yes'"):
         Codebook.build(
             ngram,
             b"text",

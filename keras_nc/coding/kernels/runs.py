@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels.cut_cache import prefetch
+from keras_nc.coding.kernels.word_cuts import prefetch
 
 LINE = 16  # counters, uint32, in a line of the cache
 BLOCK = 64  # words at which runs begin that are looked up together

@@ -4,7 +4,6 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels.cut_cache import prefetch
 from keras_nc.coding.kernels.phrases import COST
 from keras_nc.coding.kernels.phrases import ID
 from keras_nc.coding.kernels.phrases import NEXT
@@ -16,6 +15,7 @@ from keras_nc.coding.kernels.phrases import next_node
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
+from keras_nc.coding.kernels.word_cuts import prefetch
 
 BLOCK = 1 << 14  # words that are cut together
 MOST = 1 << 30  # no word costs more
