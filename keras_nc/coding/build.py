@@ -253,11 +253,11 @@ def _expected_uses(model, window_bits, max_window_bytes, tokens):
         text of `tokens` windows, if the model wrote it. A phrase counts only
         where a word boundary follows.
     """
-    from keras_nc.coding.kernels.word_boundaries import OTHER
-    from keras_nc.coding.kernels.word_boundaries import SPACE
-    from keras_nc.coding.kernels.word_boundaries import WORD
-    from keras_nc.coding.kernels.word_boundaries import classify
-    from keras_nc.coding.kernels.word_boundaries import mark_words
+    from keras_nc.coding.kernels.words import OTHER
+    from keras_nc.coding.kernels.words import SPACE
+    from keras_nc.coding.kernels.words import WORD
+    from keras_nc.coding.kernels.words import classify
+    from keras_nc.coding.kernels.words import mark_words
 
     if hasattr(model, "reader"):
         model = model.reader(max_window_bytes)

@@ -278,7 +278,7 @@ def best(candidates, most):
 
 def _is_word_byte():
     """Return which bytes are word bytes, bool of shape (256,)."""
-    from keras_nc.coding.kernels.word_boundaries import WORD
-    from keras_nc.coding.kernels.word_boundaries import classify
+    from keras_nc.coding.kernels.words import WORD
+    from keras_nc.coding.kernels.words import classify
 
     return np.array([classify(np.uint8(b)) == WORD for b in range(256)])

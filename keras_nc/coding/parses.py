@@ -3,7 +3,7 @@
 - `"greedy"`: take the longest window that the text begins with.
 - `"aligned"`: take the longest window that ends at a word boundary, or the
   longest window if none does. A word is then cut in few ways, which helps a
-  language model. For what a word boundary is, see `kernels.word_boundaries`.
+  language model. For what a word boundary is, see `kernels.words`.
 - `"flexible"`: take the window after which the next window can reach furthest,
   which needs fewer windows.
 - `"likely"`: take the most probable segmentation of the whole document, by the
@@ -11,7 +11,7 @@
 - `"likely_aligned"`: the same, with as few ends inside words as possible.
 - `"likely_words"`: the same, but a window that begins inside a word ends inside
   it or with it, and a window of several words begins and ends with a word. For
-  its words, see `kernels.word_boundaries.mark_words`.
+  its words, see `kernels.words.mark_words`.
 
 A parse is one record. To add one, write its kernel in `kernels`, a function
 here that calls it, and a record in `PARSES`.
@@ -37,7 +37,7 @@ class Parse:
             remainder begins with may come next and end inside it. Its arguments
             are these windows, as `(bytes, id)` pairs, shortest first; the marks
             of the remainder; and whether the whole remainder is a window.
-        boundaries: name of the function in `kernels.word_boundaries` that marks
+        boundaries: name of the function in `kernels.words` that marks
             word boundaries; `None` if they do not matter.
         divides: function of a text, uint8, and a place in it where a window
             begins. It returns whether the text from there on has the same
@@ -68,9 +68,9 @@ class Parse:
         """
         if self.boundaries is None:
             return None
-        from keras_nc.coding.kernels import word_boundaries
+        from keras_nc.coding.kernels import words
 
-        return getattr(word_boundaries, self.boundaries)(text, offsets)
+        return getattr(words, self.boundaries)(text, offsets)
 
     def may_divide(self, text, at):
         """Tell whether two parts of a text can be cut into windows separately.
@@ -147,11 +147,11 @@ def _divides_spaces(text, at):
 
 
 def _divides_words(text, at):
-    from keras_nc.coding.kernels import word_boundaries
+    from keras_nc.coding.kernels import words
 
     # Only at a boundary may the next window have several words.
     near = text[max(at - 2, 0) : at + 1]
-    marks = word_boundaries.mark_words(near, np.array([0, near.size]))
+    marks = words.mark_words(near, np.array([0, near.size]))
     return bool(marks[-1])
 
 

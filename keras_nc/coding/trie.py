@@ -152,7 +152,7 @@ class PhraseTables:
 
     def __init__(self, lengths, content, costs, slot_costs):
         from keras_nc.coding.kernels import phrases
-        from keras_nc.coding.kernels.word_boundaries import mark_words
+        from keras_nc.coding.kernels.words import mark_words
         from keras_nc.coding.kernels.words import number_words
 
         starts = window_starts(lengths)

@@ -284,7 +284,7 @@ def _pop_all(parts):
 
 def _number(documents):
     """Return the `WordText` of documents that fit into memory."""
-    from keras_nc.coding.kernels.word_boundaries import mark_words
+    from keras_nc.coding.kernels.words import mark_words
     from keras_nc.coding.kernels.words import number_words
 
     text, offsets = join_documents(documents)
