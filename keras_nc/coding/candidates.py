@@ -10,12 +10,14 @@ import numpy as np
 
 from keras_nc.coding.word_text import Vocabulary
 from keras_nc.coding.word_text import WordText
+from keras_nc.coding.word_text import split_sequence
+from keras_nc.progress import ProgressLine
 
 LONGEST_PART = 24  # bytes of a string inside a word
 MOST_WORDS = 5  # words of a phrase
 MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
-FIRST_WORDS = 1 << 18  # of the part of a text whose runs are counted first
-GROWTH = 4  # of this part
+PIECE_WORDS = 1 << 18  # words of a piece, of which runs are counted in one call
+GROWTH = 4  # of the part of a text whose runs are counted
 COUNTER_BITS = 28  # the sketch has at most 2^28 counters, 1 GB
 #: Runs that are counted in one table. More runs need more passes over the text
 #: instead of more memory.
@@ -51,6 +53,8 @@ class CandidateText:
             strings.letters, strings.lengths, np.zeros_like(strings.counts)
         )
         self.letters, self.lengths, self._counts = words.arrays
+        num_bytes = int((self.lengths * self._counts).sum())
+        self._bytes_of_word = num_bytes / max(1, text.sequence.size)
         self.starts = np.cumsum(self.lengths) - self.lengths
         self._tail = np.append(0, numbers + 1)[strings.sequence]
         ends = np.flatnonzero(self._tail == 0)
@@ -97,7 +101,7 @@ class CandidateText:
             tables.append(best(table, most))
         return best(np.concatenate(tables), most)
 
-    def count_phrases(self, most, longest):
+    def count_phrases(self, most, longest, progress=False):
         """Count runs of several words, as `count_parts` does strings.
 
         The first column has where a run begins in the sequence.
@@ -106,48 +110,65 @@ class CandidateText:
         to be among the best there, it takes in all of the text at least. So the
         beginning of the text is counted first, then more and more of it.
         """
+        found = np.zeros((0, 4), np.int64)
+        pieces = split_sequence(self.sequence, PIECE_WORDS)
+        counts = _growing_counts(len(pieces))
+        sizes = np.cumsum([0] + [piece.size for piece in pieces])
+        total = 2 * sum(self.bytes_of(sizes[count]) for count in counts)
+        with ProgressLine("Counting phrases", progress, total) as line:
+            for count in counts:
+                least = 0
+                if found.shape[0] == most:
+                    least = int((found[:, 3] * (found[:, 1] - 1)).min())
+                found = self._count_runs(pieces[:count], longest, least, line)
+                found = best(
+                    found[np.lexsort([found[:, 0], found[:, 2]])], most
+                )
+        return found
+
+    def _count_runs(self, pieces, longest, least, line):
+        """Return the runs that save at least `least` bytes, in any order."""
+        from keras_nc.coding.kernels import runs
+
         # In a phrase, a byte of punctuation after another one is not counted as
         # a word of its own.
         first = self.letters[self.starts]
         is_mark = (self.lengths == 1) & ~_is_word_byte()[first]
         is_mark &= first != ord(" ")
-        is_mark = np.append(False, is_mark)
-        lengths = np.append(0, self.lengths)
-        found = np.zeros((0, 4), np.int64)
-        for size in _growing_sizes(self.sequence.size):
-            least = 0
-            if found.shape[0] == most:
-                least = int((found[:, 3] * (found[:, 1] - 1)).min())
-            found = self._count_runs(
-                self.sequence[:size], lengths, is_mark, longest, least
-            )
-            found = best(found[np.lexsort([found[:, 0], found[:, 2]])], most)
-        return found
-
-    def _count_runs(self, sequence, lengths, is_mark, longest, least):
-        """Return the runs that save at least `least` bytes, in any order."""
-        from keras_nc.coding.kernels import runs
-
-        fewest = max(2, -(-least // max(1, longest - 1)))
+        size = sum(piece.size for piece in pieces)
         settings = (
-            sequence, lengths, is_mark, np.append(0, self._counts) < fewest,
-            longest, MOST_WORDS,
-            np.zeros(_count_counters(sequence.size), np.uint32),
-        )  # fmt: skip
-        runs.sketch_runs(*settings)
+            np.append(0, self.lengths),
+            np.append(False, is_mark),
+            np.append(0, self._counts) < runs.fewest_uses(least, longest),
+            longest,
+            MOST_WORDS,
+            np.zeros(_count_counters(size), np.uint32),
+        )
+        for piece in pieces:
+            runs.sketch_runs(piece, *settings)
+            line.update(self.bytes_of(piece.size))
         parts = 1
-        while True:
-            tables = []
-            for part in range(parts):
-                table, too_many = runs.count_runs(
-                    *settings, least, part, parts, RUNS_OF_A_TABLE
-                )
-                if too_many:
+        tables = []
+        while len(tables) < parts:
+            table, found, begin = np.zeros((1 << 12, 4), np.uint64), 0, 0
+            for piece in pieces:
+                table, found = runs.count_runs(
+                    piece, *settings, least, len(tables), parts, begin, table,
+                    found, RUNS_OF_A_TABLE,
+                )  # fmt: skip
+                if found < 0:  # too many
+                    parts, tables = 2 * parts, []
                     break
-                tables.append(table)
+                begin += piece.size
+                if not tables:
+                    line.update(self.bytes_of(piece.size))
             else:
-                return np.concatenate(tables)
-            parts *= 2
+                tables.append(runs.best_runs(table, least))
+        return np.concatenate(tables)
+
+    def bytes_of(self, words):
+        """Return about how many bytes some words of the sequence have."""
+        return round(words * self._bytes_of_word)
 
     def add_prior(self, candidates, phrases):
         """Add the strings of the prior that are not among the candidates.
@@ -256,12 +277,12 @@ class CandidateText:
         return words, offsets
 
 
-def _growing_sizes(size):
-    """Yield sizes that grow up to `size`, which is the last."""
-    sizes = [size]
-    while sizes[-1] > FIRST_WORDS:
-        sizes.append(-(-sizes[-1] // GROWTH))
-    return reversed(sizes)
+def _growing_counts(count):
+    """Return numbers that grow up to `count`, which is the last."""
+    counts = [count]
+    while counts[-1] > 1:
+        counts.append(-(-counts[-1] // GROWTH))
+    return counts[::-1]
 
 
 def _count_counters(words):

@@ -184,6 +184,28 @@ class WordText:
         return cls(letters, lengths, counts, sequence, head.tobytes(), folder)
 
 
+def split_sequence(sequence, size):
+    """Split a sequence into pieces that end with a document.
+
+    Args:
+        sequence: int32, see `WordText`.
+        size: int, words of a piece. It has more if its last document has.
+
+    Returns:
+        A list of views.
+    """
+    pieces = []
+    begin = 0
+    while begin < sequence.size:
+        end = min(begin + size, sequence.size)
+        while sequence[end - 1]:
+            zeros = np.flatnonzero(sequence[end : end + HEAD_BYTES] == 0)
+            end += zeros[0] + 1 if zeros.size else HEAD_BYTES
+        pieces.append(sequence[begin:end])
+        begin = end
+    return pieces
+
+
 class Vocabulary:
     """Distinct words, numbered in the order in which they are added."""
 

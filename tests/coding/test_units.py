@@ -96,7 +96,7 @@ def runs_of(documents, longest):
     longest=st.integers(1, 12),
     constants=st.fixed_dictionaries(
         {
-            "FIRST_WORDS": st.integers(1, 40),
+            "PIECE_WORDS": st.integers(1, 40),
             "GROWTH": st.integers(2, 4),
             "COUNTER_BITS": st.integers(4, 8),
             "RUNS_OF_A_TABLE": st.just(2048),
@@ -192,9 +192,9 @@ def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
     documents = [text[i : i + 3000] for i in range(0, len(text), 3000)]
     expected = Codebook.build(text=documents, window_bits=11)
     monkeypatch.setattr(word_text, "BLOCK_BYTES", 10_000)
-    monkeypatch.setattr(candidates, "FIRST_WORDS", 1_000)
+    monkeypatch.setattr(candidates, "PIECE_WORDS", 1_000)
     monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 1_000)
-    monkeypatch.setattr(units, "PART_WORDS", 500)
+    monkeypatch.setattr(units, "PIECE_WORDS", 500)
     half = len(documents) // 2
     for name, part in (("a", documents[:half]), ("b", documents[half:])):
         WordText.from_documents(part, tmp_path / name)

@@ -30,7 +30,8 @@ def sketch_runs(
     """Count all runs of two words or more in a sketch.
 
     Args:
-        sequence: int32, words from 1 on, with a 0 after each document.
+        sequence: int32, words from 1 on, with a 0 after each document. A text
+            may be given piece by piece, where each piece ends with a document.
         lengths: int64 of shape (words + 1,).
         is_mark: bool of shape (words + 1,): a single byte of punctuation. After
             another one, it does not count as a word.
@@ -38,7 +39,8 @@ def sketch_runs(
             hold for 0.
         longest: int, at most 255: bytes of a run.
         most_words: int, words of a run, without marks after marks.
-        counters: uint32, a power of two and at least `LINE` of them, zeros.
+        counters: uint32, a power of two and at least `LINE` of them, zeros at
+            first.
     """
     hashes = np.empty(BLOCK * LONGEST, np.uint64)
     sizes = np.empty((BLOCK * LONGEST, 2), np.int64)
@@ -57,11 +59,12 @@ def sketch_runs(
 @jit
 def count_runs(
     sequence, lengths, is_mark, is_rare, longest, most_words, counters,
-    least, part, parts, most,
+    least, part, parts, begin, table, found, most,
 ):  # fmt: skip
     """Count the runs that may save many bytes, or one part of them.
 
-    A run saves its uses times (bytes - 1).
+    A run saves its uses times (bytes - 1). A text may be counted piece by
+    piece, where each piece ends with a document.
 
     Args:
         sequence: see `sketch_runs`, as the next five.
@@ -70,24 +73,26 @@ def count_runs(
         is_rare: the same.
         longest: the same.
         most_words: the same.
-        counters: as `sketch_runs` has filled them.
-        least: int, bytes that a run saves at least. It occurs twice or more.
+        counters: as `sketch_runs` has filled them with the whole text.
+        least: int, bytes that a run saves at least.
         part: int, the part to count. The hash of a run decides its part.
         parts: int, how many parts there are.
-        most: int, how many runs may be in memory.
+        begin: int, where the sequence begins in the text.
+        table: uint64 of shape (a power of two, 4), what earlier pieces had:
+            the hash of each run, where it begins first, its bytes and its
+            words in one number, and its uses. Zeros at first.
+        found: int, how many runs are in the table.
+        most: int, how many may be in it.
 
     Returns:
-        Where each run begins first, its bytes, its words, and its uses, int64
-        of shape (runs, 4), in any order; and whether there were too many runs.
-        Then there are no rows.
+        The table, which may have grown, and the number of runs in it, or -1 if
+        there are too many.
     """
-    fewest = max(2, -(-least // max(1, longest - 1)))  # uses of any run
+    fewest = fewest_uses(least, longest)
     hashes = np.empty(BLOCK * LONGEST, np.uint64)
     sizes = np.empty((BLOCK * LONGEST, 2), np.int64)
     offsets = np.empty(BLOCK + 1, np.int64)
     firsts = np.empty(BLOCK * LONGEST, np.int64)
-    table = np.zeros((1 << 12, 4), np.uint64)  # hash, first, sizes, uses
-    found = 0
     for start in range(0, sequence.size, BLOCK):
         _find_runs(
             sequence, lengths, is_mark, is_rare, longest, most_words, start,
@@ -106,13 +111,13 @@ def count_runs(
                 if parts > 1 and np.int64(h >> np.uint64(48)) % parts != part:
                     continue
                 hashes[n] = h
-                firsts[n] = start + i
+                firsts[n] = begin + start + i
                 sizes[n] = sizes[k]
                 prefetch(table, np.int64(h & np.uint64(table.shape[0] - 1)))
                 n += 1
         while 2 * (found + n) > table.shape[0]:
             if found + n > most:
-                return np.empty((0, 4), np.int64), True
+                return table, -1
             table = _grow(table)
         for k in range(n):
             at = _find(table, hashes[k])
@@ -122,7 +127,27 @@ def count_runs(
                 table[at, 2] = sizes[k, 0] << 8 | sizes[k, 1]
                 found += 1
             table[at, 3] += np.uint64(1)
-    runs = np.empty((found, 4), np.int64)
+    return table, found
+
+
+@jit
+def best_runs(table, least):
+    """Return the runs of a table that save at least `least` bytes.
+
+    Args:
+        table: see `count_runs`.
+        least: the same. A run must also occur twice or more.
+
+    Returns:
+        Where each run begins first, its bytes, its words, and its uses, int64
+        of shape (runs, 4), in any order.
+    """
+    n = 0
+    for at in range(table.shape[0]):
+        uses = np.int64(table[at, 3])
+        size = np.int64(table[at, 2] >> np.uint64(8))
+        n += uses > 1 and uses * (size - 1) >= least
+    runs = np.empty((n, 4), np.int64)
     n = 0
     for at in range(table.shape[0]):
         uses = np.int64(table[at, 3])
@@ -133,7 +158,13 @@ def count_runs(
             runs[n, 2] = table[at, 2] & np.uint64(255)
             runs[n, 3] = uses
             n += 1
-    return runs[:n].copy(), False
+    return runs
+
+
+@jit
+def fewest_uses(least, longest):
+    """Return how often a run occurs at least if it saves `least` bytes."""
+    return max(2, -(-least // max(1, longest - 1)))
 
 
 @inline
