@@ -326,8 +326,8 @@ def _fill(windows, size, head, text, longest):
     raise ValueError(
         f"A codebook of {size:,} windows needs a text with as many different "
         f"strings. Received: a text with {len(known):,} of at most {longest} "
-        "bytes, all single bytes included. Use more text, smaller "
-        "`window_bits`, or larger `max_window_bytes`."
+        "bytes, all single bytes included. Use more text or smaller "
+        "`window_bits`."
     )
 
 

@@ -180,6 +180,7 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
     shares = np.empty(257, np.int64)
     i = 0
     while i < sequence.size:
+        # Each loop over the words fetches what the next one reads.
         n = 0
         while n < BLOCK and sequence[i + n]:
             if n:
