@@ -143,8 +143,8 @@ class Codebook(WindowTable):
                 model counts for. More of them help if the text is less than
                 1 MB and of the kind that the model learned from.
             max_window_bytes: bytes that a window has at most, 1 to 255.
-            progress: bool, for words and phrases: whether to show the progress
-                in one line on terminals.
+            progress: bool, whether to show progress on terminals. Only words
+                and phrases have any.
 
         Returns:
             A `Codebook`.

@@ -9,7 +9,6 @@ sequence of their numbers.
 """
 
 import concurrent.futures
-import contextlib
 import functools
 import os
 import threading
@@ -27,15 +26,14 @@ from keras_nc.coding.window_choice import SHRINK
 from keras_nc.coding.window_choice import window_costs
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
-from keras_nc.coding.word_text import split_sequence
 from keras_nc.progress import ProgressLine
 from keras_nc.progress import ignore
 
 ROUNDS = 3  # of expectation maximization; one less after windows are dropped
 FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
-MOST_THREADS = 8  # each needs 8 bytes for each distinct word and window
-PIECE_WORDS = 1 << 20  # words of a text that a thread counts at a time
+MOST_THREADS = 4  # each needs 8 bytes for each distinct word and window
+BLOCKS_OF_A_PIECE = 64  # blocks of words that a thread counts at a time
 
 
 def choose_windows(
@@ -267,18 +265,19 @@ def _count_cuts(sequence, word_costs, phrases, word_uses, uses, tables, done):
     """
     from keras_nc.coding.kernels import units
 
-    pieces = split_sequence(sequence, PIECE_WORDS)[::-1]
+    pieces = _split(sequence)[::-1]
     lock = threading.Lock()
 
     def count():
         sums = np.zeros_like(word_uses), np.zeros_like(uses)
-        with contextlib.suppress(IndexError):  # no piece is left
-            while True:
+        while True:
+            with lock:
+                if not pieces:
+                    return sums
                 piece = pieces.pop()
-                units.count_cuts(piece, word_costs, phrases, *sums, tables)
-                with lock:
-                    done(piece.size)
-        return sums
+            units.count_cuts(piece, word_costs, phrases, *sums, tables)
+            with lock:
+                done(piece.size)
 
     threads = min(os.cpu_count() or 1, MOST_THREADS, max(1, len(pieces)))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
@@ -288,7 +287,27 @@ def _count_cuts(sequence, word_costs, phrases, word_uses, uses, tables, done):
                 word_uses += sums[0]
                 uses += sums[1]
         finally:
-            pieces.clear()  # after an interruption, threads end soon
+            pieces.clear()  # after Ctrl-C, each thread ends with its piece
+
+
+def _split(sequence):
+    """Return pieces that the kernel `count_cuts` may read one by one.
+
+    A piece ends with a document, or after whole blocks of a long document.
+    """
+    from keras_nc.coding.kernels.units import BLOCK
+
+    size = BLOCK * BLOCKS_OF_A_PIECE
+    pieces = []
+    begin = 0
+    while begin < sequence.size:
+        piece = sequence[begin : begin + size]
+        ends = np.flatnonzero(piece == 0)
+        if ends.size:
+            piece = piece[: ends[-1] + 1]
+        pieces.append(piece)
+        begin += piece.size
+    return pieces
 
 
 @functools.cache

@@ -94,7 +94,7 @@ class WordText:
         Args:
             documents: see `from_documents`.
             folder: where the new folder is made, on a disk with room for 4
-                bytes for each word, which is about a quarter of the text.
+                bytes for each word, about as much as the text has.
             memory_bytes: int, bytes of text that are numbered in memory.
 
         Yields:
@@ -182,28 +182,6 @@ class WordText:
                 "`WordText.from_documents`."
             ) from error
         return cls(letters, lengths, counts, sequence, head.tobytes(), folder)
-
-
-def split_sequence(sequence, size):
-    """Split a sequence into pieces that end with a document.
-
-    Args:
-        sequence: int32, see `WordText`.
-        size: int, words of a piece. It has more if its last document has.
-
-    Returns:
-        A list of views.
-    """
-    pieces = []
-    begin = 0
-    while begin < sequence.size:
-        end = min(begin + size, sequence.size)
-        while sequence[end - 1]:
-            zeros = np.flatnonzero(sequence[end : end + HEAD_BYTES] == 0)
-            end += zeros[0] + 1 if zeros.size else HEAD_BYTES
-        pieces.append(sequence[begin:end])
-        begin = end
-    return pieces
 
 
 class Vocabulary:
