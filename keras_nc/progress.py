@@ -66,3 +66,7 @@ class ProgressLine:
         # "\033[K" clears the rest of a longer line.
         sys.stderr.write(f"\r{line}\033[K{end}")
         sys.stderr.flush()
+
+
+def ignore(num_bytes):
+    """Show nothing: a `ProgressLine.update` for jobs that are not watched."""

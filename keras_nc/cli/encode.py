@@ -25,6 +25,7 @@ from keras_nc.cli.files import codebook_option
 from keras_nc.cli.files import force_option
 from keras_nc.cli.files import open_input
 from keras_nc.cli.files import open_output
+from keras_nc.progress import ignore
 
 SUFFIX = ".knc"
 #: More threads would take memory.
@@ -34,10 +35,6 @@ _SAME_MACHINE = (
     "on the same hardware, and as slowly as it is encoded. To decode anywhere, "
     "encode without --with."
 )
-
-
-def ignore(num_bytes):
-    """Ignore a report of progress."""
 
 
 def read_blocks(source, block_bytes):

@@ -85,21 +85,6 @@ def name_full_disk(error, path):
     return error
 
 
-def allocate_file(file, size):
-    """Make a new file as large as it will be, or raise an OSError.
-
-    Args:
-        file: a binary file that is empty.
-        size: int, bytes.
-    """
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-        return
-    zeros = bytes(1 << 20)
-    for start in range(0, size, len(zeros)):
-        file.write(zeros[: size - start])
-
-
 def _remove(path):
     with contextlib.suppress(OSError):
         os.unlink(path)

@@ -45,6 +45,7 @@ def build_content(
     rounds,
     model_tokens,
     max_window_bytes,
+    progress,
 ):
     """Return the arguments of a `Codebook`; see `Codebook.build`."""
     window_bits = as_window_bits(window_bits)
@@ -83,6 +84,7 @@ def build_content(
             price=price,
             longest=max_window_bytes,
             prior=prior,
+            progress=progress,
         )
         windows = dict(enumerate(windows, NUM_SPECIAL))
         allocation = "frequency"

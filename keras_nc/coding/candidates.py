@@ -10,13 +10,14 @@ import numpy as np
 
 from keras_nc.coding.word_text import Vocabulary
 from keras_nc.coding.word_text import WordText
+from keras_nc.progress import ProgressLine
 
 LONGEST_PART = 24  # bytes of a string inside a word
 MOST_WORDS = 5  # words of a phrase
 MOST_LETTERS = 1 << 23  # bytes of distinct words in which strings are counted
-FIRST_WORDS = 1 << 18  # of the part of a text whose runs are counted first
-GROWTH = 4  # of this part
-COUNTER_BITS = 28  # the sketch has at most 2^28 counters, 1 GB
+FIRST_WORDS = 1 << 18  # words of the beginning whose runs are counted first
+GROWTH = 4  # of this beginning
+PIECE_WORDS = 1 << 20  # words that are read between two reports of progress
 #: Runs that are counted in one table. More runs need more passes over the text
 #: instead of more memory.
 RUNS_OF_A_TABLE = 1 << 23
@@ -42,15 +43,20 @@ class CandidateText:
 
     def __init__(self, text, prior):
         self.prior = prior
-        self._text = text
         self.sequence = text.sequence
-        words = Vocabulary()
-        words.add(text.letters, text.lengths, text.counts)
         strings = WordText.from_documents(list(prior))
-        numbers = words.add(
-            strings.letters, strings.lengths, np.zeros_like(strings.counts)
-        )
-        self.letters, self.lengths, self._counts = words.arrays
+        numbers = np.zeros(0, np.int64)
+        arrays = text.letters, text.lengths, text.counts
+        if prior:
+            words = Vocabulary()
+            words.add(*arrays)
+            numbers = words.add(
+                strings.letters, strings.lengths, np.zeros_like(strings.counts)
+            )
+            arrays = words.arrays
+        self.letters, self.lengths, self._counts = arrays
+        num_bytes = int((self.lengths * self._counts).sum())
+        self._bytes_of_word = num_bytes / max(1, text.sequence.size)
         self.starts = np.cumsum(self.lengths) - self.lengths
         self._tail = np.append(0, numbers + 1)[strings.sequence]
         ends = np.flatnonzero(self._tail == 0)
@@ -97,57 +103,85 @@ class CandidateText:
             tables.append(best(table, most))
         return best(np.concatenate(tables), most)
 
-    def count_phrases(self, most, longest):
+    def count_phrases(self, most, longest, progress=False):
         """Count runs of several words, as `count_parts` does strings.
 
         The first column has where a run begins in the sequence.
 
-        A part of the text shows how many bytes a run must save: what it takes
-        to be among the best there, it takes in all of the text at least. So the
-        beginning of the text is counted first, then more and more of it.
+        The beginning of the text is counted first, then `GROWTH` times more
+        each time. A run saves at least as much in all of the text as in its
+        beginning. So a run that saves less than the `most` best of the
+        beginning cannot be among the best of the text.
         """
+        found = np.zeros((0, 4), np.int64)
+        sizes = _growing_sizes(self.sequence.size)
+        total = 2 * sum(map(self.bytes_of, sizes))
+        with ProgressLine("Counting phrases", progress, total) as line:
+            for size in sizes:
+                least = 0
+                if found.shape[0] == most:
+                    least = int((found[:, 3] * (found[:, 1] - 1)).min())
+                found = self._count_runs(size, most, longest, least, line)
+        return found
+
+    def _count_runs(self, size, most, longest, least, line):
+        """Return the best runs among those that begin in the first words.
+
+        Args:
+            size: int, how many words.
+            most: see `count_parts`.
+            longest: the same.
+            least: int, bytes that the runs save at least.
+            line: a `ProgressLine`.
+        """
+        from keras_nc.coding.kernels import runs
+
         # In a phrase, a byte of punctuation after another one is not counted as
         # a word of its own.
         first = self.letters[self.starts]
         is_mark = (self.lengths == 1) & ~_is_word_byte()[first]
         is_mark &= first != ord(" ")
-        is_mark = np.append(False, is_mark)
-        lengths = np.append(0, self.lengths)
-        found = np.zeros((0, 4), np.int64)
-        for size in _growing_sizes(self.sequence.size):
-            least = 0
-            if found.shape[0] == most:
-                least = int((found[:, 3] * (found[:, 1] - 1)).min())
-            found = self._count_runs(
-                self.sequence[:size], lengths, is_mark, longest, least
-            )
-            found = best(found[np.lexsort([found[:, 0], found[:, 2]])], most)
-        return found
-
-    def _count_runs(self, sequence, lengths, is_mark, longest, least):
-        """Return the runs that save at least `least` bytes, in any order."""
-        from keras_nc.coding.kernels import runs
-
-        fewest = max(2, -(-least // max(1, longest - 1)))
         settings = (
-            sequence, lengths, is_mark, np.append(0, self._counts) < fewest,
-            longest, MOST_WORDS,
-            np.zeros(_count_counters(sequence.size), np.uint32),
-        )  # fmt: skip
-        runs.sketch_runs(*settings)
+            np.append(0, self.lengths),
+            np.append(False, is_mark),
+            np.append(0, self._counts) < runs.fewest_uses(least, longest),
+            longest,
+            MOST_WORDS,
+            runs.make_counters(size),
+        )
+        pieces = [
+            (begin, min(begin + PIECE_WORDS, size))
+            for begin in range(0, size, PIECE_WORDS)
+        ]
+        for begin, end in pieces:
+            runs.sketch_runs(self.sequence, begin, end, *settings)
+            line.update(self.bytes_of(end - begin))
+        tables = []
         parts = 1
-        while True:
-            tables = []
-            for part in range(parts):
-                table, too_many = runs.count_runs(
-                    *settings, least, part, parts, RUNS_OF_A_TABLE
-                )
-                if too_many:
+        while len(tables) < parts:
+            table = np.zeros((1 << 12, 4), np.uint64)
+            known = 0
+            for begin, end in pieces:
+                table, known = runs.count_runs(
+                    self.sequence, begin, end, *settings, least, len(tables),
+                    parts, table, known, RUNS_OF_A_TABLE,
+                )  # fmt: skip
+                line.update(self.bytes_of(end - begin))
+                if known < 0:  # too many
+                    # What was done is done again, in twice as many parts.
+                    line.total += self.bytes_of(
+                        len(tables) * size + end + parts * size
+                    )
+                    tables = []
+                    parts *= 2
                     break
-                tables.append(table)
             else:
-                return np.concatenate(tables)
-            parts *= 2
+                tables.append(_best_runs(runs.runs_of(table, least), most))
+        return _best_runs(np.concatenate(tables), most)
+
+    def bytes_of(self, words):
+        """Return about how many bytes some words of the sequence have."""
+        return round(words * self._bytes_of_word)
 
     def add_prior(self, candidates, phrases):
         """Add the strings of the prior that are not among the candidates.
@@ -257,16 +291,16 @@ class CandidateText:
 
 
 def _growing_sizes(size):
-    """Yield sizes that grow up to `size`, which is the last."""
+    """Return how many words each stage counts; the last is `size`."""
     sizes = [size]
     while sizes[-1] > FIRST_WORDS:
         sizes.append(-(-sizes[-1] // GROWTH))
-    return reversed(sizes)
+    return sizes[::-1]
 
 
-def _count_counters(words):
-    """Return how many counters the sketch of some words gets."""
-    return 1 << min(max(words.bit_length() + 1, 8), COUNTER_BITS)
+def _best_runs(runs, most):
+    """Return the best runs, those of fewer words first, as they occur."""
+    return best(runs[np.lexsort([runs[:, 0], runs[:, 2]])], most)
 
 
 def best(candidates, most):

@@ -100,6 +100,7 @@ class Codebook(WindowTable):
         rounds=None,
         model_tokens=1 << 14,
         max_window_bytes=64,
+        progress=True,
     ):
         """Choose windows and compile them.
 
@@ -142,6 +143,8 @@ class Codebook(WindowTable):
                 model counts for. More of them help if the text is less than
                 1 MB and of the kind that the model learned from.
             max_window_bytes: bytes that a window has at most, 1 to 255.
+            progress: bool, whether to show progress on terminals. Only words
+                and phrases have any.
 
         Returns:
             A `Codebook`.
@@ -165,6 +168,7 @@ class Codebook(WindowTable):
             rounds=rounds,
             model_tokens=model_tokens,
             max_window_bytes=max_window_bytes,
+            progress=progress,
         )
         return cls(**content)
 

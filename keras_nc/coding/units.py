@@ -11,6 +11,7 @@ sequence of their numbers.
 import concurrent.futures
 import functools
 import os
+import threading
 
 import numpy as np
 
@@ -25,15 +26,19 @@ from keras_nc.coding.window_choice import SHRINK
 from keras_nc.coding.window_choice import window_costs
 from keras_nc.coding.word_text import HEAD_BYTES
 from keras_nc.coding.word_text import WordText
+from keras_nc.progress import ProgressLine
+from keras_nc.progress import ignore
 
 ROUNDS = 3  # of expectation maximization; one less after windows are dropped
 FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
-MOST_THREADS = 8  # each needs 8 bytes for each distinct word and window
-PART_WORDS = 1 << 20  # words of a text for each thread
+MOST_THREADS = 4  # each needs 8 bytes for each distinct word and window
+BLOCKS_OF_A_PIECE = 64  # blocks of words that a thread counts at a time
 
 
-def choose_windows(text, size, *, phrases, prune, price, longest, prior):
+def choose_windows(
+    text, size, *, phrases, prune, price, longest, prior, progress
+):
     """Choose windows for the parse `likely_words`.
 
     Args:
@@ -47,6 +52,7 @@ def choose_windows(text, size, *, phrases, prune, price, longest, prior):
         longest: bytes that a window has at most.
         prior: dict from strings to their uses in a text that was not given, by
             a model. They are candidates, too, and count as if it were given.
+        progress: bool, whether to show progress on terminals.
 
     Returns:
         A list of bytes in lexicographic order, and their costs, uint16.
@@ -62,15 +68,21 @@ def choose_windows(text, size, *, phrases, prune, price, longest, prior):
     candidates = text.count_parts(times * size, min(longest, LONGEST_PART))
     tables = [candidates]
     if phrases:
-        tables.append(text.count_phrases(times * size, longest))
+        tables.append(text.count_phrases(times * size, longest, progress))
     candidates = text.add_prior(np.concatenate(tables), phrases)
     if not prune:
         candidates = best(candidates, size - 256)
     windows = Windows(text, candidates)
-    while len(windows) > size:
-        kept = max(size, int(len(windows) * SHRINK))
-        windows = windows.keep(kept, *windows.count_uses(price), prune)
-    uses, _, _ = windows.count_uses(price)
+    sizes = [len(windows)]
+    while sizes[-1] > size:
+        sizes.append(max(size, int(sizes[-1] * SHRINK)))
+    passes = ROUNDS + (ROUNDS - 1) * (len(sizes) - 1)
+    total = passes * text.bytes_of(text.sequence.size)
+    with ProgressLine("Choosing windows", progress, total) as line:
+        for kept in sizes[1:]:
+            chances = windows.count_uses(price, line.update)
+            windows = windows.keep(kept, *chances, prune)
+        uses, _, _ = windows.count_uses(price, line.update)
     uses = dict(zip(windows.strings, uses[1:].tolist(), strict=True))
     chosen = _fill(list(uses), size, head[:HEAD_BYTES], text, longest)
     uses = np.array([uses.get(window, 0) for window in chosen])
@@ -116,7 +128,7 @@ class Windows:
     def __len__(self):
         return 256 + len(self._candidates)
 
-    def count_uses(self, price):
+    def count_uses(self, price, progress=ignore):
         """Count uses over all cuts of the text, and update the costs.
 
         This is expectation maximization: a cut is as probable as its costs say,
@@ -124,6 +136,7 @@ class Windows:
 
         Args:
             price: bits that every window costs on top of its `-log2 p`.
+            progress: function to call with bytes of the text as they are cut.
 
         Returns:
             Uses (int64), costs (uint16), and the cost of the best other
@@ -149,8 +162,9 @@ class Windows:
             word_costs = units.count_parts(*parts)
             phrases = self._build_phrases(costs)
             _count_cuts(
-                text.sequence, word_costs, phrases, word_uses, uses, tables
-            )
+                text.sequence, word_costs, phrases, word_uses, uses, tables,
+                lambda words: progress(text.bytes_of(words)),
+            )  # fmt: skip
             units.count_parts(*parts)
             uses = (uses + (1 << USE_BITS - 1) >> USE_BITS) + self._prior_uses
         others = self._costs_without(costs, word_costs, phrases)
@@ -243,39 +257,57 @@ class Windows:
         return np.concatenate([own, of_phrases])
 
 
-def _count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
-    """Call the kernel of this name for parts of the sequence, in threads.
+def _count_cuts(sequence, word_costs, phrases, word_uses, uses, tables, done):
+    """Call the kernel of this name for pieces of the sequence, in threads.
 
-    Uses are integers, so their sums do not depend on the parts.
+    Uses are integers, so their sums do not depend on the pieces. `done` is
+    called with the words of each piece.
     """
     from keras_nc.coding.kernels import units
 
-    def count(part):
+    pieces = _split(sequence)[::-1]
+    lock = threading.Lock()
+
+    def count():
         sums = np.zeros_like(word_uses), np.zeros_like(uses)
-        units.count_cuts(part, word_costs, phrases, *sums, tables)
-        return sums
+        while True:
+            with lock:
+                if not pieces:
+                    return sums
+                piece = pieces.pop()
+            units.count_cuts(piece, word_costs, phrases, *sums, tables)
+            with lock:
+                done(piece.size)
 
-    threads = min(os.cpu_count() or 1, MOST_THREADS)
-    parts = _split(sequence, min(threads, 1 + sequence.size // PART_WORDS))
+    threads = min(os.cpu_count() or 1, MOST_THREADS, max(1, len(pieces)))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for sums in pool.map(count, parts):
-            word_uses += sums[0]
-            uses += sums[1]
+        try:
+            for future in [pool.submit(count) for _ in range(threads)]:
+                sums = future.result()
+                word_uses += sums[0]
+                uses += sums[1]
+        finally:
+            pieces.clear()  # after Ctrl-C, each thread ends with its piece
 
 
-def _split(sequence, count):
-    """Return up to `count` parts of a sequence. Each ends with a document."""
+def _split(sequence):
+    """Return pieces that the kernel `count_cuts` may read one by one.
+
+    A piece ends with a document, or after whole blocks of a long document.
+    """
+    from keras_nc.coding.kernels.units import BLOCK
+
+    size = BLOCK * BLOCKS_OF_A_PIECE
+    pieces = []
     begin = 0
-    parts = []
-    for size in np.arange(1, count + 1) * sequence.size // count:
-        end = size
-        while end and sequence[end - 1]:
-            zeros = np.flatnonzero(sequence[end : end + PART_WORDS] == 0)
-            end += zeros[0] + 1 if zeros.size else PART_WORDS
-        if begin < end:
-            parts.append(sequence[begin:end])
-            begin = end
-    return parts
+    while begin < sequence.size:
+        piece = sequence[begin : begin + size]
+        ends = np.flatnonzero(piece == 0)
+        if ends.size:
+            piece = piece[: ends[-1] + 1]
+        pieces.append(piece)
+        begin += piece.size
+    return pieces
 
 
 @functools.cache
@@ -313,8 +345,8 @@ def _fill(windows, size, head, text, longest):
     raise ValueError(
         f"A codebook of {size:,} windows needs a text with as many different "
         f"strings. Received: a text with {len(known):,} of at most {longest} "
-        "bytes, all single bytes included. Use more text, smaller "
-        "`window_bits`, or larger `max_window_bytes`."
+        "bytes, all single bytes included. Use more text or smaller "
+        "`window_bits`."
     )
 
 

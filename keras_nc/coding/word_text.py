@@ -93,8 +93,8 @@ class WordText:
 
         Args:
             documents: see `from_documents`.
-            folder: where the new folder is made, on a disk with as much room as
-                the text has: 12 bytes for each word while a codebook is built.
+            folder: where the new folder is made, on a disk with room for 4
+                bytes for each word, about as much as the text has.
             memory_bytes: int, bytes of text that are numbered in memory.
 
         Yields:

@@ -14,6 +14,7 @@ from keras_nc.coding import candidates
 from keras_nc.coding import units
 from keras_nc.coding import word_text
 from keras_nc.coding.candidates import CandidateText
+from keras_nc.coding.kernels import runs
 from keras_nc.coding.units import Windows
 from keras_nc.entropy_models import NGramModel
 from keras_nc.entropy_models import UnigramModel
@@ -94,23 +95,23 @@ def runs_of(documents, longest):
     documents=documents,
     most=st.integers(1, 30),
     longest=st.integers(1, 12),
+    counter_bits=st.integers(4, 8),
     constants=st.fixed_dictionaries(
         {
             "FIRST_WORDS": st.integers(1, 40),
             "GROWTH": st.integers(2, 4),
-            "COUNTER_BITS": st.integers(4, 8),
-            "RUNS_OF_A_TABLE": st.just(2048),
+            "PIECE_WORDS": st.integers(1, 40),
         }
     ),
 )
 def test_the_best_phrases_are_found_in_a_text_of_any_size(
-    documents, most, longest, constants
+    documents, most, longest, counter_bits, constants
 ):
     """Counting more and more of the text gives what counting all of it does."""
     text = CandidateText(WordText.from_documents(documents), {})
     expected = []
-    runs = runs_of([words_of(document) for document in documents], longest)
-    for run, places in runs.items():
+    counted = runs_of([words_of(document) for document in documents], longest)
+    for run, places in counted.items():
         saved = len(places) * (len(run) - 1)
         (first, words) = places[0]
         if len(places) > 1:
@@ -120,6 +121,7 @@ def test_the_best_phrases_are_found_in_a_text_of_any_size(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in constants.items():
             patch.setattr(candidates, name, value)
+        patch.setattr(runs, "COUNTER_BITS", counter_bits)
         table = text.count_phrases(most, longest)
     assert table.tolist() == sorted(chosen, key=lambda row: (row[2], row[0]))
 
@@ -193,8 +195,9 @@ def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
     expected = Codebook.build(text=documents, window_bits=11)
     monkeypatch.setattr(word_text, "BLOCK_BYTES", 10_000)
     monkeypatch.setattr(candidates, "FIRST_WORDS", 1_000)
+    monkeypatch.setattr(candidates, "PIECE_WORDS", 700)
     monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 1_000)
-    monkeypatch.setattr(units, "PART_WORDS", 500)
+    monkeypatch.setattr(units, "BLOCKS_OF_A_PIECE", 1)
     half = len(documents) // 2
     for name, part in (("a", documents[:half]), ("b", documents[half:])):
         WordText.from_documents(part, tmp_path / name)

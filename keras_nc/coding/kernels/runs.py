@@ -1,10 +1,9 @@
-"""Numba kernels that count runs of words in a text that may not fit memory.
+"""Numba kernels that count the runs of words of a large text.
 
 A text has far more different runs than a codebook has phrases, and most occur
-once or twice. So all runs are first counted in a sketch, which gives each of
-them a bound: it occurs at most so often. Then only runs whose bound is large
-are counted by themselves. The sketch is a count-min sketch (Cormode and
-Muthukrishnan, 2005) of two counters, which lie in one line of the cache.
+once or twice. So there are two passes. The first counts all runs in a count-min
+sketch (Cormode and Muthukrishnan, 2005), which gives an upper bound on the uses
+of each run. The second counts only the runs whose bound is large enough.
 
 A run is known by a hash of 64 bits. If two runs have the same hash, their uses
 are added. In 10 GB of text, this happens to a run that matters with a chance of
@@ -18,80 +17,100 @@ from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.word_cuts import prefetch
 
 LINE = 16  # counters, uint32, in a line of the cache
+COUNTER_BITS = 28  # a sketch has at most 2^28 counters, 1 GB
 BLOCK = 64  # words at which runs begin that are looked up together
 LONGEST = 255  # words of a run: no window has more bytes
 _FULL = np.uint32(0xFFFFFFFF)
 
 
+def make_counters(words):
+    """Return the empty counters of a sketch of some words, uint32."""
+    size = 1 << min(max(words.bit_length() + 1, 8), COUNTER_BITS)
+    room = np.zeros(size + LINE, np.uint32)
+    # A line of the cache begins at a multiple of 64 bytes.
+    skip = -room.ctypes.data % (4 * LINE) // 4
+    return room[skip : skip + size]
+
+
 @jit
 def sketch_runs(
-    sequence, lengths, is_mark, is_rare, longest, most_words, counters
-):
+    sequence, begin, end, lengths, is_mark, is_rare, longest, most_words,
+    counters,
+):  # fmt: skip
     """Count all runs of two words or more in a sketch.
 
     Args:
         sequence: int32, words from 1 on, with a 0 after each document.
+        begin: int, where the first run may begin.
+        end: int, where the last run must have begun.
         lengths: int64 of shape (words + 1,).
         is_mark: bool of shape (words + 1,): a single byte of punctuation. After
             another one, it does not count as a word.
-        is_rare: bool of shape (words + 1,): no run contains such a word. Must
-            hold for 0.
+        is_rare: bool of shape (words + 1,): runs with such a word are not
+            counted. True for 0.
         longest: int, at most 255: bytes of a run.
         most_words: int, words of a run, without marks after marks.
-        counters: uint32, a power of two and at least `LINE` of them, zeros.
+        counters: see `make_counters`. They are counted up.
     """
     hashes = np.empty(BLOCK * LONGEST, np.uint64)
     sizes = np.empty((BLOCK * LONGEST, 2), np.int64)
     offsets = np.empty(BLOCK + 1, np.int64)
-    for start in range(0, sequence.size, BLOCK):
+    for start in range(begin, end, BLOCK):
         _find_runs(
-            sequence, lengths, is_mark, is_rare, longest, most_words, start,
-            hashes, sizes, offsets, counters,
+            sequence, start, end, lengths, is_mark, is_rare, longest,
+            most_words, counters, hashes, sizes, offsets,
         )  # fmt: skip
         for k in range(offsets[-1]):
             a, b = _places(hashes[k], counters.size)
-            counters[a] += counters[a] < _FULL
-            counters[b] += counters[b] < _FULL
+            x, y = counters[a], counters[b]
+            # The smaller counter is the bound, so the larger one may stay.
+            counters[a] += (x <= y) & (x < _FULL)
+            counters[b] += (y <= x) & (y < _FULL)
 
 
 @jit
 def count_runs(
-    sequence, lengths, is_mark, is_rare, longest, most_words, counters,
-    least, part, parts, most,
+    sequence, begin, end, lengths, is_mark, is_rare, longest, most_words,
+    counters, least, part, parts, table, known, most,
 ):  # fmt: skip
     """Count the runs that may save many bytes, or one part of them.
 
-    A run saves its uses times (bytes - 1).
+    A run saves its uses times (bytes - 1). A text may be counted piece by
+    piece.
 
     Args:
-        sequence: see `sketch_runs`, as the next five.
+        sequence: see `sketch_runs`, as the next eight. The sketch must have all
+            pieces.
+        begin: the same.
+        end: the same.
         lengths: the same.
         is_mark: the same.
         is_rare: the same.
         longest: the same.
         most_words: the same.
-        counters: as `sketch_runs` has filled them.
-        least: int, bytes that a run saves at least. It occurs twice or more.
+        counters: the same.
+        least: int, bytes that a run saves at least.
         part: int, the part to count. The hash of a run decides its part.
         parts: int, how many parts there are.
-        most: int, how many runs may be in memory.
+        table: uint64 of shape (a power of two, 4), what earlier pieces had:
+            the hash of each run, where it begins first, its bytes and its
+            words in one number, and its uses. Zeros at first.
+        known: int, how many runs are in the table.
+        most: int, how many may be in it.
 
     Returns:
-        Where each run begins first, its bytes, its words, and its uses, int64
-        of shape (runs, 4), in any order; and whether there were too many runs.
-        Then there are no rows.
+        The table, which may have grown, and the number of runs in it, or -1 if
+        there are too many.
     """
-    fewest = max(2, -(-least // max(1, longest - 1)))  # uses of any run
+    fewest = fewest_uses(least, longest)
     hashes = np.empty(BLOCK * LONGEST, np.uint64)
     sizes = np.empty((BLOCK * LONGEST, 2), np.int64)
     offsets = np.empty(BLOCK + 1, np.int64)
     firsts = np.empty(BLOCK * LONGEST, np.int64)
-    table = np.zeros((1 << 12, 4), np.uint64)  # hash, first, sizes, uses
-    found = 0
-    for start in range(0, sequence.size, BLOCK):
+    for start in range(begin, end, BLOCK):
         _find_runs(
-            sequence, lengths, is_mark, is_rare, longest, most_words, start,
-            hashes, sizes, offsets, counters,
+            sequence, start, end, lengths, is_mark, is_rare, longest,
+            most_words, counters, hashes, sizes, offsets,
         )  # fmt: skip
         n = 0
         for i in range(BLOCK):
@@ -100,7 +119,7 @@ def count_runs(
                 a, b = _places(h, counters.size)
                 bound = np.int64(min(counters[a], counters[b]))
                 if bound < fewest:
-                    break  # longer runs occur no more often
+                    break  # longer runs have no more uses
                 if bound * (sizes[k, 0] - 1) < least:
                     continue
                 if parts > 1 and np.int64(h >> np.uint64(48)) % parts != part:
@@ -110,9 +129,9 @@ def count_runs(
                 sizes[n] = sizes[k]
                 prefetch(table, np.int64(h & np.uint64(table.shape[0] - 1)))
                 n += 1
-        while 2 * (found + n) > table.shape[0]:
-            if found + n > most:
-                return np.empty((0, 4), np.int64), True
+        while 2 * (known + n) > table.shape[0]:
+            if known + n > most:
+                return table, -1
             table = _grow(table)
         for k in range(n):
             at = _find(table, hashes[k])
@@ -120,9 +139,29 @@ def count_runs(
                 table[at, 0] = hashes[k]
                 table[at, 1] = firsts[k]
                 table[at, 2] = sizes[k, 0] << 8 | sizes[k, 1]
-                found += 1
+                known += 1
             table[at, 3] += np.uint64(1)
-    runs = np.empty((found, 4), np.int64)
+    return table, known
+
+
+@jit
+def runs_of(table, least):
+    """Return the runs of a table that save at least `least` bytes.
+
+    Args:
+        table: see `count_runs`.
+        least: the same. A run must also occur twice or more.
+
+    Returns:
+        Where each run begins first, its bytes, its words, and its uses, int64
+        of shape (runs, 4), in any order.
+    """
+    n = 0
+    for at in range(table.shape[0]):
+        uses = np.int64(table[at, 3])
+        size = np.int64(table[at, 2] >> np.uint64(8))
+        n += uses > 1 and uses * (size - 1) >= least
+    runs = np.empty((n, 4), np.int64)
     n = 0
     for at in range(table.shape[0]):
         uses = np.int64(table[at, 3])
@@ -133,34 +172,41 @@ def count_runs(
             runs[n, 2] = table[at, 2] & np.uint64(255)
             runs[n, 3] = uses
             n += 1
-    return runs[:n].copy(), False
+    return runs
+
+
+@jit
+def fewest_uses(least, longest):
+    """Return how often a run occurs at least if it saves `least` bytes."""
+    return max(2, -(-least // max(1, longest - 1)))
 
 
 @inline
 def _find_runs(
-    sequence, lengths, is_mark, is_rare, longest, most_words, start,
-    hashes, sizes, offsets, counters,
+    sequence, start, end, lengths, is_mark, is_rare, longest, most_words,
+    counters, hashes, sizes, offsets,
 ):  # fmt: skip
     """Find the runs that begin in a block, and prefetch their counters.
 
     Args:
-        sequence: see `sketch_runs`, as the next five.
+        sequence: see `sketch_runs`.
+        start: int, where the block begins.
+        end: see `sketch_runs`.
         lengths: the same.
         is_mark: the same.
         is_rare: the same.
         longest: the same.
         most_words: the same.
-        start: int, where the block begins.
+        counters: the same.
         hashes: uint64, filled with the hashes of runs.
         sizes: int64, filled with their bytes and words.
         offsets: int64 of shape (BLOCK + 1,), filled: the runs that begin at a
             word, the shortest first, lie between its offset and the next one.
-        counters: see `sketch_runs`.
     """
     n = 0
     for i in range(start, start + BLOCK):
         offsets[i - start] = n
-        if i >= sequence.size or is_rare[sequence[i]]:
+        if i >= end or is_rare[sequence[i]]:
             continue
         word = sequence[i]
         h = np.uint64(word)

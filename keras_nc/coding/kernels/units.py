@@ -159,8 +159,9 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
     """Cut documents in all ways, and add up the uses of phrases and words.
 
     Args:
-        sequence: int32, words from 1 on, with a 0 after each document. No
-            phrase lies across two blocks of `BLOCK` words.
+        sequence: int32, words from 1 on, with a 0 after each document. A
+            document is read in blocks of `BLOCK` words, and no phrase lies
+            across two of them.
         word_costs: int32 of shape (words + 1,).
         phrases: see `kernels.phrases.build_phrases`.
         word_uses: int64 of shape (words + 1,), in units of 2^-20; is added to.
@@ -180,8 +181,9 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
     shares = np.empty(257, np.int64)
     i = 0
     while i < sequence.size:
+        # Each loop over the words fetches what the next one reads.
         n = 0
-        while n < BLOCK and sequence[i + n]:
+        while n < BLOCK and i + n < sequence.size and sequence[i + n]:
             if n:
                 last, word = sequence[i + n - 1], sequence[i + n]
                 bonded[n] = is_bond(bonds, last, word)
