@@ -1,5 +1,6 @@
 """The commands of `keras-nc`, and how they are run."""
 
+import signal
 import sys
 
 import click
@@ -11,6 +12,7 @@ from keras_nc.cli.corpus import tokenize
 from keras_nc.cli.encode import decode
 from keras_nc.cli.encode import encode
 from keras_nc.cli.errors import one_line_errors
+from keras_nc.cli.errors import orderly_termination
 from keras_nc.cli.explain import explain
 from keras_nc.cli.generate import generate
 from keras_nc.cli.generate import score
@@ -47,7 +49,8 @@ def commands():
 
 def run(arguments):
     """Run the command with arguments, a list of str; return 0."""
-    with one_line_errors(PROGRAM):
+    terminated = 128 + signal.SIGTERM
+    with one_line_errors(PROGRAM), orderly_termination(code=terminated):
         if hasattr(sys.stdout, "reconfigure"):
             # Escape the characters that the terminal cannot show.
             sys.stdout.reconfigure(errors="backslashreplace")

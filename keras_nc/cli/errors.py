@@ -147,28 +147,30 @@ def option_names(names):
 
 
 @contextlib.contextmanager
-def orderly_termination(wait=False):
-    """End a command that can be continued with code 0 on SIGTERM.
+def orderly_termination(wait=False, code=0):
+    """End a command on SIGTERM, after its temporary files are deleted.
 
-    Schedulers send this signal before they take a machine away, and start again
-    what ended without an error.
+    Schedulers send this signal before they take a machine away. They start a
+    command again that ended with code 0, so only commands that can be continued
+    may end with it.
 
     Args:
         wait: bool. Whether the block ends itself, after it has saved its state.
             A second signal does not wait.
+        code: int, the exit code.
 
     Yields:
         A function without arguments that returns whether the signal came.
 
     Raises:
-        SystemExit: with code 0, if the signal comes.
+        SystemExit: with `code`, if the signal comes.
     """
     came = False
 
     def end(number, frame):
         nonlocal came
         if came or not wait:
-            raise SystemExit(0)
+            raise SystemExit(code)
         came = True
 
     if threading.current_thread() is not threading.main_thread():

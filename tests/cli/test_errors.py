@@ -90,7 +90,7 @@ BAD = {
     "no files to build from": ("build empty -o o.npz", "matches none"),
     "too little to build from": (
         "build tiny -o o.npz",
-        "Use more text, smaller --window-bits",
+        "Use more text or smaller --window-bits",
     ),
     "a codebook exists": ("build text -o book.npz", "Pass --force"),
     "nothing to tokenize": (
@@ -191,7 +191,14 @@ def test_the_first_half_of_a_file_too_large_is_removed(run, folder):
     assert sorted(os.listdir(folder)) == ["book.npz", "text", "whole"]
 
 
-def test_interrupted(start, folder):
+@pytest.mark.parametrize(
+    "number, code, message",
+    [
+        (signal.SIGINT, 130, b"keras-nc: interrupted\n"),
+        (signal.SIGTERM, 143, b""),
+    ],
+)
+def test_interrupted(start, folder, number, code, message):
     # Numba's compiler would swallow the signal, so it compiles before.
     command = ["encode", "-", "--with", "book.npz", "-o", "out"]
     start(*command).communicate(bytes(1 << 20))
@@ -204,10 +211,9 @@ def test_interrupted(start, folder):
     while len(os.listdir(folder)) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate()
-    assert (process.returncode, out) == (130, b"")
-    assert err == b"keras-nc: interrupted\n"
+    assert (process.returncode, out, err) == (code, b"", message)
     assert sorted(os.listdir(folder)) == ["book.npz", "text"]
 
 
