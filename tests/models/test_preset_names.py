@@ -1,5 +1,6 @@
 """Names, model cards, damaged presets, precision on load, quantization."""
 
+import copy
 import json
 import shutil
 
@@ -45,7 +46,7 @@ def test_unknown_names_are_refused_with_what_there_is(saved, monkeypatch):
     utils = presets.preset_utils
     known = {"m1_test": {"metadata": {}, "kaggle_handle": str(saved)}}
     for registry in ("BUILTIN_PRESETS", "BUILTIN_PRESETS_FOR_BACKBONE"):
-        value = getattr(utils, registry).copy()
+        value = copy.deepcopy(getattr(utils, registry))
         monkeypatch.setattr(utils, registry, value)
     presets.register_presets(known, models.ByteBackbone)
     with pytest.raises(ValueError, match="'m1_test'"):
