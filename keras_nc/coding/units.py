@@ -33,6 +33,7 @@ ROUNDS = 3  # of expectation maximization; one less after windows are dropped
 FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
 MOST_THREADS = 4  # each needs 8 bytes for each distinct word and window
+WORDS_OF_A_PART = 1 << 17  # distinct words that a thread counts at a time
 BLOCKS_OF_A_PIECE = 64  # blocks of words that a thread counts at a time
 
 
@@ -142,11 +143,9 @@ class Windows:
             Uses (int64), costs (uint16), and the cost of the best other
             segmentation of each window (int64), by id.
         """
-        from keras_nc.coding.kernels import units
 
         text = self._text
         used = np.append(False, np.ones(len(self), bool))
-        tables = _sum_tables()
         uses = self._uses
         for _ in range(ROUNDS if uses is None else ROUNDS - 1):
             if uses is None:
@@ -155,17 +154,13 @@ class Windows:
                 costs = window_costs(uses, used, price)
             uses = np.zeros(len(used), np.int64)
             word_uses = np.zeros(text.starts.size + 1, np.int64)
-            parts = (
-                self._trie.cells, self._trie.id_of_slot, costs, text.letters,
-                text.starts, text.lengths, word_uses, uses, tables,
-            )  # fmt: skip
-            word_costs = units.count_parts(*parts)
+            word_costs = self._count_parts(costs, word_uses, uses)
             phrases = self._build_phrases(costs)
             _count_cuts(
-                text.sequence, word_costs, phrases, word_uses, uses, tables,
+                text.sequence, word_costs, phrases, word_uses, uses,
                 lambda words: progress(text.bytes_of(words)),
             )  # fmt: skip
-            units.count_parts(*parts)
+            self._count_parts(costs, word_uses, uses)
             uses = (uses + (1 << USE_BITS - 1) >> USE_BITS) + self._prior_uses
         others = self._costs_without(costs, word_costs, phrases)
         return uses, costs, others
@@ -207,6 +202,26 @@ class Windows:
             self._candidates[kept],
             uses[(rows < 0) | np.isin(rows, kept)],
         )
+
+    def _count_parts(self, costs, word_uses, uses):
+        """Call the kernel of this name in threads; return the words' costs."""
+        from keras_nc.coding.kernels import units
+
+        text, trie, tables = self._text, self._trie, _sum_tables()
+        word_costs = np.zeros(text.starts.size + 1, np.int32)
+
+        def count(part, sums):
+            word_costs[1:][part] = units.count_parts(
+                trie.cells, trie.id_of_slot, costs, text.letters,
+                text.starts[part], text.lengths[part], word_uses[1:][part],
+                sums, tables,
+            )  # fmt: skip
+
+        begins = range(0, text.starts.size, WORDS_OF_A_PART)
+        _sum_in_threads(
+            count, [slice(i, i + WORDS_OF_A_PART) for i in begins], uses
+        )
+        return word_costs
 
     def _count_prior(self):
         """Return the uses of windows in the text of the prior, by id.
@@ -257,35 +272,53 @@ class Windows:
         return np.concatenate([own, of_phrases])
 
 
-def _count_cuts(sequence, word_costs, phrases, word_uses, uses, tables, done):
-    """Call the kernel of this name for pieces of the sequence, in threads.
+def _count_cuts(sequence, word_costs, phrases, word_uses, uses, done):
+    """Call the kernel of this name in threads.
 
-    Uses are integers, so their sums do not depend on the pieces. `done` is
-    called with the words of each piece.
+    `done` is called with the words of each piece of the sequence.
     """
     from keras_nc.coding.kernels import units
 
-    pieces = _split(sequence)[::-1]
     lock = threading.Lock()
+    tables = _sum_tables()
 
-    def count():
-        sums = np.zeros_like(word_uses), np.zeros_like(uses)
+    def count(piece, *sums):
+        units.count_cuts(piece, word_costs, phrases, *sums, tables)
+        with lock:
+            done(piece.size)
+
+    _sum_in_threads(count, _split(sequence), word_uses, uses)
+
+
+def _sum_in_threads(count, pieces, *totals):
+    """Add up in threads what a function counts in pieces.
+
+    Counts are integers, so their sums do not depend on the threads.
+
+    Args:
+        count: function that takes a piece and arrays like the totals, to which
+            it adds.
+        pieces: list.
+        totals: arrays, to which the sums are added.
+    """
+    lock = threading.Lock()
+    pieces = pieces[::-1]
+
+    def work():
+        sums = [np.zeros_like(total) for total in totals]
         while True:
             with lock:
                 if not pieces:
                     return sums
                 piece = pieces.pop()
-            units.count_cuts(piece, word_costs, phrases, *sums, tables)
-            with lock:
-                done(piece.size)
+            count(piece, *sums)
 
     threads = min(os.cpu_count() or 1, MOST_THREADS, max(1, len(pieces)))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         try:
-            for future in [pool.submit(count) for _ in range(threads)]:
-                sums = future.result()
-                word_uses += sums[0]
-                uses += sums[1]
+            for future in [pool.submit(work) for _ in range(threads)]:
+                for total, sums in zip(totals, future.result(), strict=True):
+                    total += sums
         finally:
             pieces.clear()  # after Ctrl-C, each thread ends with its piece
 

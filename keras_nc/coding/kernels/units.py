@@ -100,17 +100,16 @@ def count_parts(
         letters: uint8, the distinct words, joined.
         starts: int64 of shape (words,), where they begin.
         lengths: int64 of shape (words,), at most 255.
-        word_uses: int64 of shape (words + 1,), in units of 2^-20; words from 1
-            on.
+        word_uses: int64 of shape (words,), in units of 2^-20.
         uses: int64, by id, in the same units; is added to.
         tables: see `_sum_tables` of `coding.units`.
 
     Returns:
         The cost of each word by the sum of all its cuts' probabilities, int32
-        of shape (words + 1,).
+        of shape (words,).
     """
     least_of, share_of = tables
-    word_costs = np.zeros(starts.size + 1, np.int32)
+    word_costs = np.zeros(starts.size, np.int32)
     rest = np.empty(256, np.int64)  # cost from a byte to the end of the word
     given = np.empty(256, np.int64)  # uses of a cut before a byte
     edges = np.empty(257, np.int64)
@@ -137,11 +136,11 @@ def count_parts(
                     rest[j] = _add(rest[j], cost, least_of)
                     e += 1
         edges[0] = e
-        word_costs[word + 1] = min(max(rest[0], 0), MOST)
-        if not word_uses[word + 1]:
+        word_costs[word] = min(max(rest[0], 0), MOST)
+        if not word_uses[word]:
             continue
         given[1 : n + 1] = 0
-        given[0] = word_uses[word + 1] >> 10  # products must fit 63 bits
+        given[0] = word_uses[word] >> 10  # products must fit 63 bits
         for j in range(n):
             first = edges[j + 1]
             for e in range(first, edges[j]):
