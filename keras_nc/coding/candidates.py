@@ -39,11 +39,13 @@ class CandidateText:
         starts: int64 of shape (words,), where each distinct word begins.
         lengths: int64 of shape (words,), bytes of each distinct word.
         sequence: int32, see `WordText`.
+        folder: see `WordText`.
     """
 
     def __init__(self, text, prior):
         self.prior = prior
         self.sequence = text.sequence
+        self.folder = text.folder
         strings = WordText.from_documents(list(prior))
         numbers = np.zeros(0, np.int64)
         arrays = text.letters, text.lengths, text.counts

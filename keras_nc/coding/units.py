@@ -18,6 +18,8 @@ import numpy as np
 from keras_nc.coding.candidates import LONGEST_PART
 from keras_nc.coding.candidates import CandidateText
 from keras_nc.coding.candidates import best
+from keras_nc.coding.group_counts import WordGroups
+from keras_nc.coding.group_counts import split_groups
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 from keras_nc.coding.window_choice import CANDIDATES
@@ -34,7 +36,6 @@ FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
 MOST_THREADS = 4  # each needs 8 bytes for each distinct word and window
 WORDS_OF_A_PART = 1 << 17  # distinct words that a thread counts at a time
-BLOCKS_OF_A_PIECE = 64  # blocks of words that a thread counts at a time
 
 
 def choose_windows(
@@ -77,7 +78,7 @@ def choose_windows(
     sizes = [len(windows)]
     while sizes[-1] > size:
         sizes.append(max(size, int(sizes[-1] * SHRINK)))
-    passes = ROUNDS + (ROUNDS - 1) * (len(sizes) - 1)
+    passes = 1 + ROUNDS + (ROUNDS - 1) * (len(sizes) - 1)
     total = passes * text.bytes_of(text.sequence.size)
     with ProgressLine("Choosing windows", progress, total) as line:
         for kept in sizes[1:]:
@@ -99,11 +100,14 @@ class Windows:
             them. The 256 single bytes are windows, too.
         uses: int64, by id: the last known uses, from before windows were
             dropped; `None` at first.
+        groups: the `WordGroups` of the text, for at least these phrases; `None`
+            at first.
     """
 
-    def __init__(self, text, candidates, uses=None):
+    def __init__(self, text, candidates, uses=None, groups=None):
         self._text = text
         self._uses = uses
+        self._groups = groups or WordGroups.of_text(text)
         self._candidates = candidates
         part = candidates[:, 2] == 1
         parts = [bytes([b]) for b in range(256)]
@@ -137,31 +141,35 @@ class Windows:
 
         Args:
             price: bits that every window costs on top of its `-log2 p`.
-            progress: function to call with bytes of the text as they are cut.
+            progress: function to call with bytes of the text that are done.
+                Each round takes all, and so does the first call of this method.
 
         Returns:
             Uses (int64), costs (uint16), and the cost of the best other
             segmentation of each window (int64), by id.
         """
-
         text = self._text
         used = np.append(False, np.ones(len(self), bool))
         uses = self._uses
-        for _ in range(ROUNDS if uses is None else ROUNDS - 1):
+        for round_ in range(ROUNDS if uses is None else ROUNDS - 1):
             if uses is None:
                 costs = used * np.uint16(FIRST_BITS << COST_BITS)
             else:
                 costs = window_costs(uses, used, price)
-            uses = np.zeros(len(used), np.int64)
-            word_uses = np.zeros(text.starts.size + 1, np.int64)
-            word_costs = self._count_parts(costs, word_uses, uses)
             phrases = self._build_phrases(costs)
+            if round_ == 0:
+                self._groups = self._groups.split(phrases[2], progress)
+            uses = np.zeros(len(used), np.int64)
+            word_uses = self._groups.singles << USE_BITS
+            word_costs = self._count_parts(
+                costs, np.zeros_like(word_uses), uses
+            )
             _count_cuts(
-                text.sequence, word_costs, phrases, word_uses, uses,
-                lambda words: progress(text.bytes_of(words)),
-            )  # fmt: skip
+                self._groups.sequence, word_costs, phrases, word_uses, uses
+            )
             self._count_parts(costs, word_uses, uses)
             uses = (uses + (1 << USE_BITS - 1) >> USE_BITS) + self._prior_uses
+            progress(text.bytes_of(text.sequence.size))
         others = self._costs_without(costs, word_costs, phrases)
         return uses, costs, others
 
@@ -201,6 +209,7 @@ class Windows:
             self._text,
             self._candidates[kept],
             uses[(rows < 0) | np.isin(rows, kept)],
+            self._groups,
         )
 
     def _count_parts(self, costs, word_uses, uses):
@@ -272,22 +281,16 @@ class Windows:
         return np.concatenate([own, of_phrases])
 
 
-def _count_cuts(sequence, word_costs, phrases, word_uses, uses, done):
-    """Call the kernel of this name in threads.
-
-    `done` is called with the words of each piece of the sequence.
-    """
+def _count_cuts(groups, word_costs, phrases, word_uses, uses):
+    """Call the kernel of this name in threads."""
     from keras_nc.coding.kernels import units
 
-    lock = threading.Lock()
     tables = _sum_tables()
 
     def count(piece, *sums):
         units.count_cuts(piece, word_costs, phrases, *sums, tables)
-        with lock:
-            done(piece.size)
 
-    _sum_in_threads(count, _split(sequence), word_uses, uses)
+    _sum_in_threads(count, split_groups(groups), word_uses, uses)
 
 
 def _sum_in_threads(count, pieces, *totals):
@@ -321,26 +324,6 @@ def _sum_in_threads(count, pieces, *totals):
                     total += sums
         finally:
             pieces.clear()  # after Ctrl-C, each thread ends with its piece
-
-
-def _split(sequence):
-    """Return pieces that the kernel `count_cuts` may read one by one.
-
-    A piece ends with a document, or after whole blocks of a long document.
-    """
-    from keras_nc.coding.kernels.units import BLOCK
-
-    size = BLOCK * BLOCKS_OF_A_PIECE
-    pieces = []
-    begin = 0
-    while begin < sequence.size:
-        piece = sequence[begin : begin + size]
-        ends = np.flatnonzero(piece == 0)
-        if ends.size:
-            piece = piece[: ends[-1] + 1]
-        pieces.append(piece)
-        begin += piece.size
-    return pieces
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras_nc.coding import Codebook
 from keras_nc.coding import WordText
 from keras_nc.coding import candidates
+from keras_nc.coding import group_counts
 from keras_nc.coding import units
 from keras_nc.coding import word_text
 from keras_nc.coding.candidates import CandidateText
@@ -192,12 +193,15 @@ def test_uses_are_sums_over_all_cuts(monkeypatch):
 def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
     """Parts, small blocks, several tables and threads give the same bytes."""
     documents = [text[i : i + 3000] for i in range(0, len(text), 3000)]
+    monkeypatch.setattr(group_counts, "LONGEST", 90)
     expected = Codebook.build(text=documents, window_bits=11)
     monkeypatch.setattr(word_text, "BLOCK_BYTES", 10_000)
     monkeypatch.setattr(candidates, "FIRST_WORDS", 1_000)
     monkeypatch.setattr(candidates, "PIECE_WORDS", 700)
     monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 1_000)
-    monkeypatch.setattr(units, "BLOCKS_OF_A_PIECE", 1)
+    monkeypatch.setattr(group_counts, "PIECE_WORDS", 300)
+    monkeypatch.setattr(group_counts, "THREAD_WORDS", 200)
+    monkeypatch.setattr(units, "WORDS_OF_A_PART", 50)
     half = len(documents) // 2
     for name, part in (("a", documents[:half]), ("b", documents[half:])):
         WordText.from_documents(part, tmp_path / name)

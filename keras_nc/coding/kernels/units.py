@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_nc.coding.group_counts import LONGEST
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.phrases import COST
@@ -17,7 +18,6 @@ from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
 from keras_nc.coding.kernels.word_cuts import prefetch
 
-BLOCK = 1 << 14  # words that are cut together
 MOST = 1 << 30  # no word costs more
 NO_WAY = 1 << 40  # the cost if there is no way to cut, above all others
 
@@ -155,12 +155,11 @@ def count_parts(
 
 @jit
 def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
-    """Cut documents in all ways, and add up the uses of phrases and words.
+    """Cut groups of words in all ways; add up the uses of phrases and words.
 
     Args:
-        sequence: int32, words from 1 on, with a 0 after each document. A
-            document is read in blocks of `BLOCK` words, and no phrase lies
-            across two of them.
+        sequence: int32, groups; see `WordGroups`. No group has more than
+            `LONGEST` words.
         word_costs: int32 of shape (words + 1,).
         phrases: see `kernels.phrases.build_phrases`.
         word_uses: int64 of shape (words + 1,), in units of 2^-20; is added to.
@@ -170,19 +169,25 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
     least_of, share_of = tables
     edges, nodes, bonds = phrases
     end = np.uint64(edges.shape[0] - 1)
-    sums = np.zeros(BLOCK + 1, np.int64)  # cost of the first words
-    given = np.empty(BLOCK + 1, np.int64)  # uses of a cut after them
-    bonded = np.zeros(BLOCK, np.bool_)  # a phrase may join a word and the last
-    ends = np.empty(BLOCK, np.int64)  # the longest phrase that ends there
-    offsets = np.zeros(BLOCK + 1, np.int64)  # of the phrases that end there
-    found = np.empty((BLOCK, 3), np.int64)  # their costs from the start of the
+    sums = np.zeros(LONGEST + 1, np.int64)  # cost of the first words
+    given = np.empty(LONGEST + 1, np.int64)  # uses of a cut after them
+    bonded = np.zeros(
+        LONGEST, np.bool_
+    )  # a phrase may join a word and the last
+    ends = np.empty(LONGEST, np.int64)  # the longest phrase that ends there
+    offsets = np.zeros(LONGEST + 1, np.int64)  # of the phrases that end there
+    found = np.empty(
+        (LONGEST, 3), np.int64
+    )  # their costs from the start of the
     # block, the words before them, and their ids
     shares = np.empty(257, np.int64)
     i = 0
     while i < sequence.size:
+        group_uses = np.int64(sequence[i])
+        i += 1
         # Each loop over the words fetches what the next one reads.
         n = 0
-        while n < BLOCK and i + n < sequence.size and sequence[i + n]:
+        while sequence[i + n]:
             if n:
                 last, word = sequence[i + n - 1], sequence[i + n]
                 bonded[n] = is_bond(bonds, last, word)
@@ -230,7 +235,7 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
             others = offsets[k + 1] - first
             if not others:
                 given[k] += given[k + 1]
-                word_uses[word] += given[k + 1]
+                word_uses[word] += given[k + 1] * group_uses
                 continue
             cost = sums[k] + np.int64(word_costs[word])
             shares[0] = _share(cost - sums[k + 1], share_of)
@@ -239,13 +244,11 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
                 shares[m + 1] = _share(cost - sums[k + 1], share_of)
             _spread(given[k + 1], shares, others + 1)
             given[k] += shares[0]
-            word_uses[word] += shares[0]
+            word_uses[word] += shares[0] * group_uses
             for m in range(others):
                 given[found[first + m, 1]] += shares[m + 1]
-                uses[found[first + m, 2]] += shares[m + 1]
-        i += n
-        if n < BLOCK:
-            i += 1
+                uses[found[first + m, 2]] += shares[m + 1] * group_uses
+        i += n + 1
 
 
 @inline
