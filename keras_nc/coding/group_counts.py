@@ -1,11 +1,12 @@
 """The different groups of words of a text, and how often each occurs.
 
-Between two neighbouring words that no phrase holds, there is always a cut. So a
-text falls into groups of words. The uses of windows in a group depend on its
-words alone, and groups that are alike are counted once. A text has far fewer
-different groups than words.
+Between two neighbouring words that no phrase has in a row, there is always a
+cut. So a text falls into groups of words. The uses of windows in a group depend
+on its words alone, and groups that are alike are counted once. A text has far
+fewer different groups than words.
 """
 
+import os
 import tempfile
 
 import numpy as np
@@ -27,31 +28,31 @@ class WordGroups:
             itself.
     """
 
-    def __init__(self, sequence, singles, is_counted, text):
+    def __init__(self, sequence, singles, has_uses, text):
         self.sequence = sequence
         self.singles = singles
-        self._is_counted = is_counted
+        self._has_uses = has_uses
         self._text = text
 
     @classmethod
     def of_text(cls, text):
         """Return the documents of a `CandidateText` as groups.
 
-        They are not counted before `split`.
+        Only `split` counts them.
         """
         singles = np.zeros(text.starts.size + 1, np.int64)
         return cls(text.sequence, singles, False, text)
 
     def split(self, bonds, progress):
-        """Split the groups where no phrase holds two words.
+        """Split the groups between words that no phrase has in a row.
 
-        If the text is on disk, so are the groups.
+        The filter of such words may leave some of them together, which changes
+        no sum. If the text is on disk, so are the groups.
 
         Args:
-            bonds: which words phrases may have in a row; see
-                `kernels.phrases.is_bond`.
+            bonds: the filter; see `kernels.phrases.is_bond`.
             progress: function to call with bytes of the text that are done, if
-                these groups are not counted yet.
+                the groups are counted for the first time.
 
         Returns:
             `WordGroups`.
@@ -73,21 +74,20 @@ class WordGroups:
             groups = np.empty(2 * piece.size, np.int32)
             table = np.zeros(1 << (piece.size - 1).bit_length(), np.uint64)
             end = count_groups(
-                piece, self._is_counted, LONGEST, bonds, singles, groups, table
+                piece, self._has_uses, LONGEST, bonds, singles, groups, table
             )
-            yield groups[:end].copy()
-            if not self._is_counted:
+            yield groups[:end].copy()  # a view would keep the whole buffer
+            if not self._has_uses:
                 progress(self._text.bytes_of(piece.size))
 
 
 def split_groups(sequence, size=THREAD_WORDS):
-    """Return pieces of a sequence, of at most `size`, that end with a group.
+    """Yield pieces of at most `size` words, or 2 * `LONGEST` if that is more.
 
-    In a group of more words, which a document may be before groups are counted,
-    they end after a multiple of `LONGEST` words.
+    A piece ends with a 0. If it has none, a document is longer than a piece:
+    then the piece ends after a multiple of `LONGEST` words of the document.
     """
     size = max(size, 2 * LONGEST)
-    pieces = []
     begin = 0
     while begin < sequence.size:
         piece = sequence[begin : begin + size]
@@ -96,20 +96,26 @@ def split_groups(sequence, size=THREAD_WORDS):
             piece = piece[: ends[-1] + 1]
         else:
             piece = piece[: piece.size // LONGEST * LONGEST]
-        pieces.append(piece)
+        yield piece
         begin += piece.size
-    return pieces
 
 
 def _store(pieces, folder):
-    """Return an array of joined pieces, kept in a file without a name."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        try:
+    """Return an array of joined pieces, kept in a file without a name.
+
+    The file is on the disk of the folder, unless that cannot be written to.
+    """
+    if not os.access(folder, os.W_OK):
+        folder = None
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
             for piece in pieces:
                 file.write(piece.data)
             file.flush()
-        except OSError as error:
-            raise name_full_disk(error, folder) from None
-        if not file.tell():  # which cannot be mapped
-            return np.zeros(0, np.int32)
-        return np.asarray(np.memmap(file, np.int32, "r+"))
+            if not file.tell():  # which cannot be mapped
+                return np.zeros(0, np.int32)
+            # Numba would compile again for a read-only array.
+            return np.asarray(np.memmap(file, np.int32, "c"))
+    except OSError as error:
+        where = folder or tempfile.gettempdir()
+        raise name_full_disk(error, where) from None

@@ -15,11 +15,10 @@ import threading
 
 import numpy as np
 
+from keras_nc.coding import group_counts
 from keras_nc.coding.candidates import LONGEST_PART
 from keras_nc.coding.candidates import CandidateText
 from keras_nc.coding.candidates import best
-from keras_nc.coding.group_counts import WordGroups
-from keras_nc.coding.group_counts import split_groups
 from keras_nc.coding.trie import Trie
 from keras_nc.coding.trie import window_starts
 from keras_nc.coding.window_choice import CANDIDATES
@@ -35,7 +34,7 @@ ROUNDS = 3  # of expectation maximization; one less after windows are dropped
 FIRST_BITS = 16  # the cost of each window in the first round
 USE_BITS = 20  # uses are summed in units of 2^-20
 MOST_THREADS = 4  # each needs 8 bytes for each distinct word and window
-WORDS_OF_A_PART = 1 << 17  # distinct words that a thread counts at a time
+THREAD_VOCABULARY = 1 << 17  # distinct words that a thread counts at a time
 
 
 def choose_windows(
@@ -107,7 +106,7 @@ class Windows:
     def __init__(self, text, candidates, uses=None, groups=None):
         self._text = text
         self._uses = uses
-        self._groups = groups or WordGroups.of_text(text)
+        self._groups = groups or group_counts.WordGroups.of_text(text)
         self._candidates = candidates
         part = candidates[:, 2] == 1
         parts = [bytes([b]) for b in range(256)]
@@ -142,7 +141,8 @@ class Windows:
         Args:
             price: bits that every window costs on top of its `-log2 p`.
             progress: function to call with bytes of the text that are done.
-                Each round takes all, and so does the first call of this method.
+                Each round counts as the whole text. So does the first split
+                into groups.
 
         Returns:
             Uses (int64), costs (uint16), and the cost of the best other
@@ -161,6 +161,7 @@ class Windows:
                 self._groups = self._groups.split(phrases[2], progress)
             uses = np.zeros(len(used), np.int64)
             word_uses = self._groups.singles << USE_BITS
+            # Without uses, this gives only the costs.
             word_costs = self._count_parts(
                 costs, np.zeros_like(word_uses), uses
             )
@@ -226,9 +227,9 @@ class Windows:
                 sums, tables,
             )  # fmt: skip
 
-        begins = range(0, text.starts.size, WORDS_OF_A_PART)
+        begins = range(0, text.starts.size, THREAD_VOCABULARY)
         _sum_in_threads(
-            count, [slice(i, i + WORDS_OF_A_PART) for i in begins], uses
+            count, [slice(i, i + THREAD_VOCABULARY) for i in begins], uses
         )
         return word_costs
 
@@ -288,9 +289,12 @@ def _count_cuts(groups, word_costs, phrases, word_uses, uses):
     tables = _sum_tables()
 
     def count(piece, *sums):
-        units.count_cuts(piece, word_costs, phrases, *sums, tables)
+        units.count_cuts(
+            piece, group_counts.LONGEST, word_costs, phrases, *sums, tables
+        )
 
-    _sum_in_threads(count, split_groups(groups), word_uses, uses)
+    pieces = list(group_counts.split_groups(groups))
+    _sum_in_threads(count, pieces, word_uses, uses)
 
 
 def _sum_in_threads(count, pieces, *totals):

@@ -94,7 +94,8 @@ class WordText:
         Args:
             documents: see `from_documents`.
             folder: where the new folder is made, on a disk with room for 4
-                bytes for each word, about as much as the text has.
+                bytes for each word, about as much as the text has, and for the
+                groups of words while a codebook is built.
             memory_bytes: int, bytes of text that are numbered in memory.
 
         Yields:
@@ -255,8 +256,12 @@ class _SequenceWriter:
             raise name_full_disk(error, self._file.name) from None
 
     def __exit__(self, *error):
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        try:
+            self._file.close()  # which writes what could not be written before
+        except OSError as failure:
+            raise name_full_disk(failure, self._file.name) from None
 
     @property
     def sequence(self):

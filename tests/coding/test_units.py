@@ -201,7 +201,7 @@ def test_codebook_of_parts_on_disk(text, phrases, tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "RUNS_OF_A_TABLE", 1_000)
     monkeypatch.setattr(group_counts, "PIECE_WORDS", 300)
     monkeypatch.setattr(group_counts, "THREAD_WORDS", 200)
-    monkeypatch.setattr(units, "WORDS_OF_A_PART", 50)
+    monkeypatch.setattr(units, "THREAD_VOCABULARY", 50)
     half = len(documents) // 2
     for name, part in (("a", documents[:half]), ("b", documents[half:])):
         WordText.from_documents(part, tmp_path / name)

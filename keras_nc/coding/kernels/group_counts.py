@@ -1,8 +1,8 @@
 """Numba kernel that counts the different groups of words of a text.
 
-If no phrase holds two neighbouring words, there is a cut between them. So a
-text falls into groups of words, most of them single words, and all that depends
-on the cuts of a text is a sum over its groups.
+If no phrase has two neighbouring words in a row, there is a cut between them.
+So a text falls into groups of words, most of them single words. All that
+depends on the cuts of a text is a sum over its groups.
 """
 
 import numpy as np
@@ -14,13 +14,14 @@ _PLACE = np.uint64(0xFFFFFFFF)
 
 
 @jit
-def count_groups(sequence, is_counted, longest, bonds, singles, groups, table):
+def count_groups(sequence, has_uses, longest, bonds, singles, groups, table):
     """Count the different groups of a piece of text.
 
     Args:
         sequence: int32, words from 1 on, with a 0 after each document; or
-            groups, as this function writes them. The last 0 may be missing.
-        is_counted: bool, whether the sequence has groups.
+            groups, as this function writes them. The last 0 is
+            missing if a piece ends inside a long document.
+        has_uses: bool, whether the sequence is groups.
         longest: int, words after which a group ends, counted from the beginning
             of the document.
         bonds: the filter of `kernels.phrases.is_bond`.
@@ -38,7 +39,7 @@ def count_groups(sequence, is_counted, longest, bonds, singles, groups, table):
     i = np.int64(0)
     while i < sequence.size:
         uses = np.int64(1)
-        if is_counted:
+        if has_uses:
             uses = np.int64(sequence[i])
             i += 1
         begin = i

@@ -127,7 +127,7 @@ def is_bond(bonds, word, after):
     """Return whether a phrase may have these two words in a row.
 
     0 is certain. 1 is right most of the time: the filter lets some pairs pass
-    that no phrase has. Both words must be in phrases.
+    that no phrase has.
     """
     at, bit = _bond(bonds, word, after)
     return (bonds[at] >> bit) & np.uint64(1)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_nc.coding.group_counts import LONGEST
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
 from keras_nc.coding.kernels.phrases import COST
@@ -11,7 +10,6 @@ from keras_nc.coding.kernels.phrases import NEXT
 from keras_nc.coding.kernels.phrases import PHRASE
 from keras_nc.coding.kernels.phrases import WORDS
 from keras_nc.coding.kernels.phrases import first_slot
-from keras_nc.coding.kernels.phrases import is_bond
 from keras_nc.coding.kernels.phrases import next_node
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
@@ -154,12 +152,12 @@ def count_parts(
 
 
 @jit
-def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
+def count_cuts(sequence, longest, word_costs, phrases, word_uses, uses, tables):
     """Cut groups of words in all ways; add up the uses of phrases and words.
 
     Args:
-        sequence: int32, groups; see `WordGroups`. No group has more than
-            `LONGEST` words.
+        sequence: int32, groups; see `WordGroups`.
+        longest: int, words of the longest group.
         word_costs: int32 of shape (words + 1,).
         phrases: see `kernels.phrases.build_phrases`.
         word_uses: int64 of shape (words + 1,), in units of 2^-20; is added to.
@@ -167,19 +165,16 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
         tables: see `_sum_tables` of `coding.units`.
     """
     least_of, share_of = tables
-    edges, nodes, bonds = phrases
+    edges, nodes, _ = phrases
     end = np.uint64(edges.shape[0] - 1)
-    sums = np.zeros(LONGEST + 1, np.int64)  # cost of the first words
-    given = np.empty(LONGEST + 1, np.int64)  # uses of a cut after them
-    bonded = np.zeros(
-        LONGEST, np.bool_
-    )  # a phrase may join a word and the last
-    ends = np.empty(LONGEST, np.int64)  # the longest phrase that ends there
-    offsets = np.zeros(LONGEST + 1, np.int64)  # of the phrases that end there
-    found = np.empty(
-        (LONGEST, 3), np.int64
-    )  # their costs from the start of the
-    # block, the words before them, and their ids
+    # The cost of the first words, and the uses of a cut after them.
+    sums = np.zeros(longest + 1, np.int64)
+    given = np.empty(longest + 1, np.int64)
+    # The longest phrase that ends with a word, and offsets of all of them.
+    ends = np.empty(longest, np.int64)
+    offsets = np.zeros(longest + 1, np.int64)
+    # Their costs from the start of the group, the words before them, their ids.
+    found = np.empty((longest, 3), np.int64)
     shares = np.empty(257, np.int64)
     i = 0
     while i < sequence.size:
@@ -190,23 +185,16 @@ def count_cuts(sequence, word_costs, phrases, word_uses, uses, tables):
         while sequence[i + n]:
             if n:
                 last, word = sequence[i + n - 1], sequence[i + n]
-                bonded[n] = is_bond(bonds, last, word)
-                if bonded[n]:
-                    prefetch(edges, np.int64(first_slot(last, word, end)))
+                prefetch(edges, np.int64(first_slot(last, word, end)))
             n += 1
         node = np.int64(0)
         for k in range(n):
-            word = np.int64(sequence[i + k])
-            node = next_node(phrases, node, word) if bonded[k] else word
+            node = next_node(phrases, node, np.int64(sequence[i + k]))
             ends[k] = node
-            if bonded[k]:
-                prefetch(nodes, node)
+            prefetch(nodes, node)
         for k in range(n):
-            if bonded[k]:
-                ends[k] = nodes[ends[k], PHRASE]
-                prefetch(nodes, ends[k])
-            else:
-                ends[k] = 0
+            ends[k] = nodes[ends[k], PHRASE]
+            prefetch(nodes, ends[k])
         e = 0
         for k in range(n):
             offsets[k] = e
