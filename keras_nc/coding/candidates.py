@@ -115,6 +115,12 @@ class CandidateText:
         beginning. So a run that saves less than the `most` best of the
         beginning cannot be among the best of the text.
         """
+        # In a phrase, a byte of punctuation after another one is not counted as
+        # a word of its own.
+        first = self.letters[self.starts]
+        is_mark = (self.lengths == 1) & ~_is_word_byte()[first]
+        is_mark &= first != ord(" ")
+        words = np.append(0, self.lengths), np.append(False, is_mark)
         found = np.zeros((0, 4), np.int64)
         sizes = _growing_sizes(self.sequence.size)
         total = 2 * sum(map(self.bytes_of, sizes))
@@ -123,14 +129,17 @@ class CandidateText:
                 least = 0
                 if found.shape[0] == most:
                     least = int((found[:, 3] * (found[:, 1] - 1)).min())
-                found = self._count_runs(size, most, longest, least, line)
+                found = self._count_runs(
+                    size, words, most, longest, least, line
+                )
         return found
 
-    def _count_runs(self, size, most, longest, least, line):
+    def _count_runs(self, size, words, most, longest, least, line):
         """Return the best runs among those that begin in the first words.
 
         Args:
             size: int, how many words.
+            words: what kernels need to know of words; see `kernels.runs`.
             most: see `count_parts`.
             longest: the same.
             least: int, bytes that the runs save at least.
@@ -138,14 +147,8 @@ class CandidateText:
         """
         from keras_nc.coding.kernels import runs
 
-        # In a phrase, a byte of punctuation after another one is not counted as
-        # a word of its own.
-        first = self.letters[self.starts]
-        is_mark = (self.lengths == 1) & ~_is_word_byte()[first]
-        is_mark &= first != ord(" ")
         settings = (
-            np.append(0, self.lengths),
-            np.append(False, is_mark),
+            *words,
             np.append(0, self._counts) < runs.fewest_uses(least, longest),
             longest,
             MOST_WORDS,

@@ -4,8 +4,8 @@ The text is cut in all ways, each as probable as its windows are. Then the
 windows that are needed least are dropped. SentencePiece chooses the pieces of
 its unigram models in this way (Kudo, 2018); phrases are ours.
 
-The text is read once. After that, all work is on its distinct words and on the
-sequence of their numbers.
+The text is read once. After that, all work is on its distinct words, on the
+sequence of their numbers, and on groups of words.
 """
 
 import concurrent.futures
