@@ -122,21 +122,17 @@ def _run_likely(trie, costs, marks, text, *arrays):
     )
 
 
-def _run_likely_words(trie, costs, marks, text, offsets, ids, id_offsets):
-    from keras_nc.coding.kernels import likely
-    from keras_nc.coding.kernels.word_groups import SPARE
+def _run_likely_words(trie, costs, marks, text, *arrays):
+    from keras_nc.coding.kernels import likely_words
 
-    phrases = trie.find_phrases(costs)
-    caches = phrases.take_caches()
-    room = np.empty(ids.size + SPARE, ids.dtype)
-    written, opened = likely.encode_likely_words(
-        trie.cells, trie.id_of_slot, costs, phrases.slot_costs,
-        phrases.least_cost, phrases.words.cells, phrases.words.id_of_slot,
-        phrases.phrases, caches, marks, text, offsets, room, id_offsets
+    tables = trie.word_tables(costs)
+    cache = tables.take_cache()
+    result = likely_words.encode_likely_words(
+        trie.cells, trie.id_of_slot, costs, tables.tries, tables.phrases,
+        tables.steps, cache, marks, text, *arrays
     )  # fmt: skip
-    phrases.give_caches(caches)
-    ids[:written] = room[:written]
-    return written, opened
+    tables.give_cache(cache)
+    return result
 
 
 def _divides_spaces(text, at):

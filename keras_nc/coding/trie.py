@@ -46,26 +46,23 @@ class Trie:
         # For decoding: all windows in a row, padded so that whole blocks can be
         # read, and where each begins. 2^16 windows of 255 bytes fit 24 bits.
         room = np.zeros(kernels.BLOCK, np.uint8)
-        self._content = np.concatenate([content, room])
-        self._phrases = None, None
-        self._places = (starts << 8 | lengths).astype(np.uint32)
+        self.content = np.concatenate([content, room])
+        self._word_tables = None, None
+        self.places = (starts << 8 | lengths).astype(np.uint32)
 
-    def find_phrases(self, costs):
-        """Return the windows of several words, made at first use.
+    def word_tables(self, costs):
+        """Return what the parse `likely_words` reads, made at first use.
 
         Args:
             costs: uint16 of shape (V,), the same array in each call.
 
         Returns:
-            `PhraseTables`.
+            `WordTables`.
         """
-        known_costs, tables = self._phrases
+        known_costs, tables = self._word_tables
         if known_costs is not costs:
-            content = self._content[: -self._kernels.BLOCK]
-            tables = PhraseTables(
-                self.lengths, content, costs, costs[self.id_of_slot]
-            )
-            self._phrases = costs, tables
+            tables = WordTables(self, costs)
+            self._word_tables = costs, tables
         return tables
 
     def encode(self, text, offsets, parse=PARSES["greedy"], costs=None):
@@ -107,7 +104,8 @@ class Trie:
         n, opened = parse.run(
             self, costs, marks, text, offsets, ids, id_offsets
         )
-        return ids[:n].copy(), id_offsets, opened
+        ids.resize(n, refcheck=False)  # frees the rest without a copy
+        return ids, id_offsets, opened
 
     def decode(self, ids):
         """Return the bytes of ids.
@@ -126,7 +124,7 @@ class Trie:
         text = io.BytesIO()
         for i in range(0, ids.size, _CHUNK):
             n = self._kernels.decode(
-                self._content, self._places, ids[i : i + _CHUNK], scratch
+                self.content, self.places, ids[i : i + _CHUNK], scratch
             )
             if n < 0:
                 return None, i - 1 - n
@@ -134,29 +132,31 @@ class Trie:
         return text.getvalue(), -1
 
 
-class PhraseTables:
-    """The windows of several words; see `kernels.phrases`.
+class WordTables:
+    """What the parse `likely_words` reads.
 
     Args:
-        lengths: as in `Trie`.
-        content: as in `Trie`.
+        trie: the `Trie` of all windows.
         costs: uint16 of shape (V,).
-        slot_costs: uint16, the cost of each slot's window.
 
     Attributes:
-        slot_costs: the same.
-        least_cost: uint64, the cost of the cheapest window.
-        phrases: their trie; see `kernels.phrases.build_phrases`.
-        words: a `Trie` of the words, whose ids are the numbers of the words.
+        tries: what single words are cut with, `kernels.word_cuts.Tries`.
+        phrases: the trie of windows of several words; see
+            `kernels.phrases.build_phrases`.
+        steps: the same for lookups; see `kernels.phrase_cuts.make_steps`.
     """
 
-    def __init__(self, lengths, content, costs, slot_costs):
-        from keras_nc.coding.kernels import phrases
+    def __init__(self, trie, costs):
+        from keras_nc.coding.kernels.phrase_cuts import make_steps
+        from keras_nc.coding.kernels.phrases import build_phrases
+        from keras_nc.coding.kernels.word_cache import filter_words
+        from keras_nc.coding.kernels.word_cuts import Tries
         from keras_nc.coding.kernels.words import mark_words
         from keras_nc.coding.kernels.words import number_words
 
-        starts = window_starts(lengths)
-        bounds = np.append(starts, content.size)
+        lengths = trie.lengths
+        bounds = np.append(0, np.cumsum(lengths, dtype=np.int64))
+        content = trie.content[: bounds[-1]]
         marks = mark_words(content, bounds)
         inner = np.append(0, np.cumsum(marks, dtype=np.int64))
         boundaries = inner[bounds[1:]] - inner[bounds[:-1]]
@@ -174,34 +174,44 @@ class PhraseTables:
         order = sorted(range(len(words)), key=words.__getitem__)
         numbers = np.zeros(len(words) + 1, np.int32)  # the last is for -1
         numbers[order] = np.arange(1, len(words) + 1)
-        joined = numbers[sequence[sequence >= 0]]
-        self.slot_costs = slot_costs
-        self.least_cost = np.uint64(costs[lengths > 0].min())
-        self.phrases = phrases.build_phrases(
-            joined,
+        self.phrases = build_phrases(
+            numbers[sequence[sequence >= 0]],
             np.append(0, np.cumsum(boundaries[ids])),
             ids,
             costs[ids].astype(np.int32),
             len(words),
         )
-        self.words = Trie(
-            np.array([0] + [len(words[k]) for k in order], np.uint8),
-            np.frombuffer(b"".join(words[k] for k in order), np.uint8),
+        self.steps = make_steps(self.phrases)
+        # The ids of this trie are the numbers of the words.
+        own_lengths = np.array([0] + [len(words[k]) for k in order], np.uint8)
+        own_content = np.frombuffer(b"".join(sorted(words)), np.uint8)
+        own = Trie(own_lengths, own_content)
+        values = costs[trie.id_of_slot].astype(np.uint64) << 16
+        self.tries = Tries(
+            windows=(values | trie.id_of_slot) << 32 | trie.cells,
+            least_cost=np.uint64(costs[lengths > 0].min()),
+            word_cells=own.cells,
+            word_of_slot=own.id_of_slot,
+            word_filter=filter_words(
+                own_content, np.cumsum(own_lengths, dtype=np.int64)
+            ),
+            content=trie.content,
+            places=trie.places,
         )
         self._caches = []
 
-    def take_caches(self):
-        """Return how words and groups of words were cut, for one thread."""
-        from keras_nc.coding.kernels.word_cuts import make_caches
+    def take_cache(self):
+        """Return how words were cut, for one thread."""
+        from keras_nc.coding.kernels.word_cache import make_cache
 
         try:
             return self._caches.pop()
         except IndexError:
-            return make_caches()
+            return make_cache()
 
-    def give_caches(self, caches):
-        """Take them back for later calls."""
-        self._caches.append(caches)
+    def give_cache(self, cache):
+        """Take it back for later calls."""
+        self._caches.append(cache)
 
 
 class WindowIndex:

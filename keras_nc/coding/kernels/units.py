@@ -14,7 +14,7 @@ from keras_nc.coding.kernels.phrases import next_node
 from keras_nc.coding.kernels.phrases import other_cost
 from keras_nc.coding.kernels.trie import IS_WINDOW
 from keras_nc.coding.kernels.trie import step
-from keras_nc.coding.kernels.word_cuts import prefetch
+from keras_nc.coding.kernels.word_cache import prefetch
 
 MOST = 1 << 30  # no word costs more
 NO_WAY = 1 << 40  # the cost if there is no way to cut, above all others

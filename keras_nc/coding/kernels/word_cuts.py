@@ -1,358 +1,266 @@
-"""Numba kernels that cut words into ids, and remember the cuts.
+"""Numba kernels that cut single words into ids.
 
-Single words are cut here, each by itself. The cache remembers their cuts, and
-those of groups of words.
+Most words are in a cache; see `kernels.word_cache`. The others are cut in
+batches, because their windows lie all over the trie: so the lookups of one word
+do not wait for those of another. The best cut of the first j bytes of a word is
+one number: its cost from bit 40 on, where its last window begins from bit 32
+on, and the id of that window in the bits below. So the least number is the
+cheapest cut and, of several, the one with the longest last window.
 
-In the cache, a key stands for a string. It is two numbers, and the second is
-not 0. A row is four uint64: the key (two), a value, and a cut. The lowest 16
-bits of the value are the number of ids of the cut. A cut of at most 4 ids holds
-them, 16 bits each. The ids of a longer cut lie in a pool that has 16 places for
-each row. While a block of text is cut, they are copied to an array of the
-block, and the cut is their place there.
-
-Rows form pairs. A key may be in either row of its pair. A new key replaces the
-second one. A key that is found in the second row changes places with the first
-one. So frequent strings are in first rows, and rare ones replace each other.
-The cache changes only the speed: what is not in it is cut again.
+The trie of windows is read from one table of uint64, so that a step is one
+lookup: the lower half of a slot is its cell, see `kernels.trie`; the upper half
+has the cost of its window from bit 16 on, and its id below.
 """
+
+import collections
 
 import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels import make_prefetch
-from keras_nc.coding.kernels.trie import IS_WINDOW
+from keras_nc.coding.kernels.trie import BASE_SHIFT
+from keras_nc.coding.kernels.trie import IS_WINDOW as CELL_IS_WINDOW
+from keras_nc.coding.kernels.trie import NO_BYTE
 from keras_nc.coding.kernels.trie import step
+from keras_nc.coding.kernels.word_cache import COST
+from keras_nc.coding.kernels.word_cache import EXACT
+from keras_nc.coding.kernels.word_cache import INLINE
+from keras_nc.coding.kernels.word_cache import WORD
+from keras_nc.coding.kernels.word_cache import keep
+from keras_nc.coding.kernels.word_cache import look_up
+from keras_nc.coding.kernels.word_cache import make_keys
+from keras_nc.coding.kernels.word_cache import prefetch
+from keras_nc.coding.kernels.word_cache import row_mark
 
 LONG = 255  # bytes of the longest window: no phrase holds a longer word
-KEPT = 15  # bytes of the longest word in the cache
-ROW_BITS = 17
-INLINE = 4  # ids that a row holds
-MOST = 16  # ids of a cut that has a row
-_ID = np.uint64(0xFFFF)
+BATCH = 32  # words
+_WALKS = BATCH * EXACT
 
-#: Masks for the first and the last 8 of 16 bytes that begin with n bytes.
-_FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
-_LAST = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
-#: The value of a word: its number from bit 40 on, its cost from bit 16 on, and
-#: the number of its ids.
-WORD, COST = np.uint64(40), np.uint64(16)
-COUNT_BITS = np.uint64(0xFFFF)
-COST_BITS = np.uint64((1 << 24) - 1)
-#: See `_cut_word`.
-_BEST_COST, _BEST_START = np.uint64(40), np.uint64(32)
-_BEST_BYTE, _BEST_SLOT = np.uint64(0xFF), np.uint64(0xFFFFFFFF)
+#: The best cut of the beginning of a word; see above.
+_COST, _START = np.uint64(40), np.uint64(32)
+_BYTE, _ID = np.uint64(0xFF), np.uint64(0xFFFF)
+_NONE = np.uint64(1 << 62)  # more than any cut of EXACT bytes costs
 _UNREACHED = np.uint64(0xFFFFFFFFFFFFFFFF)
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_IS_WINDOW = np.uint64(CELL_IS_WINDOW)
+_BASE, _BYTE_BITS = np.uint64(BASE_SHIFT), np.uint64(NO_BYTE)
+_ONE = np.uint64(1)  # Unsigned indices save a check for negative ones.
 
-prefetch = make_prefetch()
+#: What words are cut with.
+Tries = collections.namedtuple(
+    "Tries",
+    [
+        "windows",  # the trie of all windows; see above
+        "least_cost",  # uint64, that of the cheapest window
+        "word_cells",  # the trie of all words that phrases have
+        "word_of_slot",  # the same
+        "word_filter",  # see `kernels.word_cache.filter_words`
+        "content",  # of windows; see `kernels.trie.decode`
+        "places",  # the same
+    ],
+)
+
+#: Walks through the trie of windows, one from each byte of each word.
+Walks = collections.namedtuple(
+    "Walks",
+    [
+        "active",  # the numbers of the walks that go on
+        "places",  # at which byte of the text each begins
+        "ends",  # where its word ends
+        "slots",  # to which slot it leads if that slot has the byte
+        "found",  # by walk and depth: a window, or _NONE; see `_window`
+        "depths",  # how many windows `found` has
+        "bests",  # by word and byte: the best cuts of its beginnings
+    ],
+)
 
 
-def make_caches():
-    """Return two empty caches, a tuple: their rows, and their pools."""
-    rows = [np.zeros((1 << ROW_BITS, 4), np.uint64) for _ in range(2)]
-    pools = [np.zeros((1 << ROW_BITS, MOST), np.uint16) for _ in range(2)]
-    return *rows, *pools
-
-
-@inline
-def first_row(first, last):
-    """Return the first row of a key's pair."""
-    h = (first ^ last * np.uint64(0x9E3779B97F4A7C15)) * np.uint64(
-        0xD6E8FEB86659FD93
+@jit
+def make_walks():
+    """Return `Walks` for a batch."""
+    return Walks(
+        np.empty(_WALKS, np.uint64),
+        np.empty(_WALKS, np.uint64),
+        np.empty(_WALKS, np.uint64),
+        np.empty(_WALKS, np.uint64),
+        np.empty((_WALKS, EXACT), np.uint64),
+        np.empty(_WALKS, np.uint8),
+        np.empty((BATCH, LONG + 1), np.uint64),
     )
-    return h >> np.uint64(65 - ROW_BITS) << np.uint64(1)
 
 
 @jit
-def find_rows(n, rows, firsts, lasts, places, targets, values, cuts, left):
-    """Read the first rows of n keys.
-
-    Callers prefetch a row when they compute its place, so that it is in the
-    processor's cache here.
-
-    Args:
-        n: int.
-        rows: uint64 of shape (rows, 4).
-        firsts: uint64 of shape (n,).
-        lasts: uint64 of shape (n,), not 0.
-        places: uint64 of shape (n,), the `first_row` of each key.
-        targets: int64 of shape (n,).
-        values: is filled at `targets`, 0 if the key is not in its first row.
-        cuts: the same, with the cuts.
-        left: int64, is filled with the numbers of the keys that are not in
-            their first row, or have more than INLINE ids.
-
-    Returns:
-        How many keys are left.
-    """
-    count = 0
-    for k in range(n):
-        row = places[k]
-        known = (rows[row, 0] == firsts[k]) & (rows[row, 1] == lasts[k])
-        value = rows[row, 2] if known else np.uint64(0)
-        values[targets[k]] = value
-        cuts[targets[k]] = rows[row, 3]
-        left[count] = k
-        count += (value == 0) | (value & COUNT_BITS > INLINE)
-    return count
-
-
-@inline
-def find_row(rows, pool, first, last):
-    """Return the row of a key, or where to put it, and whether it is there.
-
-    Args:
-        rows: uint64 of shape (rows, 4).
-        pool: uint16 of shape (rows, MOST).
-        first: uint64.
-        last: uint64, not 0.
-    """
-    at = first_row(first, last)
-    if rows[at, 0] == first and rows[at, 1] == last:
-        return at, True
-    second = at | np.uint64(1)
-    if rows[second, 0] == first and rows[second, 1] == last:
-        for k in range(4):
-            rows[at, k], rows[second, k] = rows[second, k], rows[at, k]
-        longest = max(rows[at, 2] & COUNT_BITS, rows[second, 2] & COUNT_BITS)
-        if longest > INLINE:
-            for k in range(longest):
-                pool[at, k], pool[second, k] = pool[second, k], pool[at, k]
-        return at, True
-    return (second if rows[at, 1] else at), False
-
-
-@inline
-def read_row(rows, pool, row, long_ids, placed):
-    """Return the value and the cut of a row, and the end of the block's ids.
-
-    Args:
-        rows: uint64 of shape (rows, 4).
-        pool: uint16 of shape (rows, MOST).
-        row: int.
-        long_ids: uint16, to which the ids of long cuts are copied.
-        placed: int, the number of ids that are there already.
-    """
-    value = rows[row, 2]
-    count = np.int64(value & COUNT_BITS)
-    if count <= INLINE:
-        return value, rows[row, 3], placed
-    for k in range(count):
-        long_ids[placed + k] = pool[row, k]
-    return value, np.uint64(placed), placed + count
-
-
-@jit
-def fill_row(rows, pool, row, first, last, value, cut, ids):
-    """Put a key, its value, its cut and the ids into a row.
-
-    A cut of more than MOST ids gets no row. `ids` begins with those of the cut.
-    """
-    count = np.int64(value & COUNT_BITS)
-    if count > MOST:
-        return
-    rows[row, 0] = first
-    rows[row, 1] = last
-    rows[row, 2] = value
-    rows[row, 3] = cut
-    if count > INLINE:
-        for k in range(count):
-            pool[row, k] = ids[k]
-
-
-@jit
-def make_cut(ids, count, long_ids, placed):
-    """Return the cut of `ids[:count]`, and the end of the block's ids."""
-    cut = np.uint64(0)
-    if count <= INLINE:
-        for k in range(count):
-            cut |= np.uint64(ids[k]) << np.uint64(16 * k)
-        return cut, placed
-    for k in range(count):
-        long_ids[placed + k] = ids[k]
-    return np.uint64(placed), placed + count
-
-
-@inline
-def write_cut(count, cut, long_ids, ids, written):
-    """Write the ids of a cut; return where they end.
-
-    A cut of up to INLINE ids always overwrites INLINE places.
-
-    Args:
-        count: int, number of ids.
-        cut: uint64.
-        long_ids: uint16, the ids of long cuts.
-        ids: is filled from `written` on.
-        written: int.
-    """
-    if count <= INLINE:
-        ids[written] = cut & _ID
-        ids[written + 1] = (cut >> np.uint64(16)) & _ID
-        ids[written + 2] = (cut >> np.uint64(32)) & _ID
-        ids[written + 3] = cut >> np.uint64(48)
-    else:
-        place = np.int64(cut)
-        for k in range(count):
-            ids[written + k] = long_ids[place + k]
-    return written + count
-
-
-@inline
-def write_cut_before(count, cut, long_ids, ids, end):
-    """Write the ids of a cut up to `end`; return where they begin.
-
-    A cut of up to INLINE ids always overwrites INLINE places.
-
-    Args:
-        count: uint64, number of ids.
-        cut: uint64.
-        long_ids: uint16, the ids of long cuts.
-        ids: is filled up to `end`.
-        end: uint64.
-    """
-    if count <= INLINE:
-        cut <<= np.uint64(16) * (np.uint64(INLINE) - count)
-        at = end - np.uint64(INLINE)
-        ids[at] = cut & _ID
-        ids[at + np.uint64(1)] = (cut >> np.uint64(16)) & _ID
-        ids[at + np.uint64(2)] = (cut >> np.uint64(32)) & _ID
-        ids[at + np.uint64(3)] = cut >> np.uint64(48)
-    else:
-        for k in range(count):
-            ids[end - count + k] = long_ids[cut + k]
-    return end - count
-
-
-@jit
-def cut_single_words(tries, text, found, caches, best, block):
+def cut_single_words(tries, text, found, cache, walks, block):
     """Look the words of a block up in the cache; cut those that are not there.
 
-    Return how many words there are before the first of more than LONG bytes,
-    and how many ids of long cuts now lie in the block.
+    Args:
+        tries: `Tries`.
+        text: uint8 of shape (L,).
+        found: int, the number of words in the block.
+        cache: see `kernels.word_cache.make_cache`.
+        walks: `Walks`.
+        block: `Block` of `kernels.likely_words`. Its values and cuts are
+            filled.
+
+    Returns:
+        How many words there are before the first of more than LONG bytes.
     """
-    starts, values, cuts = block.starts, block.values, block.cuts
-    firsts, lasts, places, targets, left = block.keys
-    rows, _, pool, _ = caches
-    path = np.empty(LONG, np.int32)
-    n = 0
-    while n < found and starts[n + 1] - starts[n] <= LONG:
-        firsts[n], lasts[n] = _key(text, starts[n], starts[n + 1] - starts[n])
-        places[n] = first_row(firsts[n], lasts[n])
-        prefetch(rows, places[n])
-        targets[n] = n
-        n += 1
-    count = find_rows(
-        n, rows, firsts, lasts, places, targets, values, cuts, left
-    )
-    placed = 0
-    for k in left[:count]:
-        first, last = firsts[k], lasts[k]
-        row, known = find_row(rows, pool, first, last)
-        if known:
-            values[k], cuts[k], placed = read_row(
-                rows, pool, row, block.long_ids, placed
-            )
-            continue
-        start = starts[k]
-        length = starts[k + 1] - start
-        cost, size = _cut_word(tries, text, start, length, best, path)
-        word = _find_word(tries, text, start, length)
-        values[k] = (
-            np.uint64(word) << WORD | np.uint64(cost) << COST | np.uint64(size)
-        )
-        cuts[k], placed = make_cut(path, size, block.long_ids, placed)
-        if length <= KEPT:
-            fill_row(rows, pool, row, first, last, values[k], cuts[k], path)
-    for k in range(n):
-        block.words[k] = values[k] >> WORD
-    return n, placed
-
-
-@inline
-def _key(text, start, length):
-    """Return the key of a word: its first bytes and its length, two numbers.
-
-    No row has the key of a word of more than KEPT bytes.
-    """
-    size = min(length, KEPT)
-    first = np.uint64(0)
-    last = np.uint64(0)
-    if start + 16 <= text.size:
-        first = _load(text, np.uint64(start)) & _FIRST[size]
-        last = _load(text, np.uint64(start + 8)) & _LAST[size]
-    else:
-        for k in range(min(size, 8)):
-            first |= np.uint64(text[start + k]) << np.uint64(8 * k)
-        for k in range(8, size):
-            last |= np.uint64(text[start + k]) << np.uint64(8 * k - 64)
-    return first, last | np.uint64(length) << np.uint64(56)
-
-
-@inline
-def _load(text, i):
-    # This compiles to one load.
-    return (
-        np.uint64(text[i])
-        | np.uint64(text[i + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(text[i + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(text[i + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(text[i + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(text[i + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(text[i + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(text[i + np.uint64(7)]) << np.uint64(56)
-    )
+    n = _count_short(block.starts, found)
+    make_keys(n, text, block.starts, block.keys, cache[0])
+    left, placed = look_up(n, text, tries, cache, block)
+    for first in range(0, left, BATCH):
+        numbers = block.keys[3][first : min(left, first + BATCH)]
+        _walk(numbers, tries.windows, text, block.starts, walks)
+        _find_best(numbers, tries, text, block.starts, walks)
+        placed = _read_cuts(numbers, tries, text, walks, block, placed)
+        keep(numbers, cache, block)
+    return n
 
 
 @jit
-def _cut_word(tries, text, start, length, best, path):
-    """Write the ids of a word to `path`; return their cost and number.
+def _count_short(starts, found):
+    """Count the words before the first of more than LONG bytes."""
+    longest = np.int64(0)
+    for k in range(found):
+        longest = max(longest, starts[k + 1] - starts[k])
+    if longest <= LONG:
+        return found
+    n = 0
+    while starts[n + 1] - starts[n] <= LONG:
+        n += 1
+    return n
 
-    `best[j]` describes the best cut of the first j bytes: its cost from bit 40
-    on, where its last window begins from bit 32 on, and the slot of that window
-    in the bits below. So the least number is the cheapest cut and, of several,
-    the one with the longest last window.
-    """
-    cells, id_of_slot, _, slot_costs, _, _, least = tries
+
+@inline
+def _window(slot):
+    """Return the cost of a slot's window from bit 40 on, and its id."""
+    cost_and_id = slot >> _HALF
+    cost = cost_and_id >> np.uint64(16) << _COST
+    return cost | cost_and_id & _ID
+
+
+@jit
+def _walk(numbers, table, text, starts, walks):
+    """Find the windows from each byte of words of at most EXACT bytes on."""
+    active, places, ends, slots, found, depths, _ = walks
+    count = np.uint64(0)
+    for k in numbers:
+        if starts[k + 1] - starts[k] <= EXACT:
+            for i in range(starts[k], starts[k + 1]):
+                active[count] = count
+                places[count] = i
+                ends[count] = starts[k + 1]
+                slots[count] = text[i]
+                count += _ONE
+    depth = np.uint64(0)
+    while count:
+        left = np.uint64(0)
+        for m in range(count):
+            # Without branches: none can foresee where windows and walks end.
+            w = active[m]
+            i = places[w] + depth
+            slot = table[slots[w]]
+            exists = np.uint64(slot & _BYTE_BITS == np.uint64(text[i]))
+            no_window = np.uint64(slot & _IS_WINDOW != 0) - _ONE
+            found[w, depth] = _window(slot) | (_NONE & no_window)
+            depths[w] = depth + exists
+            i += _ONE
+            inside = np.uint64(i < ends[w])
+            # At the end of the text, any byte will do.
+            byte = np.uint64(text[i - (inside ^ _ONE)])
+            slots[w] = ((slot & _LOW) >> _BASE) + byte
+            prefetch(table, slots[w])
+            active[left] = w
+            left += exists & inside
+        count = left
+        depth += _ONE
+
+
+@jit
+def _find_best(numbers, tries, text, starts, walks):
+    """Find the best cuts of the beginnings of words."""
+    _, _, _, _, found, depths, best = walks
+    w = np.uint64(0)
+    for m in range(np.uint64(numbers.size)):
+        k = numbers[m]
+        length = starts[k + 1] - starts[k]
+        if length > EXACT:
+            _find_best_of_long(tries, text, starts[k], length, best[m])
+            continue
+        best[m, 0] = 0
+        for j in range(1, length + 1):
+            best[m, j] = _NONE
+        for i in range(np.uint64(length)):
+            before = (best[m, i] >> _COST << _COST) | i << _START
+            for d in range(np.uint64(depths[w])):
+                j = i + d + _ONE
+                best[m, j] = min(best[m, j], before + found[w, d])
+            w += _ONE
+
+
+@jit
+def _find_best_of_long(tries, text, start, length, best):
+    """Find the best cuts of a word of any length."""
+    table, least = tries.windows, tries.least_cost
     best[0] = 0
     best[1 : length + 1] = _UNREACHED
     for i in range(length):
         # Any cut with a window from here on costs more than a known cut.
-        if best[i] >> _BEST_COST > (best[length] >> _BEST_COST) - least:
+        if best[i] >> _COST > (best[length] >> _COST) - least:
             continue
-        before = (best[i] >> _BEST_COST << _BEST_COST) | np.uint64(
-            i
-        ) << _BEST_START
-        t = np.uint64(text[start + i])
-        cell = cells[t]
+        before = (best[i] >> _COST << _COST) | np.uint64(i) << _START
+        slot = table[text[start + i]]
         for j in range(i + 1, length + 1):
-            if cell & np.uint32(IS_WINDOW):
-                found = before + (np.uint64(slot_costs[t]) << _BEST_COST) + t
-                best[j] = min(best[j], found)
+            if slot & _IS_WINDOW:
+                best[j] = min(best[j], before + _window(slot))
             if j < length:
-                t, cell = step(cells, cell, text[start + j])
-                if not cell:
+                byte = np.uint64(text[start + j])
+                slot = table[((slot & _LOW) >> _BASE) + byte]
+                if slot & _BYTE_BITS != byte:
                     break
-    count = 0
-    j = np.int64(length)
-    while j > 0:
-        j = np.int64(best[j] >> _BEST_START & _BEST_BYTE)
-        count += 1
-    j = np.int64(length)
-    for place in range(count - 1, -1, -1):
-        path[place] = id_of_slot[best[j] & _BEST_SLOT]
-        j = np.int64(best[j] >> _BEST_START & _BEST_BYTE)
-    return best[length] >> _BEST_COST, count
 
 
 @jit
-def _find_word(tries, text, start, length):
+def _read_cuts(numbers, tries, text, walks, block, placed):
+    """Fill the values and cuts of words; return `placed` afterwards."""
+    starts, values, cuts = block.starts, block.values, block.cuts
+    places, long_ids = block.keys[2], block.long_ids
+    best, word_filter = walks.bests, tries.word_filter
+    for m in range(np.uint64(numbers.size)):
+        k = numbers[m]
+        length = np.uint64(starts[k + 1] - starts[k])
+        count = np.uint64(0)
+        cut = np.uint64(0)
+        j = length
+        while j:
+            cut = cut << np.uint64(16) | best[m, j] & _ID
+            count += _ONE
+            j = best[m, j] >> _START & _BYTE
+        if count > INLINE:
+            cut = np.uint64(placed)
+            placed += np.int64(count)
+            at = placed
+            j = length
+            while j:
+                at -= 1
+                long_ids[at] = best[m, j] & _ID
+                j = best[m, j] >> _START & _BYTE
+        word = np.int64(0)
+        if word_filter[row_mark(places[k])]:
+            word = _find_word(tries, text, starts[k], starts[k + 1])
+        cost = best[m, length] >> _COST
+        values[k] = np.uint64(word) << WORD | cost << COST | count
+        cuts[k] = cut
+    return placed
+
+
+@jit
+def _find_word(tries, text, start, end):
     """Return the number of a word, or 0 if it is in no phrase."""
-    _, _, _, _, word_cells, word_of_slot, _ = tries
-    t = np.uint64(0)
+    slot = np.uint64(0)
     cell = np.uint32(0)  # the start: its base is 0
-    for k in range(start, start + length):
-        t, cell = step(word_cells, cell, text[k])
+    for k in range(start, end):
+        slot, cell = step(tries.word_cells, cell, text[k])
         if not cell:
             return np.int64(0)
-    return np.int64(word_of_slot[t]) if cell & np.uint32(IS_WINDOW) else 0
+    return np.int64(tries.word_of_slot[slot]) if cell & CELL_IS_WINDOW else 0
