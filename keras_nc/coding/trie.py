@@ -58,7 +58,17 @@ class Trie:
 
         Returns:
             `WordTables`.
+
+        Raises:
+            ValueError: if there are too many windows.
         """
+        if self.id_of_slot.dtype != np.uint16:
+            raise ValueError(
+                "The parse 'likely_words' takes at most 65,535 windows. "
+                f"Received: {np.count_nonzero(self.lengths)}. Pruning windows "
+                "of any strings starts with four times as many as there are "
+                "codes: use another parse, or `prune=False`."
+            )
         known_costs, tables = self._word_tables
         if known_costs is not costs:
             tables = WordTables(self, costs)

@@ -14,6 +14,8 @@ from keras_nc.coding import Codebook
 from keras_nc.coding.kernels import phrase_cuts
 from keras_nc.coding.kernels import word_cache
 from keras_nc.coding.kernels.phrases import build_phrases
+from keras_nc.coding.parses import PARSES
+from keras_nc.coding.trie import Trie
 from tests.coding.reference_parses import expected_windows
 from tests.coding.reference_parses import windows_of
 
@@ -76,11 +78,32 @@ def test_documents_of_one_call(documents):
 def test_documents_around_blocks_and_long_words():
     codebook = long_phrases()
     texts = [b"-" * 9_000, b"", b"x" * 400, b"", b" a b" * 3_000, b"x" * 300]
-    texts += [b"-" * 70, b""]
+    texts += [b"-" * 70, b"", b"a," * 5 + b"x" * 600, b"x", b"x" * 256]
+    for size in (254, 255, 256, 300, 500, 511, 512, 513, 1_030):
+        texts += [b"x" * size, (b"a,a, ab" + b"y" * size) * 9]
     ids, offsets = codebook.encode_batch(texts)
     for text, start, end in zip(texts, offsets, offsets[1:], strict=False):
         windows = [codebook.token_bytes(i) for i in ids[start:end].tolist()]
         assert windows == expected_windows(codebook, text)
+
+
+def test_no_documents():
+    ids, offsets = long_phrases().encode_batch([])
+    assert ids.size == 0
+    assert offsets.tolist() == [0]
+
+
+def test_too_many_windows_for_words_and_phrases():
+    windows = [bytes([b]) for b in range(256)]
+    windows += [bytes([b, c]) for b in range(255) for c in range(256)]
+    lengths = np.array([0, *map(len, sorted(windows))], np.uint8)
+    content = np.frombuffer(b"".join(sorted(windows)), np.uint8)
+    costs = np.ones(lengths.size, np.uint16)
+    text, offsets = np.zeros(9, np.uint8), np.array([0, 9])
+    with pytest.raises(ValueError, match="at most 65,535 windows"):
+        Trie(lengths, content).encode(
+            text, offsets, PARSES["likely_words"], costs
+        )
 
 
 def words_with_equal_keys():

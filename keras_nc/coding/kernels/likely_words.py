@@ -23,10 +23,12 @@ from keras_nc.coding.kernels.phrases import find_alive
 from keras_nc.coding.kernels.word_cache import COUNT_BITS
 from keras_nc.coding.kernels.word_cache import INLINE
 from keras_nc.coding.kernels.word_cache import WORD
+from keras_nc.coding.kernels.word_cuts import LONG
 from keras_nc.coding.kernels.word_cuts import cut_single_words
 from keras_nc.coding.kernels.word_cuts import make_walks
 
 BLOCK = 1 << 13
+_CHUNK = 512  # bytes after which a block may end
 SPARE = 4  # ids that may be written before the first one
 _ID, _SIXTEEN = np.uint64(0xFFFF), np.uint64(16)
 
@@ -37,7 +39,7 @@ Block = collections.namedtuple(
         "starts",  # where words begin
         "values",  # of words, see `kernels.word_cache`
         "cuts",  # of words, see `kernels.word_cache`
-        "keys",  # of words, see `cut_single_words`
+        "keys",  # of words, see `kernels.word_cache.make_keys`
         "long_ids",  # ids of long cuts
         "walls",  # see `_find_walls`
         "lists",  # see `find_phrases`
@@ -45,7 +47,7 @@ Block = collections.namedtuple(
         "found",  # see `find_phrases`
         "more",  # see `find_phrases`
         "best",  # see `join_words`
-        "ids",  # the ids of the block end where this array ends
+        "ids",  # of one part of a document; they end where this array ends
     ],
 )
 
@@ -111,7 +113,7 @@ def encode_likely_words(
         tries: `Tries` of `kernels.word_cuts`.
         phrases: their trie; see `kernels.phrases.build_phrases`.
         steps: see `kernels.phrase_cuts.make_steps`.
-        cache: see `kernels.word_cuts.make_cache`.
+        cache: see `kernels.word_cache.make_cache`.
         marks: uint8 of shape (L,), 1 where a word begins.
         text: uint8 of shape (L,).
         offsets: int64 of shape (documents + 1,).
@@ -119,7 +121,7 @@ def encode_likely_words(
         id_offsets: is filled.
     """
     end = offsets[-1]
-    is_last_empty = offsets[-2] == end
+    is_last_empty = offsets.size < 2 or offsets[-2] == end
     written = 0
     opened = np.int64(-1)
     block = make_block(min(BLOCK, text.size))
@@ -132,7 +134,7 @@ def encode_likely_words(
         found = _find_words(marks, i, min(i + size, end), end, starts)
         n = cut_single_words(tries, text, found, cache, walks, block)
         if n == 0:  # the first word is longer than any window
-            stop = starts[1] if found else min(i + size, end)
+            stop = starts[1]
             while stop < end and not marks[stop]:
                 stop += 1
             written, _, _ = encode_range(
@@ -158,7 +160,7 @@ def encode_likely_words(
                 opened = starts[
                     first + common_ancestor(back, changes, n - first)
                 ]
-        elif n == found and not ends:
+        elif n == found and not ends and starts[n + 1] - starts[n] <= LONG:
             committed = _group_start(joins, n - 1)
             if committed == 0:
                 back, alive = _find_alive(0, n, phrases, block)
@@ -228,15 +230,26 @@ def _find_words(marks, start, stop, end, starts):
     """Find the words of a block.
 
     Write where each word begins and where the last one ends. Return how many
-    there are, without a word that continues after the block.
+    there are, without a word that continues after the block. Of such a word,
+    its end so far is written, too. A block ends soon after a word of more than
+    LONG bytes, because what follows such a word is read again.
     """
     starts[0] = start
     n = 1
-    for i in range(start + 1, stop):
+    longest = 0
+    i = start + 1
+    while i < stop and longest <= LONG:
+        first = n
+        chunk = min(i + _CHUNK, stop)
+        while i < chunk:
+            starts[n] = i
+            n += marks[i]
+            i += 1
         starts[n] = i
-        n += marks[i]
-    starts[n] = stop
-    return n if stop == end or marks[stop] else n - 1
+        for k in range(first - 1, n):
+            longest = max(longest, starts[k + 1] - starts[k])
+    starts[n] = starts[n + 1] = i
+    return n if i == end or marks[i] else n - 1
 
 
 @jit

@@ -29,11 +29,13 @@ from keras_nc.coding.kernels.word_cache import prefetch
 
 _COST_AT, _WORDS_AT = np.uint64(24), np.uint64(16)
 _SINGLE = np.uint64(254 << 16)  # a word by itself
-# No phrase: more than any cut costs. As a part of two words, it never makes the
-# processor wait for the best cut up to the last word.
+# No phrase: more than any cut costs. It counts as two words, so `_add` reads
+# `best[j]`, known for a while, and not `best[j + 1]`, just computed. For the
+# first word this is `best[0]`.
 _NONE = np.uint64(1 << 63 | 253 << 16)
 _BYTE = np.uint64(0xFF)
-# After so many words, of less than 2^24 each, costs are made smaller.
+# A word costs less than 2^24. After so many words, costs are lowered, so that
+# they stay below that of `_NONE`.
 _FEW = 1 << 12
 
 # Unsigned indices save a check for negative ones.
@@ -49,10 +51,11 @@ def make_steps(trie):
 
     Returns:
         A hash table of edges, uint64 of shape (slots, 4), and the FAIL of each
-        node, int32. A slot holds an edge's key; in the lower half of the next
-        number, the longest node that the child ends with and phrases continue,
-        or 0; in its upper half, the third longest phrase that the child ends
-        with, or 0; then the two longest of these phrases, as parts, or `_NONE`.
+        node, int32. A slot holds an edge's key and three numbers. The lower
+        half of the first is the longest node that the child ends with, perhaps
+        the child itself, and that longer phrases begin with, or 0. The upper
+        half is the third longest phrase that the child ends with, or 0. The
+        other two are the two longest of these phrases, as parts, or `_NONE`.
     """
     edges, nodes, _ = trie
     size = 64
@@ -77,7 +80,9 @@ def _fill_steps(edges, nodes, steps):
                 if phrase:
                     steps[row, k] = _part(nodes, phrase)
                     phrase = np.int64(nodes[phrase, NEXT])
-            after = child if nodes[child, CONTINUES] else nodes[child, FAIL]
+            after = np.int64(child)
+            if not nodes[after, CONTINUES]:
+                after = np.int64(nodes[after, FAIL])
             steps[row, 1] = np.uint64(phrase) << _HALF | np.uint64(after)
 
 
@@ -88,7 +93,8 @@ def find_phrases(walls, values, bonds, steps, lists, joins, found, more):
     Words fall into groups that no phrase goes across. The first pass reads the
     second word of each group, the next pass the third word, and so on. So the
     lookups of one pass do not wait for each other, and each row of the table is
-    fetched before it is read.
+    fetched before it is read. If no phrase goes on with a word, the next pass
+    tries the same word after a shorter beginning of a phrase.
 
     Args:
         walls: int64, at which words documents begin, and the number n of words.
@@ -165,7 +171,7 @@ def join_words(n, values, phrases, found, more, best):
         found: see `find_phrases`.
         more: the same.
         best: uint64 of shape (n + 2,), is filled: `best[j + 1]` is a part that
-            describes the best cut of the first j words.
+            describes the best cut of the first j words; `best[0]` is 0.
     """
     nodes = phrases[1]
     best[:2] = 0

@@ -19,7 +19,8 @@ from keras_nc.coding.kernels import jit
 LONGEST = 255  # words of a phrase: no window has more bytes
 
 #: Columns of the table of nodes.
-FAIL = 0  # the longest node that the node ends with and phrases continue, or 0
+FAIL = 0  # the longest shorter node that the node ends with and that longer
+# phrases begin with, or 0
 PHRASE = 1  # the longest phrase that the node ends with: a node, or 0
 NEXT = 2  # the longest of these that is shorter than the node, or 0
 ID, COST = 3, 4  # of the node, if it is a phrase, else 0

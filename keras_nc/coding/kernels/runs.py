@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_nc.coding.kernels import inline
 from keras_nc.coding.kernels import jit
-from keras_nc.coding.kernels.word_cuts import prefetch
+from keras_nc.coding.kernels.word_cache import prefetch
 
 LINE = 16  # counters, uint32, in a line of the cache
 COUNTER_BITS = 28  # a sketch has at most 2^28 counters, 1 GB

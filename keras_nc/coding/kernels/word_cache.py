@@ -2,12 +2,12 @@
 
 A row is four uint64: the key of a word (two), a value and a cut. The key of a
 word of at most EXACT bytes has all its bytes. That of a longer one has a hash,
-and two words may have the same key: then the ids of the row tell which word it
-is. Both have the length. The value has the word's number from bit WORD on, its
-cost from bit COST on, and the number of its ids below. A cut of at most 4 ids
-holds them, 16 bits each. The ids of a longer cut lie in a pool that has 16
-places for each row. While a block of text is cut, they are copied to an array
-of the block, and the cut is their place there.
+which two words may share: so the ids of the row are compared with the text.
+Both kinds of keys have the length, too. The value has the word's number from
+bit WORD on, its cost from bit COST on, and the number of its ids below. A cut
+of at most 4 ids holds them, 16 bits each. The ids of a longer cut lie in a pool
+that has 16 places for each row. While a block of text is cut, they are copied
+to an array of the block, and the cut is their place there.
 
 Rows form pairs. A word may be in either row of its pair. A new word replaces
 the second one. A word that is found in the second row changes places with the
