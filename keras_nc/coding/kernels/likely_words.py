@@ -27,7 +27,7 @@ from keras_nc.coding.kernels.word_cuts import LONG
 from keras_nc.coding.kernels.word_cuts import cut_single_words
 from keras_nc.coding.kernels.word_cuts import make_walks
 
-BLOCK = 1 << 13
+BLOCK = 1 << 13  # bytes of the first block
 _CHUNK = 512  # bytes after which a block may end
 SPARE = 4  # ids that may be written before the first one
 _ID, _SIXTEEN = np.uint64(0xFFFF), np.uint64(16)
