@@ -131,8 +131,7 @@ def encode_likely_words(
     while i < end:
         starts, joins, walls = block.starts, block.joins, block.walls
         size = block.found.shape[0]
-        found = _find_words(marks, i, min(i + size, end), end, starts)
-        n = cut_single_words(tries, text, found, cache, walks, block)
+        found, n = _find_words(marks, i, min(i + size, end), end, starts)
         if n == 0:  # the first word is longer than any window
             stop = starts[1]
             while stop < end and not marks[stop]:
@@ -147,6 +146,7 @@ def encode_likely_words(
             i = stop
             d = _end_documents(i, offsets, d, id_offsets, written)
             continue
+        cut_single_words(n, tries, text, cache, walks, block)
         parts, ends = _find_walls(n, starts, offsets, d, walls)
         _join(n, parts, phrases, steps, block)
         committed = n
@@ -229,10 +229,14 @@ def _join(n, parts, phrases, steps, block):
 def _find_words(marks, start, stop, end, starts):
     """Find the words of a block.
 
-    Write where each word begins and where the last one ends. Return how many
-    there are, without a word that continues after the block. Of such a word,
-    its end so far is written, too. A block ends soon after a word of more than
-    LONG bytes, because what follows such a word is read again.
+    Write where each word begins and where the last one ends. Of a word that
+    continues after the block, its end so far is written, too. A block ends soon
+    after a word of more than LONG bytes, because what follows such a word is
+    read again.
+
+    Returns:
+        How many words there are, without one that continues after the block,
+        and how many of them come before the first of more than LONG bytes.
     """
     starts[0] = start
     n = 1
@@ -249,7 +253,13 @@ def _find_words(marks, start, stop, end, starts):
         for k in range(first - 1, n):
             longest = max(longest, starts[k + 1] - starts[k])
     starts[n] = starts[n + 1] = i
-    return n if i == end or marks[i] else n - 1
+    found = n if i == end or marks[i] else n - 1
+    short = found
+    if longest > LONG:
+        short = 0
+        while short < found and starts[short + 1] - starts[short] <= LONG:
+            short += 1
+    return found, short
 
 
 @jit

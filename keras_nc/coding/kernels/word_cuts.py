@@ -90,22 +90,18 @@ def make_walks():
 
 
 @jit
-def cut_single_words(tries, text, found, cache, walks, block):
+def cut_single_words(n, tries, text, cache, walks, block):
     """Look the words of a block up in the cache; cut those that are not there.
 
     Args:
+        n: int, the number of words, of at most LONG bytes each.
         tries: `Tries`.
         text: uint8 of shape (L,).
-        found: int, the number of words in the block.
         cache: see `kernels.word_cache.make_cache`.
         walks: `Walks`.
         block: `Block` of `kernels.likely_words`. Its values and cuts are
             filled.
-
-    Returns:
-        How many words there are before the first of more than LONG bytes.
     """
-    n = _count_short(block.starts, found)
     make_keys(n, text, block.starts, block.keys, cache[0])
     left, placed = look_up(n, text, tries, cache, block)
     for first in range(0, left, BATCH):
@@ -114,21 +110,6 @@ def cut_single_words(tries, text, found, cache, walks, block):
         _find_best(numbers, tries, text, block.starts, walks)
         placed = _read_cuts(numbers, tries, text, walks, block, placed)
         keep(numbers, cache, block)
-    return n
-
-
-@jit
-def _count_short(starts, found):
-    """Count the words before the first of more than LONG bytes."""
-    longest = np.int64(0)
-    for k in range(found):
-        longest = max(longest, starts[k + 1] - starts[k])
-    if longest <= LONG:
-        return found
-    n = 0
-    while starts[n + 1] - starts[n] <= LONG:
-        n += 1
-    return n
 
 
 @inline
